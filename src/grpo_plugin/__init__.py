@@ -1,0 +1,37 @@
+"""Axolotl plugins for reinforcement learning with verifiable rewards.
+
+A recipe names them as `grpo_plugin.RolloutPlugin` and so on; importing this package loads none of them.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grpo_plugin.plugins import AlgorithmPlugin, PromptPlugin, RewardPlugin, RolloutPlugin, ValidationPlugin
+    from grpo_plugin.quickstart.plugin import QuickstartPlugin
+
+PLUGINS = {
+    "AlgorithmPlugin": "grpo_plugin.plugins",
+    "PromptPlugin": "grpo_plugin.plugins",
+    "RewardPlugin": "grpo_plugin.plugins",
+    "RolloutPlugin": "grpo_plugin.plugins",
+    "ValidationPlugin": "grpo_plugin.plugins",
+    "QuickstartPlugin": "grpo_plugin.quickstart.plugin",
+}
+
+__all__ = [  # noqa: RUF022 — in the order of a training step
+    "PromptPlugin",
+    "RolloutPlugin",
+    "RewardPlugin",
+    "AlgorithmPlugin",
+    "ValidationPlugin",
+    "QuickstartPlugin",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a plugin when a recipe asks for it, so that this package costs nothing before."""
+    if name not in PLUGINS:
+        raise AttributeError(f"module 'grpo_plugin' has no attribute {name!r}; its plugins are {', '.join(PLUGINS)}")
+    from importlib import import_module
+
+    return getattr(import_module(PLUGINS[name]), name)
