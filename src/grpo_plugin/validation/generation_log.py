@@ -1,0 +1,110 @@
+"""Every generation of a run, kept as Parquet: `pandas.read_parquet(output_dir / "generations")` reads them all.
+
+One file per step and split, written under a hidden name and renamed, so that a reader never sees half a file. A run
+that is resumed writes its steps again: their files replace the old ones, and files of later steps go.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+COLUMNS = {
+    "step": pa.int64(),
+    "split": pa.string(),
+    "prompt": pa.string(),
+    "completion": pa.string(),
+    "answer": pa.string(),
+    "reward": pa.float64(),
+    "advantage": pa.float64(),
+    "temperature": pa.float64(),
+    "finish_reason": pa.string(),
+    "policy_version": pa.int64(),
+}
+
+
+@dataclass(frozen=True)
+class Generations:
+    """One batch of scored completions, as B-long columns (B = completions).
+
+    `rewards` holds the weighted totals, `functions` the unweighted scores of each reward function by name; None
+    stands for a score that does not exist. `answers` are gold answers; `temperature` 0 is greedy.
+    """
+
+    prompts: Sequence[str]
+    completions: Sequence[str]
+    rewards: Sequence[float | None]
+    functions: Mapping[str, Sequence[float | None]]
+    finish_reasons: Sequence[str | None]
+    temperature: float
+    policy_version: int
+    advantages: Sequence[float | None] | None = None
+    answers: Sequence[str | None] | None = None
+
+
+class GenerationLog:
+    """Writes `folder/SPLIT-STEP-PART.parquet`; parts number the batches of one step."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._last: dict[str, tuple[int, int]] = {}
+
+    def write(self, step: int, batch: Generations, split: str = "train") -> Path:
+        """Keep one batch of `step` (training: the step it trains, from 1; validation: the steps done before it)."""
+        path = self.folder / f"{split}-{step:07d}-{self._part(step, split):03d}.parquet"
+        hidden = path.with_name(f".{path.name}")
+        pq.write_table(_table(step, batch, split), hidden)
+        hidden.replace(path)
+        return path
+
+    def _part(self, step: int, split: str) -> int:
+        if split not in self._last:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._forget(step, split)
+        last_step, part = self._last.get(split, (step, -1))
+        part = part + 1 if step == last_step else 0
+        self._last[split] = step, part
+        return part
+
+    def _forget(self, step: int, split: str) -> None:
+        """Remove what an earlier, longer run left of this step and of later ones."""
+        for path in self.folder.glob(f"{split}-*.parquet"):
+            if int(path.stem.split("-")[-2]) >= step:
+                path.unlink()
+
+
+def function_columns(names: Sequence[str]) -> dict[str, str]:
+    """Reward function name → column name; a name that is already a column is prefixed with `reward_`."""
+    taken = set(COLUMNS) | (set(names) - set(COLUMNS))
+    columns = {}
+    for name in names:
+        column = name
+        while name in COLUMNS and column in taken:
+            column = f"reward_{column}"
+        taken.add(column)
+        columns[name] = column
+    return columns
+
+
+def _table(step: int, batch: Generations, split: str) -> pa.Table:
+    size = len(batch.completions)
+    nothing = [None] * size
+    values = {
+        "step": [step] * size,
+        "split": [split] * size,
+        "prompt": batch.prompts,
+        "completion": batch.completions,
+        "answer": nothing if batch.answers is None else batch.answers,
+        "reward": batch.rewards,
+        "advantage": nothing if batch.advantages is None else batch.advantages,
+        "temperature": [batch.temperature] * size,
+        "finish_reason": batch.finish_reasons,
+        "policy_version": [batch.policy_version] * size,
+    }
+    types = dict(COLUMNS)
+    for name, column in function_columns(list(batch.functions)).items():
+        values[column] = batch.functions[name]
+        types[column] = pa.float64()
+    return pa.table(values, schema=pa.schema(types))

@@ -1,0 +1,60 @@
+"""Where the time goes: named sections of a run, each second counted once."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class Stopwatch:
+    """Seconds per named section, per step and in total.
+
+    Sections nest: while `with watch("score")` runs inside `with watch("train")`, its seconds count for "score" alone,
+    so that the sections of a step never add up to more than the step. One thread uses one stopwatch.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._began = self._mark = clock()
+        self._open: list[str] = []
+        self._step: defaultdict[str, float] = defaultdict(float)
+        self._total: defaultdict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Count the seconds of the block for `name`; those of a failing block count too."""
+        self._charge()
+        self._open.append(name)
+        try:
+            yield
+        finally:
+            self._charge()
+            self._open.pop()
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count seconds that were measured elsewhere, outside any open section."""
+        self._step[name] += seconds
+        self._total[name] += seconds
+
+    def step(self) -> dict[str, float]:
+        """Seconds per section since the last call, open sections up to now; the next step starts at zero."""
+        self._charge()
+        seconds = dict(self._step)
+        self._step.clear()
+        return seconds
+
+    def totals(self) -> dict[str, float]:
+        """Seconds per section since the stopwatch was made."""
+        self._charge()
+        return dict(self._total)
+
+    def elapsed(self) -> float:
+        """Seconds since the stopwatch was made; what no section covers is the difference to the totals."""
+        return self._clock() - self._began
+
+    def _charge(self) -> None:
+        """Give the seconds since the last mark to the innermost open section."""
+        now = self._clock()
+        if self._open:
+            self.add(self._open[-1], now - self._mark)
+        self._mark = now
