@@ -1,0 +1,127 @@
+"""Rows of a file or dataset, a chunk at a time, exactly as written: no type is guessed, no value turned to null.
+
+The loaders of `datasets` are not used for local files: their JSON reader turns date-like text into timestamps, their
+CSV reader the answers "None" and "NA" into nulls, and their errors carry no row number.
+"""
+
+import csv
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grpo_plugin.errors import DataError
+from grpo_plugin.prompts.sources import Hub, Source
+
+CHUNK = 2048
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive rows of one file (or hub split) called `label`; the first is number `first`, counted from 1."""
+
+    label: str
+    first: int
+    rows: list[Row]
+
+
+def read(source: Source) -> Iterator[Chunk]:
+    """All rows of a source in order.
+
+    Raises:
+        DataError: a file that cannot be read as what its name says, with file and row number.
+    """
+    if source.hub:
+        yield from _chunks(source.spec, _hub_rows(source.hub))
+    for file in source.files:
+        yield from _chunks(str(file), READERS[file.suffix](file))
+
+
+def _chunks(label: str, rows: Iterable[Row]) -> Iterator[Chunk]:
+    iterator, first = iter(rows), 1
+    while chunk := list(itertools.islice(iterator, CHUNK)):
+        yield Chunk(label, first, chunk)
+        first += len(chunk)
+
+
+def _jsonl_rows(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield _record(path, number, _parse(path, number, line))
+
+
+def _parse(path: Path, number: int, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{path}: line {number} is not JSON ({error}); mend or remove it.") from None
+
+
+def _record(path: Path, number: int, value: Any) -> Row:
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: row {number} is {type(value).__name__}, not an object of columns; mend or remove it.")
+    return value
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    """A list of objects; a file named .json that holds one object per line is read as such."""
+    with path.open(encoding="utf-8-sig") as file:
+        start = file.read(4096).lstrip()[:1]
+    if start != "[":
+        yield from _jsonl_rows(path)
+        return
+    try:
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise DataError(
+            f"{path}: not JSON ({error}); it must hold a list of objects, or one object per line."
+        ) from None
+    for number, value in enumerate(values, 1):
+        yield _record(path, number, value)
+
+
+def _csv_rows(path: Path) -> Iterator[Row]:
+    """Every value is text, an empty one null."""
+    csv.field_size_limit(2**31 - 1)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for number, row in enumerate(csv.DictReader(file, strict=True), 1):
+            if None in row or None in row.values():
+                raise DataError(f"{path}: row {number} does not have as many values as the header; mend or remove it.")
+            yield {key: value or None for key, value in row.items()}
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=CHUNK):
+            yield from batch.to_pylist()
+
+
+READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".jsonl": _jsonl_rows,
+    ".json": _json_rows,
+    ".csv": _csv_rows,
+    ".parquet": _parquet_rows,
+}
+
+
+def _hub_rows(hub: Hub) -> Iterator[Row]:
+    import datasets
+
+    try:
+        dataset = datasets.load_dataset(hub.name, hub.config, split=hub.split)
+    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
+        what = str(error).splitlines()[0]
+        raise DataError(
+            f"dataset {hub.name!r} (config {hub.config}, split {hub.split}) cannot be loaded: {what}"
+        ) from error
+    for name, feature in dataset.features.items():
+        if isinstance(feature, datasets.Image):
+            dataset = dataset.cast_column(name, datasets.Image(decode=False))
+    yield from dataset
