@@ -1,0 +1,37 @@
+"""One event loop, in a thread of its own, for every async reward function of this process.
+
+One loop for the whole run, because clients (HTTP sessions, rate limiters) belong to the loop that made them.
+"""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+
+
+def wait_for(awaited: Awaitable[Any] | Sequence[Awaitable[Any]], timeout: float | None) -> Any:
+    """Run one awaitable, or several side by side, to the end, from any thread but the loop's own.
+
+    Raises:
+        TimeoutError: `timeout` seconds passed; what was awaited is cancelled.
+    """
+    return asyncio.run_coroutine_threadsafe(_gather(awaited, timeout), _running_loop()).result()
+
+
+async def _gather(awaited: Awaitable[Any] | Sequence[Awaitable[Any]], timeout: float | None) -> Any:
+    async with asyncio.timeout(timeout):
+        if isinstance(awaited, Sequence):
+            return await asyncio.gather(*awaited)
+        return await awaited
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    global _loop
+    with _lock:
+        if _loop is None:
+            _loop = asyncio.new_event_loop()
+            threading.Thread(target=_loop.run_forever, name="async rewards", daemon=True).start()
+        return _loop

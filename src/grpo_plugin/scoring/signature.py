@@ -1,0 +1,159 @@
+"""How a reward function wants to be called, read from its parameters.
+
+Two families are known: TRL's (`completions` and dataset columns as keywords) and the three shapes of EasyR1's
+`compute_score` (`reward_inputs`, a list of dicts; `reward_input`, one dict; `prompts, responses, answers`).
+"""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from grpo_plugin.config.base import nearest
+from grpo_plugin.errors import RewardError
+from grpo_plugin.scoring.batch import Batch, text_of
+
+GOLD_COLUMNS = ("ground_truth", "answer", "solution")
+GIVEN_BY_TRL = ("prompts", "completions", "completion_ids")
+EXTRAS = ("trainer_state", "log_extra", "log_metric", "environments")
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The parameters of one reward function, sorted into what they will be filled from.
+
+    Attributes:
+        shape: a key of `SHAPES`.
+        required: columns without which the function cannot be called.
+        optional: columns it can take and lives without; None stands for all columns (`**columns`).
+        extras: objects of the trainer it names among its parameters.
+    """
+
+    shape: str
+    required: frozenset[str]
+    optional: frozenset[str] | None
+    extras: frozenset[str]
+
+    def columns(self, available: Collection[str]) -> list[str]:
+        """The available columns that this function is given."""
+        if self.shape != "trl":
+            return [name for name in (*GOLD_COLUMNS, "row") if name in available]
+        if self.optional is None:
+            return list(available)
+        return [name for name in available if name in self.required or name in self.optional]
+
+
+def read(where: str, function: Callable[..., Any], kwargs: Mapping[str, Any]) -> Signature:
+    """Sort the parameters of `function`, called with the recipe's `kwargs`.
+
+    Raises:
+        RewardError: it takes no completions, or a key of `kwargs` is no parameter of it.
+    """
+    parameters = inspect.signature(function).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    named = {name: p for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    for key in kwargs:
+        if key not in named and not takes_any:
+            close = nearest(key, named)
+            hint = f"did you mean {close!r}?" if close else f"it takes {', '.join(named)}."
+            raise RewardError(f"{where}.kwargs.{key}: the function has no such parameter; {hint}")
+    shape = _shape(where, function, named, takes_any)
+    if shape != "trl":
+        return Signature(shape, frozenset(), frozenset(), frozenset())
+    free = {name: p for name, p in named.items() if name not in (*GIVEN_BY_TRL, *EXTRAS, *kwargs)}
+    required = frozenset(name for name, p in free.items() if p.default is p.empty)
+    optional = None if takes_any else frozenset(free) - required
+    return Signature("trl", required, optional, frozenset(EXTRAS) & frozenset(named))
+
+
+def check_columns(where: str, signature: Signature, available: Collection[str]) -> None:
+    """Raise RewardError where the data lacks a column that the function needs."""
+    if signature.shape != "trl":
+        if not any(name in available for name in GOLD_COLUMNS):
+            raise RewardError(
+                f"{where}: asks for one of the columns {', '.join(GOLD_COLUMNS)}, and the data has "
+                f"{_listed(available)}; name the column with prompts.answer_key."
+            )
+        return
+    for name in sorted(signature.required.difference(available)):
+        golds = [column for column in GOLD_COLUMNS if column in available and name in GOLD_COLUMNS]
+        close = nearest(name, available) or (golds[0] if golds else None)
+        hint = f"did you mean {close!r}? Rename" if close else "rename"
+        raise RewardError(
+            f"{where}: asks for the column {name!r}, and the data has {_listed(available)}; {hint} the column, "
+            f"set prompts.answer_key, or give {name!r} under kwargs."
+        )
+
+
+def call(signature: Signature, function: Callable[..., Any], batch: Batch, kwargs: Mapping[str, Any]) -> Any:
+    """Call `function` on `batch` in its own shape; what it returns is not checked here (an awaitable if async)."""
+    return SHAPES[signature.shape](signature, function, batch, kwargs)
+
+
+def _shape(where: str, function: Callable[..., Any], named: Collection[str], takes_any: bool) -> str:
+    if "completions" in named:
+        return "trl"
+    for shape in ("reward_inputs", "reward_input", "responses"):
+        if shape in named:
+            return shape
+    kind = getattr(inspect.getmodule(function), "REWARD_TYPE", None)
+    if kind in ("batch", "sequential"):
+        return "reward_inputs" if kind == "batch" else "reward_input"
+    if takes_any:
+        return "trl"
+    raise RewardError(
+        f"{where}: the function takes ({', '.join(named)}), and a reward function takes `completions` (TRL), "
+        "`reward_inputs`, `reward_input` or `responses` (EasyR1); rename its first parameter."
+    )
+
+
+def _call_trl(signature: Signature, function: Callable[..., Any], batch: Batch, kwargs: Mapping[str, Any]) -> Any:
+    names = inspect.signature(function).parameters
+    takes_any = signature.optional is None
+    given = {"prompts": batch.prompts, "completions": batch.completions, "completion_ids": batch.completion_ids}
+    values = {name: value for name, value in given.items() if takes_any or name in names}
+    values |= {name: batch.columns[name] for name in signature.columns(batch.columns)}
+    values |= {name: value for name, value in batch.extras.items() if takes_any or name in signature.extras}
+    return function(**(values | dict(kwargs)))
+
+
+def _call_batch(_: Signature, function: Callable[..., Any], batch: Batch, kwargs: Mapping[str, Any]) -> Any:
+    return function(_reward_inputs(batch), **kwargs)
+
+
+def _call_each(_: Signature, function: Callable[..., Any], batch: Batch, kwargs: Mapping[str, Any]) -> Any:
+    return [function(reward_input, **kwargs) for reward_input in _reward_inputs(batch)]
+
+
+def _call_responses(_: Signature, function: Callable[..., Any], batch: Batch, kwargs: Mapping[str, Any]) -> Any:
+    given = {
+        "prompts": [text_of(prompt) for prompt in batch.prompts],
+        "responses": [text_of(completion) for completion in batch.completions],
+        "answers": _golds(batch),
+    }
+    names = inspect.signature(function).parameters
+    return function(**({name: value for name, value in given.items() if name in names} | dict(kwargs)))
+
+
+def _reward_inputs(batch: Batch) -> list[dict[str, Any]]:
+    """EasyR1's rows: `response`, `response_length` in tokens, `ground_truth`."""
+    return [
+        {"response": text_of(completion), "response_length": len(ids), "ground_truth": gold}
+        for completion, ids, gold in zip(batch.completions, batch.completion_ids, _golds(batch), strict=True)
+    ]
+
+
+def _golds(batch: Batch) -> list[Any]:
+    return list(next(batch.columns[name] for name in GOLD_COLUMNS if name in batch.columns))
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(names) or "no columns"
+
+
+SHAPES: dict[str, Callable[..., Any]] = {
+    "trl": _call_trl,
+    "reward_inputs": _call_batch,
+    "reward_input": _call_each,
+    "responses": _call_responses,
+}
