@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from grpo_plugin.config.base import Block
 
@@ -16,4 +16,22 @@ class ValidationConfig(Block):
     metric: Annotated[
         str | None, Field(description="Name of the reward function that is the accuracy; by default the first.")
     ] = None
+    pass_at: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...],
+        Field(description="Each k: the chance that one of k samples is correct; k is at most `samples`."),
+    ] = ()
+    correct_from: Annotated[
+        float, Field(allow_inf_nan=False, description="For pass@k: the metric's value from which one is correct.")
+    ] = 1.0
+    group_by: Annotated[
+        str | None, Field(min_length=1, description="Dataset column; accuracy is given for each of its values too.")
+    ] = None
     max_prompts: Annotated[int | None, Field(ge=1, description="Use at most so many held-out prompts.")] = None
+
+    @model_validator(mode="after")
+    def _enough_samples(self) -> "ValidationConfig":
+        if self.pass_at and max(self.pass_at) > self.samples:
+            raise ValueError(
+                f"'pass_at' {max(self.pass_at)} needs as many samples, but 'samples' is {self.samples}; raise 'samples'"
+            )
+        return self
