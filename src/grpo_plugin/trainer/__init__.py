@@ -1,0 +1,14 @@
+"""TRL's GRPOTrainer, by way of Axolotl's, with our rollouts, rewards and logs plugged in."""
+
+from typing import Any
+
+__all__ = ["PolicyTrainer"]
+
+
+def __getattr__(name: str) -> Any:
+    """Axolotl asks for the class by name once the plugins are registered; TRL is imported then."""
+    if name != "PolicyTrainer":
+        raise AttributeError(f"module 'grpo_plugin.trainer' has no attribute {name!r}")
+    from grpo_plugin.trainer.policy import PolicyTrainer
+
+    return PolicyTrainer

@@ -1,0 +1,137 @@
+"""The process a user waits for: it outlives `axolotl train`, passes signals on and leaves nothing behind.
+
+Axolotl replaces itself with accelerate (exec), so nobody would be left to stop the vLLM server, to end ranks that
+lost their launcher, or to say why a run ended. The supervisor forks: the child goes on as `axolotl`, the parent
+waits. Both import nothing but the standard library.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+GRACE = 20.0  # seconds a run has to end by itself after a signal
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+def end_with_parent() -> None:
+    """Receive SIGTERM when the parent process ends (Linux); survives exec."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def fork(debug_log: int | None) -> int:
+    """Fork; returns 0 in the child, which runs in a process group of its own, its output sent to `debug_log`."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        end_with_parent()
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        if debug_log is not None:
+            os.dup2(debug_log, 1)
+            os.dup2(debug_log, 2)
+    else:
+        with contextlib.suppress(OSError):  # the child does the same; whoever comes first
+            os.setpgid(child, child)
+    return child
+
+
+class Supervisor:
+    """Waits for the process group of `child`; `on_end` runs once the group is gone, whatever ended it."""
+
+    def __init__(self, child: int, on_end: Callable[[], None]) -> None:
+        self.child = child
+        self.on_end = on_end
+        self.signal: int | None = None
+        self._kill_at = float("inf")
+
+    def wait(self) -> int:
+        """The exit code of the run: the child's, or 128 + the signal that stopped it."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._pass_on)
+        try:
+            code = self._wait_for_child()
+            self._wait_for_group()
+        finally:
+            self.on_end()
+            self._reap_until(time.monotonic() + 12.0)
+        return 128 + self.signal if self.signal else code
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Ask the group to end; it is killed after GRACE seconds."""
+        self._kill_at = min(self._kill_at, time.monotonic() + GRACE)
+        self._signal_group(number)
+
+    def _pass_on(self, number: int, frame: object) -> None:
+        if self.signal is not None:  # a second Ctrl-C: now
+            self._kill_at = 0.0
+            return
+        self.signal = number
+        self.stop(number)
+
+    def _wait_for_child(self) -> int:
+        while True:
+            self._kill_if_late()
+            pid, status = os.waitpid(self.child, os.WNOHANG)
+            if pid:
+                code = os.waitstatus_to_exitcode(status)
+                return code if code >= 0 else 128 - code
+            time.sleep(0.05)
+
+    def _wait_for_group(self) -> None:
+        """Ranks whose launcher is gone must not train on."""
+        if self._group_lives():
+            self.stop()
+        while self._group_lives():
+            self._kill_if_late()
+            time.sleep(0.05)
+
+    def _group_lives(self) -> bool:
+        self._reap()
+        try:
+            os.killpg(self.child, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def _kill_if_late(self) -> None:
+        if time.monotonic() > self._kill_at:
+            self._signal_group(signal.SIGKILL)
+
+    def _signal_group(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.child, number)
+
+    def _reap(self) -> bool:
+        """Collect one ended orphan of the group; true while any child of the supervisor is left."""
+        try:
+            os.waitpid(-self.child, os.WNOHANG)
+            return True
+        except ChildProcessError:
+            return False
+
+    def _reap_until(self, deadline: float) -> None:
+        """Wait for what the run left to us, such as the guard of a restarted server that is just ending."""
+        while time.monotonic() < deadline:
+            try:
+                if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                    time.sleep(0.05)
+            except ChildProcessError:
+                return
+
+
+def tail(path: Path, lines: int = 20) -> str:
+    """The last lines of a log, for the screen."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])

@@ -1,0 +1,99 @@
+"""The Axolotl plugins: hooks only, each a few lines that call the rooms below.
+
+`register` runs on the raw recipe, before Axolotl validates it, on every rank; what it changes survives. It may run
+twice (Ray), so every hook is idempotent.
+"""
+
+import math
+import os
+from typing import Any
+
+from axolotl.common.datasets import TrainDatasetMeta
+from axolotl.integrations.base import BasePlugin
+
+from grpo_plugin.run import Run
+from grpo_plugin.trainer.arguments import training_arguments
+
+
+class _Plugin(BasePlugin):
+    """What all of ours do: begin the run, choose the trainer, end the run."""
+
+    block: str
+
+    def register(self, cfg: Any) -> None:
+        self.run = Run.begin(cfg)
+        cfg["rl"] = cfg.get("rl") or "grpo"
+        cfg["trainer_cls"] = "grpo_plugin.trainer.PolicyTrainer"
+        cfg["trl"] = cfg.get("trl") or {}
+
+    def get_input_args(self) -> str:
+        return f"grpo_plugin.config.axolotl.{self.block.capitalize()}Args"
+
+
+class PromptPlugin(_Plugin):
+    """`prompts:` — which rows become prompts, and how they are worded."""
+
+    block = "prompts"
+
+    def register(self, cfg: Any) -> None:
+        super().register(cfg)
+        cfg["datasets"] = [{"path": "grpo_plugin.PromptPlugin"}]  # Axolotl asks for some; load_datasets brings ours
+
+    def load_datasets(self, cfg: Any, preprocess: bool = False) -> TrainDatasetMeta:
+        train = self.run.load_prompts(cfg).train
+        per_step = cfg.micro_batch_size * cfg.gradient_accumulation_steps * int(os.environ.get("WORLD_SIZE", 1))
+        prompts_per_step = max(1, per_step // (cfg.trl.num_generations or 8))
+        steps = cfg.max_steps or math.ceil(len(train) * (cfg.num_epochs or 1) / prompts_per_step)
+        return TrainDatasetMeta(train_dataset=train, eval_dataset=None, total_num_steps=steps)
+
+
+class RewardPlugin(_Plugin):
+    """`rewards:` — which functions judge a completion, and how they are run."""
+
+    block = "rewards"
+
+    def register(self, cfg: Any) -> None:
+        super().register(cfg)
+        self.run.load_rewards()
+
+    def get_training_args(self, cfg: Any) -> dict[str, Any]:
+        assert self.run.rewards is not None
+        return {"reward_weights": self.run.rewards.weights}
+
+
+class AlgorithmPlugin(_Plugin):
+    """`algorithm:` — which policy-gradient algorithm trains the policy."""
+
+    block = "algorithm"
+
+    def get_training_args(self, cfg: Any) -> dict[str, Any]:
+        assert self.run.recipe.algorithm is not None
+        return training_arguments(self.run.recipe.algorithm)
+
+
+class RolloutPlugin(_Plugin):
+    """`rollout:` — vLLM: where it runs, how weights reach it, what happens when it fails."""
+
+    block = "rollout"
+
+    def register(self, cfg: Any) -> None:
+        super().register(cfg)
+        cfg["trl"]["use_vllm"] = self.run.recipe.uses_vllm
+        self.run.start_server()
+
+    def get_training_args(self, cfg: Any) -> dict[str, Any]:
+        return {"use_vllm": False}  # TRL must not build its own client; the trainer brings the engine
+
+
+class ValidationPlugin(_Plugin):
+    """`validation:` — how often and how the policy is judged on held-out prompts."""
+
+    block = "validation"
+
+    def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
+        from grpo_plugin.trainer.validate import ValidationCallback
+
+        return [ValidationCallback(trainer)] if self.run.prompts and self.run.prompts.validation else []
+
+    def post_train_unload(self, cfg: Any) -> None:
+        self.run.finish()

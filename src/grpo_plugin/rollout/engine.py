@@ -1,0 +1,183 @@
+"""vLLM as a trainer sees it: versioned weights in, completions out, a dead server replaced.
+
+Every method is collective: all ranks call it together, the main process alone talks HTTP, and a failure there is
+raised on every rank, so that none is left waiting.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import nn
+
+from grpo_plugin.config.rollout import RolloutConfig
+from grpo_plugin.errors import GrpoPluginError, RolloutError
+from grpo_plugin.rollout.client import Client, Completion, Sampling, ServerGone, StaleWeights
+from grpo_plugin.rollout.host import Host
+from grpo_plugin.rollout.updater import SyncFailed
+
+T = TypeVar("T")
+
+
+class Updater(Protocol):
+    """Brings the policy's weights to the server; `push` returns once the server has them."""
+
+    def push(self, model: nn.Module, version: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class RolloutEngine:
+    """One vLLM server, its weights and its faults.
+
+    Args:
+        host: the server as the main process holds it; None on every other rank.
+        make_updater: builds the updater for a client (None on ranks other than the main one).
+        note: tells the user something worth a line.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        config: RolloutConfig,
+        host: Host | None,
+        make_updater: Callable[[Client | None], Updater],
+        note: Callable[[str], None] = print,
+    ) -> None:
+        self.accelerator = accelerator
+        self.config = config
+        self.version = 0
+        self._host = host
+        self._make_updater = make_updater
+        self._note = note
+        self._restarts = 0
+        self._updater: Updater | None = None
+
+    def start(self) -> None:
+        """Wait until the server is ready.
+
+        Raises:
+            RolloutError: when it does not get ready in `rollout.start_timeout` seconds.
+        """
+        self._on_main(lambda host: host.wait_ready(self.config.start_timeout))
+        self._connect()
+
+    def sync(self, model: nn.Module) -> None:
+        """Give the server the policy's present weights, as the next version."""
+        self.version += 1
+        self._retried(model, lambda: self._push(model))
+
+    def generate(
+        self, model: nn.Module, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any] | None
+    ) -> list[Completion]:
+        """One completion for each of this rank's prompts (token ids).
+
+        Over the ranks laid end to end, each prompt stands `n` times in a row, as TRL lays out a batch; it is sent
+        once. `model` is what a restarted server is given.
+        """
+        mine = len(prompts)
+        everyone = gather_object(list(prompts))[::n]
+        pictures = gather_object(list(images) if images is not None else [None] * mine)[::n]
+        groups = self._complete(model, everyone, n, sampling, pictures)
+        flat = [completion for group in groups for completion in group]
+        first = self.accelerator.process_index * mine
+        return flat[first : first + mine]
+
+    def complete(
+        self, model: nn.Module, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any] | None
+    ) -> list[list[Completion]]:
+        """`n` completions for each of this rank's prompts; ranks may bring different numbers of prompts."""
+        counts = gather_object([len(prompts)])
+        everyone = gather_object(list(prompts))
+        pictures = gather_object(list(images) if images is not None else [None] * len(prompts))
+        groups = self._complete(model, everyone, n, sampling, pictures)
+        first = sum(counts[: self.accelerator.process_index])
+        return groups[first : first + len(prompts)]
+
+    def close(self) -> None:
+        """End what was opened here; the server too, if this run started it."""
+        if self._updater is not None:
+            self._updater.close()
+            self._updater = None
+        if self._host is not None:
+            self._host.stop()
+
+    def _complete(
+        self, model: nn.Module, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any]
+    ) -> list[list[Completion]]:
+        pictures = images if any(image is not None for image in images) else None
+
+        def ask(host: Host) -> list[list[Completion]]:
+            return host.client.complete(
+                prompts, n=n, sampling=sampling, expect_version=self._expected(host), images=pictures
+            )
+
+        return self._retried(model, lambda: self._on_main(ask))
+
+    def _expected(self, host: Host) -> int | None:
+        return self.version if host.counts_versions else None
+
+    def _retried(self, model: nn.Module, work: Callable[[], T]) -> T:
+        """Do `work`; when the server is gone or has the wrong weights, replace it, push again, and do it again."""
+        while True:
+            try:
+                return work()
+            except (ServerGone, StaleWeights, SyncFailed) as error:
+                self._recover(model, error)
+
+    def _recover(self, model: nn.Module, error: RolloutError) -> None:
+        while True:
+            if self._restarts >= self.config.restarts:
+                raise RolloutError(self._given_up(error)) from error
+            self._restarts += 1
+            try:
+                self._on_main(lambda host, cause=error: self._relaunch(host, cause))
+                self._connect()
+                return self._push(model)
+            except (ServerGone, StaleWeights, SyncFailed) as again:
+                error = again
+
+    def _connect(self) -> None:
+        if self._updater is not None:
+            self._updater.close()
+        self._updater = self._make_updater(self._host.client if self._host else None)
+
+    def _relaunch(self, host: Host, error: RolloutError) -> None:
+        self._note(f"vLLM failed ({error}); restarting it ({self._restarts} of {self.config.restarts})")
+        host.restart(self.config.start_timeout)
+
+    def _given_up(self, error: RolloutError) -> str:
+        if self._restarts == 0:
+            return f"{error} (rollout.restarts is 0, so it was not restarted.)"
+        return f"vLLM failed again after {self._restarts} restarts (rollout.restarts): {error}"
+
+    def _push(self, model: nn.Module) -> None:
+        if self._updater is None:
+            raise RolloutError("the rollout engine was not started; call start() before sync().")
+        try:
+            self._updater.push(model, self.version)
+            failure: GrpoPluginError | None = None
+        except GrpoPluginError as error:
+            failure = error
+        self._agree(failure)
+
+    def _agree(self, failure: GrpoPluginError | None) -> None:
+        """Raise on every rank what any rank has met."""
+        for met in gather_object([failure]):
+            if met is not None:
+                raise met
+
+    def _on_main(self, work: Callable[[Host], T]) -> T:
+        """Do `work` on the main process and give every rank its result, or its error."""
+        outcome: list[Any] = [None]
+        if self._host is not None:
+            try:
+                outcome = [(work(self._host), None)]
+            except GrpoPluginError as error:
+                outcome = [(None, error)]
+        broadcast_object_list(outcome, from_process=0)
+        result, failure = outcome[0]
+        if failure is not None:
+            raise failure
+        return result

@@ -1,0 +1,231 @@
+"""One training process: what its plugins share, from the recipe to the report."""
+
+import atexit
+import os
+import signal
+import sys
+from functools import cached_property
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, TextIO
+
+from grpo_plugin import session
+from grpo_plugin.cli.launch import keep_telemetry_off
+from grpo_plugin.cli.supervisor import end_with_parent
+from grpo_plugin.compat import axolotl_train
+from grpo_plugin.recipe import Recipe, check
+from grpo_plugin.scoring import RewardSet
+from grpo_plugin.scoring import load as load_rewards
+from grpo_plugin.session import Session
+from grpo_plugin.validation.generation_log import GenerationLog
+from grpo_plugin.validation.quiet import redirect, report_failure
+from grpo_plugin.validation.screen import Screen
+from grpo_plugin.validation.timing import Stopwatch
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from grpo_plugin.prompts import PromptData
+    from grpo_plugin.rollout.engine import RolloutEngine
+    from grpo_plugin.rollout.plan import ServerPlan
+    from grpo_plugin.rollout.server import Server
+
+
+class Run:
+    """Made by the first of our plugins to be registered; `Run.current()` gives it to all who come later."""
+
+    _current: ClassVar["Run | None"] = None
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.is_main = int(os.environ.get("RANK", 0)) == 0
+        self.session = Session.current()
+        self.watch = Stopwatch()
+        self.rewards: RewardSet | None = None
+        self.prompts: PromptData | None = None
+        self.engine: RolloutEngine | None = None
+        self._plan: ServerPlan | None = None
+        self._server: Server | None = None
+
+    @classmethod
+    def begin(cls, cfg: Any) -> "Run":
+        """The run of this process; the first call checks the recipe and takes over screen, failures and signals.
+
+        Raises:
+            RecipeError: for the first mistake in the recipe.
+        """
+        if cls._current is None:
+            output_dir = Path(cfg.get("output_dir") or "./model-out")
+            console = _open_console(output_dir)
+            sys.excepthook = _Reporter(console, output_dir)
+            keep_telemetry_off()
+            recipe = check(cfg.to_dict() if hasattr(cfg, "to_dict") else cfg)
+            cls._current = cls(recipe)
+            cls._current.take_over(console)
+        return cls._current
+
+    @classmethod
+    def current(cls) -> "Run":
+        if cls._current is None:
+            raise RuntimeError("no run has begun: none of the grpo_plugin plugins was registered")
+        return cls._current
+
+    def take_over(self, console: TextIO) -> None:
+        self.screen = Screen(console) if self.is_main else Screen(Path(os.devnull).open("w"))
+        axolotl_train.apply()
+        if self.session:
+            end_with_parent()
+        self.mind_signals()
+
+    def mind_signals(self) -> None:
+        """End on Ctrl-C and SIGTERM with exit code 128 + signal; Axolotl's own handler would exit with 0."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        for other in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(other, signal.SIG_IGN)
+        self.screen.close()
+        self.screen.note(f"stopped by {signal.Signals(number).name}; {self._how_to_resume()}")
+        raise SystemExit(128 + number)
+
+    def _how_to_resume(self) -> str:
+        checkpoints = sorted(self.recipe.output_dir.glob("checkpoint-*"), key=lambda path: path.stat().st_mtime)
+        if not checkpoints:
+            return "no checkpoint was saved yet (save_steps)."
+        return f"the last checkpoint is {checkpoints[-1]}; go on from it with --auto-resume-from-checkpoints."
+
+    def load_rewards(self) -> None:
+        """Load the reward functions before anything heavy is.
+
+        Raises:
+            RewardError: when one cannot be loaded.
+        """
+        if self.rewards is None and self.recipe.rewards is not None:
+            self.rewards = load_rewards(self.recipe.rewards, self.recipe.folder)
+
+    def load_prompts(self, cfg: Any) -> "PromptData":
+        """Load, word and check the data, and hold the rewards' columns against it.
+
+        Raises:
+            DataError, RewardError: in one sentence, with row numbers.
+        """
+        from axolotl.loaders import load_tokenizer
+
+        from grpo_plugin.prompts import load
+
+        assert self.recipe.prompts is not None
+        self.prompts = load(
+            self.recipe.prompts,
+            base_dir=self.recipe.folder,
+            seed=int(cfg.seed or 0),
+            tokenizer=load_tokenizer(cfg),
+        )
+        if self.rewards is not None:
+            self.rewards.check_columns(self.prompts.train.column_names)
+        return self.prompts
+
+    @cached_property
+    def generation_log(self) -> GenerationLog:
+        return GenerationLog(self.recipe.output_dir / "generations")
+
+    def start_server(self) -> None:
+        """On the main process: take the server that the launcher has started, or start one; returns at once.
+
+        Raises:
+            RecipeError: when GPUs, processes and recipe do not fit.
+        """
+        from grpo_plugin.rollout.endpoint import make_run_dir
+        from grpo_plugin.rollout.server import Server
+
+        if self._plan is not None or self.recipe.rollout is None:
+            return
+        self._plan = self._plan_server()
+        if not (self.is_main and self.recipe.serves):
+            return
+        if self.session and self.session.server_dir:
+            self._server = Server.adopt(self.session.server_dir)
+        else:
+            self._server = self._plan.launch(make_run_dir(), self.recipe.output_dir / "vllm.log")
+        self.screen.fact("vLLM", f"starting, log in {self.recipe.output_dir / 'vllm.log'}")
+
+    def _plan_server(self) -> "ServerPlan":
+        from grpo_plugin.rollout.plan import plan_server
+
+        assert self.recipe.rollout is not None
+        environ = dict(os.environ)
+        if session.GPUS in environ:  # the launcher has split them; the server's are those this process cannot see
+            environ["CUDA_VISIBLE_DEVICES"] = environ[session.GPUS]
+        plan = plan_server(
+            self.recipe.values,
+            self.recipe.rollout,
+            environ,
+            num_processes=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
+            uses_vllm=self.recipe.uses_vllm,
+            serves_here=int(os.environ.get("GROUP_RANK", 0)) == 0,
+        )
+        if plan.split.trainer:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(plan.split.trainer)
+        return plan
+
+    def make_engine(self, accelerator: "Accelerator") -> "RolloutEngine | None":
+        """The rollout engine of this run; None when Hugging Face generates."""
+        from grpo_plugin.rollout.engine import RolloutEngine
+        from grpo_plugin.rollout.updater import make_updater
+
+        rollout, plan = self.recipe.rollout, self._plan
+        if rollout is None or plan is None or not self.recipe.uses_vllm:
+            return None
+        self.engine = RolloutEngine(
+            accelerator,
+            rollout,
+            self._host(),
+            lambda client: make_updater(plan.sync, client, accelerator, rollout),
+            note=self.screen.note,
+        )
+        atexit.register(self.engine.close)
+        return self.engine
+
+    def _host(self) -> Any:
+        from grpo_plugin.rollout.host import Host
+
+        rollout, plan = self.recipe.rollout, self._plan
+        assert rollout is not None and plan is not None
+        if not self.is_main:
+            return None
+        if rollout.url:
+            return Host.external(rollout.url, os.environ.get("GRPO_ROLLOUT_KEY"), rollout.request_timeout)
+        assert self._server is not None
+        log = self.recipe.output_dir / "vllm.log"
+        return Host.of(self._server, lambda folder: plan.launch(folder, log), rollout.request_timeout)
+
+    def await_engine(self, engine: "RolloutEngine") -> None:
+        with self.screen.wait("waiting for vLLM"):
+            engine.start()
+        self.screen.fact("vLLM", f"ready {self.watch.elapsed():.0f} s after the recipe was read")
+
+
+class _Reporter:
+    """sys.excepthook: one sentence for the user, the traceback for debug.log."""
+
+    def __init__(self, console: TextIO, output_dir: Path) -> None:
+        self.console = console
+        self.output_dir = output_dir
+
+    def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        run, current = Run._current, Session.current()
+        if run is not None:
+            run.screen.close()
+        if current is None or not current.failure_reported:
+            report_failure(self.console, error, self.output_dir / "debug.log")
+        if current is not None:
+            current.report_failure()
+
+
+def _open_console(output_dir: Path) -> TextIO:
+    """The user's screen; what libraries write to stdout and stderr goes to debug.log."""
+    current = Session.current()
+    if current and current.console:
+        return current.console.open("a", encoding="utf-8")
+    return redirect(output_dir)
+

@@ -1,0 +1,39 @@
+"""Completions by Hugging Face's `generate`, for runs without vLLM."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grpo_plugin.trainer.policy import PolicyTrainer
+
+BATCH = 256  # completions generated at once
+
+
+def complete(
+    trainer: "PolicyTrainer", prompt_ids: list[list[int]], n: int, temperature: float
+) -> list[list[tuple[list[int], str | None]]]:
+    """`n` completions (token ids, finish reason) of each prompt; temperature 0 is greedy."""
+    repeated = [ids for ids in prompt_ids for _ in range(n)]
+    drawn: list[tuple[list[int], str | None]] = []
+    with _temperature(trainer, temperature):
+        for start in range(0, len(repeated), BATCH):
+            ids, _ = trainer._generate_single_turn(repeated[start : start + BATCH], None, {})
+            drawn += [(row, finish_reason(trainer, row)) for row in ids]
+    return [drawn[start : start + n] for start in range(0, len(drawn), n)]
+
+
+def finish_reason(trainer: "PolicyTrainer", token_ids: list[int]) -> str:
+    """As vLLM names it: "stop" after the end-of-sequence token, "length" when the budget ran out."""
+    return "stop" if token_ids and token_ids[-1] == trainer._tokenizer.eos_token_id else "length"
+
+
+@contextmanager
+def _temperature(trainer: "PolicyTrainer", temperature: float) -> Iterator[None]:
+    config: Any = trainer.generation_config
+    before = config.do_sample, config.temperature
+    config.do_sample, config.temperature = temperature > 0, temperature or 1.0
+    try:
+        yield
+    finally:
+        config.do_sample, config.temperature = before

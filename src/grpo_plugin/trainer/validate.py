@@ -1,0 +1,105 @@
+"""Validation inside training: the policy answers held-out prompts, the training rewards judge them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from accelerate.utils import broadcast_object_list, gather_object
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from grpo_plugin.run import Run
+from grpo_plugin.trainer.policy import PolicyTrainer
+from grpo_plugin.validation.evaluate import Answer, Evaluation, Row, Scores, evaluate
+
+class Validator:
+    """Judges the policy of a trainer; collective, so every rank calls it."""
+
+    def __init__(self, trainer: PolicyTrainer) -> None:
+        self.trainer = trainer
+        self.run = Run.current()
+        assert self.run.prompts is not None and self.run.prompts.validation is not None
+        self.rows: list[Row] = list(self.run.prompts.validation)
+
+    def __call__(self, step: int) -> Evaluation:
+        config = self.run.recipe.validation
+        assert config is not None
+        training = self.trainer.model.training
+        self.trainer.sync_policy()
+        self.trainer.model.eval()
+        with self.run.watch("validation"):
+            evaluation, judged = evaluate(step, self.rows, self._complete, self._score, config, self._temperature)
+            self._keep(step, judged)
+        self.trainer.model.train(training)
+        return evaluation
+
+    @property
+    def _temperature(self) -> float:
+        return self.trainer.temperature
+
+    def _complete(self, rows: Sequence[Row], per_prompt: int, temperature: float) -> list[list[Answer]]:
+        """Every rank completes its share of the rows; all get all answers."""
+        accelerator = self.trainer.accelerator
+        share = -(-len(rows) // accelerator.num_processes)
+        mine = rows[share * accelerator.process_index : share * (accelerator.process_index + 1)]
+        ids = self.trainer.tokenize([row["prompt"] for row in mine]) if mine else []
+        drawn = self.trainer.complete(ids, per_prompt, temperature)
+        return gather_object([[Answer(self._text(ids), ids, reason) for ids, reason in group] for group in drawn])
+
+    def _text(self, token_ids: Sequence[int]) -> str:
+        return self.trainer.processing_class.decode(token_ids, skip_special_tokens=True)
+
+    def _score(self, rows: Sequence[Row], answers: Sequence[Answer]) -> Scores:
+        """The main process judges; the others are told."""
+        outcome: list[Any] = [None]
+        if self.trainer.accelerator.is_main_process:
+            outcome = [self._judge(rows, answers)]
+        broadcast_object_list(outcome, from_process=0)
+        return outcome[0]
+
+    def _judge(self, rows: Sequence[Row], answers: Sequence[Answer]) -> Scores:
+        prompts = [row["prompt"] for row in rows]
+        columns = {key: [row.get(key) for row in rows] for key in rows[0] if key != "prompt"}
+        chat = isinstance(prompts[0], list)
+        texts = [[{"role": "assistant", "content": answer.text}] if chat else answer.text for answer in answers]
+        rewards = self.run.rewards
+        assert rewards is not None
+        scores = rewards.score(prompts, texts, [answer.token_ids for answer in answers], columns)
+        functions = dict(zip(rewards.names, scores, strict=True))
+        return Scores(totals=self.trainer.totals(functions), functions=functions)
+
+    def _keep(self, step: int, judged: Any) -> None:
+        if not self.trainer.accelerator.is_main_process:
+            return
+        prompts = [self._text(ids) for ids in self.trainer.tokenize([row["prompt"] for row in judged[0].rows])]
+        for batch in judged:
+            self.run.generation_log.write(step, batch.generations(prompts, self.trainer.version), "validation")
+
+
+class ValidationCallback(TrainerCallback):
+    """When to validate: before the first step, every so many steps, after the last."""
+
+    def __init__(self, trainer: PolicyTrainer) -> None:
+        self.validator = Validator(trainer)
+        self.config = self.validator.run.recipe.validation
+        self._last: int | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self.config.before_train and state.global_step == 0:
+            self._validate(state)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.config.every and state.global_step % self.config.every == 0:
+            self._validate(state)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.config.after_train:
+            self._validate(state)
+
+    def _validate(self, state: TrainerState) -> None:
+        if self._last == state.global_step:
+            return
+        self._last = state.global_step
+        evaluation = self.validator(state.global_step)
+        self.validator.run.record(evaluation)
+
