@@ -44,7 +44,8 @@ class _Loader:
 def mend(group: click.Group) -> None:
     """Let every command that passes unknown options on take its config from anywhere on the line; idempotent."""
     for command in group.commands.values():
-        if command.ignore_unknown_options and not hasattr(command, "takes_config_anywhere"):
+        passes_on = command.context_settings.get("ignore_unknown_options")
+        if passes_on and not hasattr(command, "takes_config_anywhere"):
             _take_config_anywhere(command)
 
 
