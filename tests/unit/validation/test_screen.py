@@ -3,11 +3,9 @@ import os
 import pty
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
-from grpo_plugin.validation.callbacks import ScreenCallback
 from grpo_plugin.validation.screen import Pace, Screen
 
 LOGS = {"reward": 0.5, "rewards/accuracy/mean": 0.25, "kl": None, "entropy": 1.0}
@@ -82,30 +80,6 @@ def test_titles_come_back_every_25_lines_and_when_the_functions_change():
     titles = [index for index, text in enumerate(lines) if "reward" in text]
     assert titles == [0, 26, 28]
     assert "format" in lines[28]
-
-
-def test_the_callback_shows_training_steps_alone():
-    stream = io.StringIO()
-    callback = ScreenCallback(Screen(stream))
-    state = SimpleNamespace(is_world_process_zero=True, max_steps=2, global_step=0)
-    callback.on_train_begin(None, state, None)
-    state.global_step = 1
-    callback.on_step_end(None, state, None)
-    callback.on_log(None, state, None, logs=LOGS)
-    callback.on_log(None, state, None, logs={"eval_reward": 1.0})
-    callback.on_log(None, state, None, logs={"train_runtime": 1.0})
-    callback.on_train_end(None, state, None)
-    assert [text.split()[0] for text in stream.getvalue().splitlines()] == ["step", "1", "trained"]
-
-
-def test_other_processes_stay_silent():
-    stream = io.StringIO()
-    callback = ScreenCallback(Screen(stream))
-    state = SimpleNamespace(is_world_process_zero=False, max_steps=2, global_step=1)
-    callback.on_train_begin(None, state, None)
-    callback.on_log(None, state, None, logs=LOGS)
-    callback.on_train_end(None, state, None)
-    assert stream.getvalue() == ""
 
 
 TERMINAL_RUN = """
