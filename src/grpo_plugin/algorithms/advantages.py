@@ -1,0 +1,109 @@
+"""Advantages: how much better each completion, or each of its tokens, was than could be expected."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from grpo_plugin.algorithms import estimators, registry
+from grpo_plugin.algorithms.kl import kl
+from grpo_plugin.errors import RecipeError
+
+ESTIMATORS: dict[str, Callable[..., Tensor]] = {
+    "grpo": estimators.grpo,
+    "dr_grpo": estimators.dr_grpo,
+    "rloo": estimators.rloo,
+    "reinforce": estimators.reinforce,
+    "reinforce_baseline": estimators.reinforce_baseline,
+    "reinforce_plus_plus": estimators.reinforce_plus_plus,
+    "reinforce_plus_plus_baseline": estimators.reinforce_plus_plus_baseline,
+    "remax": estimators.remax,
+    "grpo_passk": estimators.grpo_passk,
+    "gdpo": estimators.gdpo,
+}
+
+
+@torch.no_grad()
+def compute(
+    name: str,
+    *,
+    rewards: Tensor,
+    group_size: int,
+    mask: Tensor,
+    baselines: Tensor | None = None,
+    rewards_per_function: Tensor | None = None,
+    reward_weights: Tensor | None = None,
+    logps: Tensor | None = None,
+    ref_logps: Tensor | None = None,
+    kl_coef: float = 0.0,
+    kl_estimator: str = "k1",
+    **options: Any,
+) -> Tensor:
+    """Advantages of a whole batch, over all processes.
+
+    Args:
+        name: a built-in estimator, or a dotted path to a function that names its inputs as those in `estimators` do.
+        rewards: (B,) fp32 or fp64; NaN where no reward function could score.
+        group_size: G; B is a multiple of it.
+        mask: (B, T), true on completion tokens.
+        baselines: (B,) rewards of the greedy completion of each prompt, for remax.
+        rewards_per_function: (B, R), with `reward_weights` (R,), for gdpo.
+        logps: (B, T) log-probabilities of the sampling policy; with `ref_logps` and `kl_coef` > 0, the KL to the
+            reference model is taken off the reward.
+        options: what else the estimator takes.
+
+    Returns:
+        (B,), or (B, T) where tokens differ; 0 wherever the reward is NaN.
+
+    Raises:
+        RecipeError: unknown estimator or option, missing input, uneven groups, or an advantage that is not finite.
+    """
+    estimator = registry.resolve("advantage", name, ESTIMATORS)
+    offered = {
+        "rewards": rewards,
+        "group_size": group_size,
+        "mask": mask,
+        "baselines": baselines,
+        "rewards_per_function": rewards_per_function,
+        "reward_weights": reward_weights,
+    }
+    if (penalty := _penalty(logps, ref_logps, mask, kl_coef, kl_estimator)) is not None:
+        offered |= _penalised(name, estimator, rewards, penalty)
+    unscorable = rewards.isnan() if baselines is None else rewards.isnan() | baselines.isnan()
+    return _checked(name, registry.call("advantage", name, estimator, offered, options), unscorable, mask)
+
+
+def _penalty(
+    logps: Tensor | None, ref_logps: Tensor | None, mask: Tensor, coefficient: float, estimator: str
+) -> Tensor | None:
+    if coefficient == 0.0:
+        return None
+    if logps is None or ref_logps is None:
+        raise RecipeError(f"algorithm.kl_coef: {coefficient} in the reward needs the log-probabilities of both models.")
+    return coefficient * kl(logps, ref_logps, estimator).masked_fill(~mask.bool(), 0.0)
+
+
+def _penalised(name: str, estimator: Callable[..., Tensor], rewards: Tensor, penalty: Tensor) -> dict[str, Tensor]:
+    """What an estimator sees of a KL in the reward: each token's, if it asks for that, else less reward."""
+    inputs = inspect.signature(estimator).parameters
+    if "penalty" in inputs:
+        return {"penalty": penalty}
+    if "rewards" in inputs or any(parameter.kind is parameter.VAR_KEYWORD for parameter in inputs.values()):
+        return {"rewards": rewards - penalty.sum(1)}
+    raise RecipeError(f"algorithm.kl_placement: 'reward' does not reach advantage {name!r}; use 'loss'.")
+
+
+def _checked(name: str, advantages: Tensor, unscorable: Tensor, mask: Tensor) -> Tensor:
+    """The estimator's answer, with 0 where nothing could be scored."""
+    if advantages.shape not in (unscorable.shape, mask.shape):
+        raise RecipeError(
+            f"algorithm.advantage: {name!r} returned shape {tuple(advantages.shape)}; "
+            f"return {tuple(unscorable.shape)} or {tuple(mask.shape)}."
+        )
+    rows = unscorable if advantages.dim() == 1 else unscorable.unsqueeze(1)
+    advantages = torch.where(rows, 0.0, advantages)
+    if not advantages.isfinite().all():
+        raise RecipeError(f"algorithm.advantage: {name!r} gave an advantage that is not finite; check the rewards.")
+    return advantages
