@@ -7,11 +7,11 @@ import atexit
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
@@ -121,10 +121,12 @@ class Screen:
             self.fact("trained", f"in {clock(self._pace.elapsed())}")
             self._pace = None
 
-    def show(self, *renderables: RenderableType) -> None:
-        """Tables and other things rich can draw."""
-        for renderable in renderables:
-            self.console.print(renderable)
+    def section(self, title: str, lines: Sequence[str]) -> None:
+        """A title over indented lines, after an empty line; nothing if there are no lines."""
+        if lines:
+            self._print(Text(f"\n{title}", style="bold"))
+        for text in lines:
+            self._print(Text(f"  {text}".rstrip()))
 
     def close(self) -> None:
         """Take the bar away and give the terminal its cursor back; may be called twice."""

@@ -65,4 +65,4 @@ def test_a_library_s_endless_message_is_cut(tmp_path):
 
     lines, log = reported(fail, tmp_path)
     assert len(lines[0]) < 550
-    assert log.count("CUDA error") == 1000
+    assert log.count("CUDA error\n") == 1000
