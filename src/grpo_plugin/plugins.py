@@ -26,6 +26,9 @@ class _Plugin(BasePlugin):
         cfg["trainer_cls"] = "grpo_plugin.trainer.PolicyTrainer"
         cfg["trl"] = cfg.get("trl") or {}
 
+    def post_train_unload(self, cfg: Any) -> None:
+        self.run.finish()
+
     def get_input_args(self) -> str:
         return f"grpo_plugin.config.axolotl.{self.block.capitalize()}Args"
 
@@ -89,11 +92,3 @@ class ValidationPlugin(_Plugin):
     """`validation:` — how often and how the policy is judged on held-out prompts."""
 
     block = "validation"
-
-    def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
-        from grpo_plugin.trainer.validate import ValidationCallback
-
-        return [ValidationCallback(trainer)] if self.run.prompts and self.run.prompts.validation else []
-
-    def post_train_unload(self, cfg: Any) -> None:
-        self.run.finish()

@@ -17,8 +17,11 @@ from grpo_plugin.recipe import Recipe, check
 from grpo_plugin.scoring import RewardSet
 from grpo_plugin.scoring import load as load_rewards
 from grpo_plugin.session import Session
+from grpo_plugin.validation.evaluate import Evaluation
+from grpo_plugin.validation.evaluation_log import EvaluationLog
 from grpo_plugin.validation.generation_log import GenerationLog
-from grpo_plugin.validation.quiet import redirect, report_failure
+from grpo_plugin.validation.failure import report_failure
+from grpo_plugin.validation.quiet import redirect
 from grpo_plugin.validation.screen import Screen
 from grpo_plugin.validation.timing import Stopwatch
 
@@ -125,6 +128,25 @@ class Run:
             self.rewards.check_columns(self.prompts.train.column_names)
         return self.prompts
 
+    def record(self, evaluation: Evaluation) -> None:
+        """Keep an evaluation and show it."""
+        if not self.is_main:
+            return
+        self.evaluation_log.write(evaluation)
+        accuracy = evaluation.overall
+        parts = [("sampled", accuracy.sampled), ("greedy", accuracy.greedy)]
+        parts += [(f"pass@{k}", chance) for k, chance in accuracy.pass_at.items()]
+        figures = ", ".join(f"{name} {value:.3f}" for name, value in parts if value is not None)
+        self.screen.fact("held-out", f"after step {evaluation.step}: {evaluation.metric} {figures}")
+
+    @property
+    def validates(self) -> bool:
+        return self.recipe.validation is not None and self.prompts is not None and self.prompts.validation is not None
+
+    @cached_property
+    def evaluation_log(self) -> EvaluationLog:
+        return EvaluationLog(self.recipe.output_dir / "evaluations.jsonl")
+
     @cached_property
     def generation_log(self) -> GenerationLog:
         return GenerationLog(self.recipe.output_dir / "generations")
@@ -167,6 +189,11 @@ class Run:
         if plan.split.trainer:
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(plan.split.trainer)
         return plan
+
+    def finish(self) -> None:
+        """The run has ended well: close what is open and report."""
+        if self.rewards is not None:
+            self.rewards.close()
 
     def make_engine(self, accelerator: "Accelerator") -> "RolloutEngine | None":
         """The rollout engine of this run; None when Hugging Face generates."""
@@ -225,7 +252,5 @@ class _Reporter:
 def _open_console(output_dir: Path) -> TextIO:
     """The user's screen; what libraries write to stdout and stderr goes to debug.log."""
     current = Session.current()
-    if current and current.console:
-        return current.console.open("a", encoding="utf-8")
-    return redirect(output_dir)
-
+    console = current.take_console() if current else None
+    return console or redirect(output_dir).console

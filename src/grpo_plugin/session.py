@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 FOLDER, CONSOLE, SERVER, GPUS = "GRPO_SESSION", "GRPO_CONSOLE", "GRPO_SERVER", "GRPO_GPUS_SPLIT"
 
@@ -24,11 +25,13 @@ class Session:
         folder = os.environ.get(SERVER)
         return Path(folder) if folder else None
 
-    @property
-    def console(self) -> Path | None:
-        """The screen, while this process's own output goes to debug.log."""
-        path = os.environ.get(CONSOLE)
-        return Path(path) if path else None
+    def take_console(self) -> TextIO | None:
+        """The screen, once per process: the launcher hands it down as descriptor 0 (see cli.supervisor.fork)."""
+        if os.environ.pop(CONSOLE, None) is None:
+            return None
+        console = os.fdopen(os.dup(0), "w", buffering=1, encoding="utf-8", errors="replace")
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        return console
 
     def report_failure(self) -> None:
         """Tell the launcher that the user has been told why the run failed."""

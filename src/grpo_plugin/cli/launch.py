@@ -102,10 +102,8 @@ class Launch:
             if self.plan.split.trainer:
                 os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(self.plan.split.trainer)
                 os.environ[session.GPUS] = ",".join(self.plan.split.trainer + self.plan.split.server)
-        if _can_reopen_stdout():
-            os.environ[session.CONSOLE] = f"/proc/{os.getpid()}/fd/1"
-            return fork(_open_debug_log(self.recipe))
-        return fork(None)
+        os.environ[session.CONSOLE] = "0"
+        return fork(_open_debug_log(self.recipe))
 
     def watch(self, child: int) -> int:
         """Start the server beside the child, wait for both, and say why if the run failed in silence."""
@@ -137,15 +135,6 @@ def _processes_here(arguments: TrainArguments) -> int | None:
     if arguments.num_processes is None:
         return None
     return arguments.num_processes // max(1, arguments.num_machines)
-
-
-def _can_reopen_stdout() -> bool:
-    """Whether children can write to this process's screen through /proc: a terminal, a file, a pipe, not a socket."""
-    try:
-        os.close(os.open("/proc/self/fd/1", os.O_WRONLY | os.O_APPEND))
-    except OSError:
-        return False
-    return True
 
 
 def _open_debug_log(recipe: Recipe) -> int:

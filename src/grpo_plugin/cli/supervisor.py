@@ -24,8 +24,11 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def fork(debug_log: int | None) -> int:
-    """Fork; returns 0 in the child, which runs in a process group of its own, its output sent to `debug_log`."""
+def fork(debug_log: int) -> int:
+    """Fork; returns 0 in the child, which runs in a process group of its own, its output sent to `debug_log`.
+
+    The child finds the user's screen as its descriptor 0: the only one that launchers pass on to the ranks.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     sys.stdout.flush()
@@ -34,10 +37,9 @@ def fork(debug_log: int | None) -> int:
     if child == 0:
         os.setpgid(0, 0)
         end_with_parent()
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        if debug_log is not None:
-            os.dup2(debug_log, 1)
-            os.dup2(debug_log, 2)
+        os.dup2(1, 0)
+        os.dup2(debug_log, 1)
+        os.dup2(debug_log, 2)
     else:
         with contextlib.suppress(OSError):  # the child does the same; whoever comes first
             os.setpgid(child, child)

@@ -49,7 +49,9 @@ class Host:
         if self.server is not None:
             self.server.wait_ready(timeout)
         elif not self.client.health():
-            raise RolloutError(f"rollout.url: no vLLM server answers at {self.client.address}; start it, or check the URL.")
+            raise RolloutError(
+                f"rollout.url: no vLLM server answers at {self.client.address}; start it, or check the URL."
+            )
 
     def restart(self, timeout: float) -> None:
         """Replace the server by a fresh one, which has version 0 of the weights.

@@ -1,19 +1,22 @@
 """The trainer: Axolotl's GRPO trainer, with completions from our engine and every generation kept."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object
 from axolotl.core.trainers.grpo.trainer import AxolotlGRPOTrainer
 from torch import Tensor
+from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from grpo_plugin.rollout.canary import check, logp_gap
-from grpo_plugin.rollout.client import Sampling, at_temperature
+from grpo_plugin.rollout.client import Sampling
 from grpo_plugin.rollout.engine import RolloutEngine
 from grpo_plugin.run import Run
 from grpo_plugin.trainer import huggingface
+from grpo_plugin.trainer.validate import Validator
+from grpo_plugin.validation.callbacks import ScreenCallback, ValidationCallback
 from grpo_plugin.validation.generation_log import Generations
 
 
@@ -34,8 +37,33 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         self._synced_step: int | None = None
         self._gap_unchecked = False
         self._finish_reasons: list[str] = []
+        self.validator = Validator(self) if self.run_.validates else None
+        self._change_callbacks()
+
+    def _change_callbacks(self) -> None:
         for callback in (ProgressCallback, PrinterCallback):
             self.remove_callback(callback)
+        self.add_callback(ScreenCallback(self.run_.screen))
+        self.add_callback(SignalCallback(self.run_))
+        if self.validator is not None and self.run_.recipe.validation is not None:
+            self.add_callback(ValidationCallback(self.run_.recipe.validation, self.validator))
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As TRL trains; vLLM ends with the last step, so that its GPU is free while the model is saved."""
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            if self.engine is not None:
+                self.engine.close()
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Validate on the held-out prompts; the figures are logged and may be `metric_for_best_model`."""
+        if self.validator is None:
+            return super().evaluate(*args, **kwargs)
+        metrics = self.validator(self.state.global_step).logs()
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
     @property
     def watch(self) -> Any:
@@ -169,7 +197,22 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         ]
 
 
+class SignalCallback(TrainerCallback):
+    """Axolotl installs its own Ctrl-C handler just before training; ours comes back here."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+        self.run.mind_signals()
+
+
+def at_temperature(sampling: Sampling, temperature: float) -> Sampling:
+    """The same sampling at another temperature; greedy (0) is free of every truncation."""
+    if temperature == 0.0:
+        return replace(sampling, temperature=0.0, top_p=1.0, top_k=0, min_p=None)
+    return replace(sampling, temperature=temperature)
+
+
 def none_if_nan(value: float) -> float | None:
     return None if value != value else value
-
-

@@ -1,19 +1,21 @@
 """Validation inside training: the policy answers held-out prompts, the training rewards judge them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accelerate.utils import broadcast_object_list, gather_object
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from grpo_plugin.run import Run
-from grpo_plugin.trainer.policy import PolicyTrainer
 from grpo_plugin.validation.evaluate import Answer, Evaluation, Row, Scores, evaluate
+
+if TYPE_CHECKING:
+    from grpo_plugin.trainer.policy import PolicyTrainer
+
 
 class Validator:
     """Judges the policy of a trainer; collective, so every rank calls it."""
 
-    def __init__(self, trainer: PolicyTrainer) -> None:
+    def __init__(self, trainer: "PolicyTrainer") -> None:
         self.trainer = trainer
         self.run = Run.current()
         assert self.run.prompts is not None and self.run.prompts.validation is not None
@@ -26,14 +28,13 @@ class Validator:
         self.trainer.sync_policy()
         self.trainer.model.eval()
         with self.run.watch("validation"):
-            evaluation, judged = evaluate(step, self.rows, self._complete, self._score, config, self._temperature)
+            evaluation, judged = evaluate(
+                step, self.rows, self._complete, self._score, config, self.trainer.temperature
+            )
             self._keep(step, judged)
         self.trainer.model.train(training)
+        self.run.record(evaluation)
         return evaluation
-
-    @property
-    def _temperature(self) -> float:
-        return self.trainer.temperature
 
     def _complete(self, rows: Sequence[Row], per_prompt: int, temperature: float) -> list[list[Answer]]:
         """Every rank completes its share of the rows; all get all answers."""
@@ -72,34 +73,3 @@ class Validator:
         prompts = [self._text(ids) for ids in self.trainer.tokenize([row["prompt"] for row in judged[0].rows])]
         for batch in judged:
             self.run.generation_log.write(step, batch.generations(prompts, self.trainer.version), "validation")
-
-
-class ValidationCallback(TrainerCallback):
-    """When to validate: before the first step, every so many steps, after the last."""
-
-    def __init__(self, trainer: PolicyTrainer) -> None:
-        self.validator = Validator(trainer)
-        self.config = self.validator.run.recipe.validation
-        self._last: int | None = None
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self.config.before_train and state.global_step == 0:
-            self._validate(state)
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self.config.every and state.global_step % self.config.every == 0:
-            self._validate(state)
-
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self.config.after_train:
-            self._validate(state)
-
-    def _validate(self, state: TrainerState) -> None:
-        if self._last == state.global_step:
-            return
-        self._last = state.global_step
-        evaluation = self.validator(state.global_step)
-        self.validator.run.record(evaluation)
-

@@ -1,0 +1,32 @@
+"""`axolotl grpo …`: each command is imported when it is used, so that `--help` costs nothing."""
+
+from importlib import import_module
+
+import click
+
+# command -> (where it is, what the help line says)
+COMMANDS = {
+    "serve": ("grpo_plugin.cli.serve:serve", "Start the vLLM server of a recipe, or print its command."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named in COMMANDS."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        return getattr(import_module(module), attribute)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup)
+def grpo() -> None:
+    """Reinforcement learning with verifiable rewards: tools around a recipe."""
