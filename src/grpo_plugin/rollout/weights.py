@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
-from peft.utils.integrations import dequantize_module_weight
+from peft.utils.integrations import dequantize_bnb_weight
 from peft.utils.other import ModulesToSaveWrapper, TrainableTokensWrapper
 from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
@@ -163,7 +163,7 @@ def _own(module: nn.Module) -> dict[str, Tensor]:
     """What `module` itself adds to a checkpoint."""
     weights = {name: p.data for name, p in module._parameters.items() if p is not None and name != "_flat_param"}
     if _quantised(module):
-        weights["weight"] = dequantize_module_weight(module).data
+        weights["weight"] = _dequantised(module)
     saved = module._buffers.keys() - module._non_persistent_buffers_set
     return weights | {name: buffer for name, buffer in module._buffers.items() if name in saved and buffer is not None}
 
@@ -197,8 +197,12 @@ def _quantised(module: nn.Module) -> bool:
     return type(module._parameters.get("weight")).__name__ in ("Params4bit", "Int8Params")
 
 
+def _dequantised(module: Any) -> Tensor:
+    return dequantize_bnb_weight(module.weight, state=getattr(module, "state", None)).detach()
+
+
 def _merged_quantised(base: nn.Module, tuner: Tuner) -> Tensor:
-    weight = dequantize_module_weight(base).data
+    weight = _dequantised(base)
     for adapter in tuner.active_adapters:
         if adapter in tuner.lora_variant:
             weight = tuner.lora_variant[adapter].merge_safe(tuner, adapter, weight)

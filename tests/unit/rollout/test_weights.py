@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from transformers import (
     AutoModelForCausalLM,
+    BitsAndBytesConfig,
     GemmaConfig,
     LlamaConfig,
     MistralConfig,
@@ -201,3 +202,19 @@ def test_weights_that_are_not_finite_stop_the_sync() -> None:
     model.base_model.model.model.layers[0].self_attn.q_proj.lora_B["default"].weight.data[0, 0] = torch.nan
     with pytest.raises(ValueError, match="NaN"):
         sent(model)
+
+
+@pytest.mark.parametrize("bits", [{"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}, {"load_in_8bit": True}])
+def test_a_quantised_base_is_sent_as_the_trainer_computes_with_it(bits: dict[str, object], tmp_path: Path) -> None:
+    tiny().save_pretrained(tmp_path)
+    if "load_in_4bit" in bits:
+        bits = bits | {"bnb_4bit_compute_dtype": torch.float32}
+    base = AutoModelForCausalLM.from_pretrained(
+        tmp_path, quantization_config=BitsAndBytesConfig(**bits), dtype=torch.float32
+    )
+    model = get_peft_model(base, ADAPTERS["lora"]).train()
+    model.base_model.model.model.layers[0].self_attn.q_proj.lora_B["default"].weight.data.normal_()
+    dense = tiny()
+    dense.load_state_dict(sent(model))
+    ids = torch.arange(8)[None]
+    torch.testing.assert_close(dense(ids).logits, model(ids).logits, atol=1e-5, rtol=1e-5)
