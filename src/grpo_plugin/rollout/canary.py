@@ -1,0 +1,56 @@
+"""The canary: does vLLM give its own tokens the probability that the trainer gives them?
+
+It is the one check that sees every way a sync can go wrong, whatever the server answered.
+"""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from grpo_plugin.errors import RolloutError
+
+
+@dataclass(frozen=True)
+class Gap:
+    """|log-probability of the trainer − that of vLLM|, in nats: `mean` and `max` over `tokens` completion tokens."""
+
+    mean: float
+    max: float
+    tokens: int
+
+
+def logp_gap(trainer_logps: Tensor, server_logps: Tensor, mask: Tensor) -> Gap:
+    """Compare two opinions of the same tokens; all [B, T], `mask` non-zero where there is a completion token.
+
+    The mean divides by the number of such tokens. A log-probability that is NaN, or infinite on one side, makes both
+    mean and max infinite. Without any token both are 0.
+    """
+    real = mask.bool()
+    difference = (
+        (trainer_logps[real].double() - server_logps[real].double()).abs().nan_to_num(nan=math.inf, posinf=math.inf)
+    )
+    if not difference.numel():
+        return Gap(mean=0.0, max=0.0, tokens=0)
+    return Gap(mean=difference.mean().item(), max=difference.max().item(), tokens=difference.numel())
+
+
+def check(gap: Gap, limit: float, version: int | None = None) -> None:
+    """Stop the run when the two sides do not agree; `limit` is rollout.max_logp_gap, `version` the weights compared.
+
+    Raises:
+        RolloutError: when the mean gap is over `limit`, or no token was compared.
+    """
+    weights = "the weights" if version is None else f"version {version} of the weights"
+    if not gap.tokens:
+        raise RolloutError(
+            f"rollout.canary_samples: no completion token was there to compare vLLM with the trainer on {weights}; "
+            "check that completions are not all masked."
+        )
+    if gap.mean > limit:
+        raise RolloutError(
+            f"rollout.max_logp_gap: vLLM and the trainer disagree on {weights} by {gap.mean:.3g} nats per token (mean "
+            f"over {gap.tokens} tokens, max {gap.max:.3g}), over the limit of {limit:g}; usual causes: a sync that "
+            "failed, tie_word_embeddings: true on vLLM's CPU backend (use an untied model), another model or tokenizer "
+            "on the server, or a server in half precision or quantised (then raise rollout.max_logp_gap)."
+        )
