@@ -104,13 +104,6 @@ class Evaluation:
             values |= {f"eval_pass@{k}{suffix}": chance for k, chance in part.pass_at.items()}
         return {key: value for key, value in values.items() if value is not None}
 
-    def sentence(self) -> str:
-        """For the screen: `validation at step 10: accuracy 0.812 sampled, 0.870 greedy (200 prompts)`."""
-        part = self.overall
-        figures = {"sampled": part.sampled, "greedy": part.greedy, **{f"pass@{k}": p for k, p in part.pass_at.items()}}
-        text = ", ".join(f"{value:.3f} {name}" for name, value in figures.items() if value is not None)
-        return f"validation at step {self.step}: {self.metric} {text or 'unknown'} ({part.prompts} prompts)"
-
 
 def evaluate(
     step: int,

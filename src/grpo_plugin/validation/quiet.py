@@ -3,15 +3,11 @@
 import os
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TextIO
+from typing import TextIO
 
 
 class Redirection:
-    """File descriptors 1 and 2 end in `log`, also for C++ code and child processes; `console` is the old stdout.
-
-    A context manager; what is open when the process ends is written by itself.
-    """
+    """File descriptors 1 and 2 end in `log`, also for C++ code and child processes; `console` is the old stdout."""
 
     def __init__(self, log: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -33,14 +29,6 @@ class Redirection:
             os.dup2(saved, descriptor)
             os.close(saved)
         self.console.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.restore()
 
 
 def redirect(output_dir: Path) -> Redirection:

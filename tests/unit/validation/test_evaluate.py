@@ -67,9 +67,6 @@ def test_a_validation_by_hand():
     assert evaluation.rewards == {"accuracy": 4 / 12, "short": 0.5}
     assert evaluation.logs()["eval_accuracy_sampled/easy"] == 3 / 8
     assert evaluation.logs()["eval_rewards/short/mean"] == 0.5
-    assert evaluation.sentence() == (
-        "validation at step 5: accuracy 0.333 sampled, 0.667 greedy, 0.333 pass@1, 0.500 pass@2 (3 prompts)"
-    )
     assert [(each.temperature, len(each.answers)) for each in judged] == [(1.0, 12), (0.0, 3)]
 
 
