@@ -30,7 +30,7 @@ def dr_grpo(rewards: Tensor, group_size: int, tolerance: float = TOLERANCE) -> T
 
 
 def rloo(rewards: Tensor, group_size: int, tolerance: float = TOLERANCE) -> Tensor:
-    """Reward − mean of the other scorable rewards of its group (arXiv 2402.14740, eq. 6)."""
+    """Reward − mean of the other scorable rewards of its group (arXiv 2402.14740)."""
     grouped = groups.split(rewards, group_size)
     count = _count(grouped)
     return _where_mixed((grouped - _mean(grouped)) * count / (count - 1), rewards, group_size, tolerance)
