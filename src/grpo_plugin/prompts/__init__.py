@@ -1,6 +1,21 @@
-"""Datasets become prompts: sources, wording, checks, length limits, images."""
+"""Datasets become prompts: sources, wording, checks, length limits, images, order.
 
-from grpo_plugin.prompts.load import PromptData, load
+`load` imports `datasets` when it is first asked for; `check_sources` costs nothing.
+"""
+
+from typing import TYPE_CHECKING, Any
+
 from grpo_plugin.prompts.sources import check_sources
 
+if TYPE_CHECKING:
+    from grpo_plugin.prompts.loading import PromptData, load
+
 __all__ = ["PromptData", "check_sources", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'grpo_plugin.prompts' has no attribute {name!r}")
+    from grpo_plugin.prompts import loading
+
+    return getattr(loading, name)

@@ -4,6 +4,8 @@ The loaders of `datasets` are not used for local files: their JSON reader turns 
 CSV reader the answers "None" and "NA" into nulls, and their errors carry no row number.
 """
 
+from __future__ import annotations
+
 import csv
 import itertools
 import json
@@ -13,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from grpo_plugin.errors import DataError
-from grpo_plugin.prompts.sources import Hub, Source
+from grpo_plugin.prompts import hub
+from grpo_plugin.prompts.sources import Source
 
-CHUNK = 2048
+CHUNK = 512
 
 Row = dict[str, Any]
 
@@ -29,16 +32,19 @@ class Chunk:
     rows: list[Row]
 
 
-def read(source: Source) -> Iterator[Chunk]:
+def read(source: Source, *, streaming: bool = False) -> Iterator[Chunk]:
     """All rows of a source in order.
 
     Raises:
         DataError: a file that cannot be read as what its name says, with file and row number.
     """
     if source.hub:
-        yield from _chunks(source.spec, _hub_rows(source.hub))
+        yield from _chunks(source.spec, hub.rows(source.hub, streaming=streaming))
     for file in source.files:
-        yield from _chunks(str(file), READERS[file.suffix](file))
+        try:
+            yield from _chunks(str(file), READERS[file.suffix](file))
+        except UnicodeDecodeError as error:
+            raise DataError(f"{file}: not UTF-8 text ({error}); convert it.") from None
 
 
 def _chunks(label: str, rows: Iterable[Row]) -> Iterator[Chunk]:
@@ -57,9 +63,12 @@ def _jsonl_rows(path: Path) -> Iterator[Row]:
 
 def _parse(path: Path, number: int, line: str) -> Any:
     try:
-        return json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{path}: line {number} is not JSON ({error}); mend or remove it.") from None
+        value = json.loads(line)
+        if "\\ud" in line or "\\uD" in line:
+            json.dumps(value, ensure_ascii=False).encode()
+    except ValueError as error:  # a lone half of a surrogate pair is one, and no tokenizer takes it
+        raise DataError(f"{path}: line {number} is not JSON of valid text ({error}); mend or remove it.") from None
+    return value
 
 
 def _record(path: Path, number: int, value: Any) -> Row:
@@ -77,7 +86,7 @@ def _json_rows(path: Path) -> Iterator[Row]:
         return
     try:
         values = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise DataError(
             f"{path}: not JSON ({error}); it must hold a list of objects, or one object per line."
         ) from None
@@ -89,18 +98,26 @@ def _csv_rows(path: Path) -> Iterator[Row]:
     """Every value is text, an empty one null."""
     csv.field_size_limit(2**31 - 1)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file, strict=True), 1):
+        table = csv.DictReader(file, strict=True)
+        names = table.fieldnames or []
+        if len(set(names)) < len(names):
+            raise DataError(f"{path}: two columns of the header have the same name ({', '.join(names)}); rename one.")
+        for number, row in enumerate(table, 1):
             if None in row or None in row.values():
                 raise DataError(f"{path}: row {number} does not have as many values as the header; mend or remove it.")
-            yield {key: value or None for key, value in row.items()}
+            yield {name: value or None for name, value in row.items()}
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=CHUNK):
-            yield from batch.to_pylist()
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=CHUNK):
+                yield from batch.to_pylist()
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path}: not a Parquet file ({error}); write it again.") from None
 
 
 READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
@@ -109,19 +126,3 @@ READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".csv": _csv_rows,
     ".parquet": _parquet_rows,
 }
-
-
-def _hub_rows(hub: Hub) -> Iterator[Row]:
-    import datasets
-
-    try:
-        dataset = datasets.load_dataset(hub.name, hub.config, split=hub.split)
-    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
-        what = str(error).splitlines()[0]
-        raise DataError(
-            f"dataset {hub.name!r} (config {hub.config}, split {hub.split}) cannot be loaded: {what}"
-        ) from error
-    for name, feature in dataset.features.items():
-        if isinstance(feature, datasets.Image):
-            dataset = dataset.cast_column(name, datasets.Image(decode=False))
-    yield from dataset

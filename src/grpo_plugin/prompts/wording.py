@@ -7,40 +7,41 @@ from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from grpo_plugin.errors import RecipeError
+from grpo_plugin.prompts.faults import Fault
 
-Messages = list[dict[str, Any]]
-
-
-class Fault(ValueError):
-    """What is wrong with one row, said without its number."""
+Message = dict[str, Any]
 
 
-def compile_template(template: str, base_dir: Path) -> Template:
-    """The template of `prompts.template`: a file beside the recipe or in the working directory, or Jinja text.
+def template_text(template: str, base_dir: Path) -> str:
+    """What `prompts.template` names or says: a file beside the recipe or in the working directory, or text.
 
     Raises:
-        RecipeError: neither a file nor Jinja text, or Jinja that does not parse.
+        RecipeError: neither a file nor Jinja text.
     """
-    text = _template_text(template, base_dir)
+    if "\n" in template or "{" in template:
+        return template
+    for path in (base_dir / template, Path(template)):
+        if path.is_file():
+            return path.read_text(encoding="utf-8").strip()
+    raise RecipeError(
+        f"prompts.template: {template!r} is no file in {base_dir} or {Path.cwd()}, and no Jinja text such as "
+        "'{{ content }}'; correct the path."
+    )
+
+
+def compile_template(text: str) -> Template:
+    """Compile Jinja text in a sandbox in which an unknown column is an error.
+
+    Raises:
+        RecipeError: Jinja that does not parse.
+    """
     try:
         return ImmutableSandboxedEnvironment(undefined=StrictUndefined).from_string(text)
     except TemplateSyntaxError as error:
-        raise RecipeError(f"prompts.template: {template!r}, line {error.lineno}: {error.message}; mend it.") from None
+        raise RecipeError(f"prompts.template: line {error.lineno}: {error.message}; mend the template.") from None
 
 
-def _template_text(template: str, base_dir: Path) -> str:
-    if "\n" not in template and "{" not in template:
-        for path in (base_dir / template, Path(template)):
-            if path.is_file():
-                return path.read_text(encoding="utf-8").strip()
-        raise RecipeError(
-            f"prompts.template: {template!r} is no file in {base_dir} or {Path.cwd()}, and no Jinja text (which has "
-            "{{ content }}); correct the path."
-        )
-    return template
-
-
-def word(question: Any, row: dict[str, Any], template: Template | None, system: str | None) -> Messages:
+def word(question: Any, row: dict[str, Any], template: Template | None, system: str | None) -> list[Message]:
     """The chat messages of one row.
 
     Args:
@@ -52,33 +53,32 @@ def word(question: Any, row: dict[str, Any], template: Template | None, system: 
     """
     messages = _messages(question)
     if template is not None:
-        last = max((i for i, m in enumerate(messages) if m["role"] == "user"), default=None)
-        if last is None:
-            raise Fault("has no user message for the template")
-        content = _render(template, row, messages[last]["content"])
-        messages[last] = {**messages[last], "content": content}
+        messages = _reword(messages, row, template)
     if system is None:
         return messages
     if messages[0]["role"] == "system":
-        raise Fault("has a system message already; drop prompts.system or the message")
+        raise Fault("a system message of its own (prompts.system would be a second one)")
     return [{"role": "system", "content": system}, *messages]
 
 
-def _messages(question: Any) -> Messages:
+def _messages(question: Any) -> list[Message]:
     if isinstance(question, str):
         if not question.strip():
-            raise Fault("has an empty prompt")
+            raise Fault("an empty prompt")
         return [{"role": "user", "content": question}]
-    if not isinstance(question, list) or not all(isinstance(m, dict) and "role" in m for m in question):
-        raise Fault(f"has {type(question).__name__} for a prompt, neither text nor a list of chat messages")
-    messages = [{key: value for key, value in message.items() if value is not None} for message in question]
-    if not messages or not any(message.get("content") for message in messages):
-        raise Fault("has an empty prompt")
-    return messages
+    if not isinstance(question, list) or not all(isinstance(m, dict) and m.get("role") for m in question):
+        raise Fault(f"a prompt that is {type(question).__name__}, neither text nor a list of chat messages")
+    if not any(message.get("content") for message in question):
+        raise Fault("an empty prompt")
+    return [{key: value for key, value in message.items() if value is not None} for message in question]
 
 
-def _render(template: Template, row: dict[str, Any], content: Any) -> str:
+def _reword(messages: list[Message], row: dict[str, Any], template: Template) -> list[Message]:
+    last = max((i for i, message in enumerate(messages) if message["role"] == "user"), default=None)
+    if last is None:
+        raise Fault("no user message for the template")
     try:
-        return template.render({**row, "content": content})
+        content = template.render({**row, "content": messages[last]["content"]})
     except TemplateError as error:
-        raise Fault(f"does not fit the template ({error})") from None
+        raise Fault(f"columns that do not fit the template ({error})") from None
+    return [*messages[:last], {**messages[last], "content": content}, *messages[last + 1 :]]

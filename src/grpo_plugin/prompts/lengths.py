@@ -1,0 +1,166 @@
+"""How many tokens a prompt has once the model's own chat template is around it.
+
+The numbers are those of `len(tokenizer.apply_chat_template(messages, add_generation_prompt=True))`, row for row; they
+are found faster by rendering with transformers' own compiled template, and by tokenizing in batches, each segment once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from jinja2 import TemplateError
+
+from grpo_plugin.prompts.segments import SegmentCounter
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Chat = str | list[dict[str, Any]]
+Chunk = TypeVar("Chunk")
+
+
+class RefusedChat(ValueError):
+    """The chat template raised on the chat at `position`; `chunk` is what it came in, where there were chunks."""
+
+    def __init__(self, position: int, reason: Exception) -> None:
+        super().__init__(f"messages that the model's chat template refuses ({reason})")
+        self.position = position
+        self.chunk: Any = None
+
+
+class ChatCounter:
+    """Counts the tokens of prompts with a model's own tokenizer and chat template.
+
+    Args:
+        tokenizer: a tokenizer of transformers; one without a chat template counts plain text, special tokens included.
+        template_kwargs: further variables for the template (`trl.chat_template_kwargs`).
+        chat_template: in place of the tokenizer's own, as processors of vision models bring one.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        template_kwargs: Mapping[str, Any] | None = None,
+        chat_template: str | None = None,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._chat_template = chat_template
+        self._template_kwargs = dict(template_kwargs or {})
+        self._segments = SegmentCounter(tokenizer.backend_tokenizer) if _is_stock(tokenizer) else None
+        self.chats = bool(chat_template or tokenizer.chat_template)
+
+    @property
+    def identity(self) -> str:
+        """The same only for tokenizers and templates that give the same numbers."""
+        parts = [
+            type(self._tokenizer).__qualname__,
+            self._tokenizer.backend_tokenizer.to_str() if self._segments else repr(self._tokenizer),
+            repr(self._chat_template or self._tokenizer.chat_template),
+            repr(sorted(self._tokenizer.special_tokens_map.items())),
+            json.dumps(self._template_kwargs, sort_keys=True, default=repr),
+        ]
+        return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+
+    def count(self, chats: Sequence[Chat]) -> list[int]:
+        """Tokens of each prompt, the generation prompt included.
+
+        Raises:
+            RefusedChat: the chat template raised on one of them.
+        """
+        return self._count_rendered(self._render(chats))
+
+    def count_texts(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of bare texts (answers, completions), without template and special tokens."""
+        if self._segments:
+            return self._segments.count(texts)
+        return [len(self._tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+
+    def measure(
+        self, chunks: Iterable[Chunk], chats: Callable[[Chunk], Sequence[Chat]]
+    ) -> Iterator[tuple[Chunk, list[int]]]:
+        """Each chunk with the tokens of its chats; one is tokenized while the next is read and rendered."""
+        pending: tuple[Chunk, Future[list[int]]] | None = None
+        with parallel_tokenizer(), ThreadPoolExecutor(1, thread_name_prefix="tokenize") as pool:
+            for chunk in chunks:
+                try:
+                    rendered = self._render(chats(chunk))
+                except RefusedChat as error:
+                    error.chunk = chunk
+                    raise
+                following = chunk, pool.submit(self._count_rendered, rendered)
+                if pending:
+                    yield pending[0], pending[1].result()
+                pending = following
+            if pending:
+                yield pending[0], pending[1].result()
+
+    def _render(self, chats: Sequence[Chat]) -> Sequence[Chat]:
+        """The text the model sees for each chat, where this tokenizer's rendering is known; else the chats."""
+        if not self._segments or not self.chats:
+            return chats
+        try:
+            return self._rendered(chats)
+        except TemplateError:
+            for position, chat in enumerate(chats):
+                try:
+                    self._rendered([chat])
+                except TemplateError as error:
+                    raise RefusedChat(position, error) from None
+            raise
+
+    def _rendered(self, chats: Sequence[Chat]) -> list[str]:
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        texts: Any = render_jinja_template(  # annotated by transformers as one text, it returns them and more
+            conversations=cast(Any, chats),
+            chat_template=self._tokenizer.get_chat_template(self._chat_template),
+            add_generation_prompt=True,
+            **{**self._tokenizer.special_tokens_map, **self._template_kwargs},
+        )
+        return texts[0]
+
+    def _count_rendered(self, rendered: Sequence[Any]) -> list[int]:
+        if not self.chats:
+            return [len(self._tokenizer.encode(text)) for text in rendered]
+        if self._segments:
+            return self._segments.count(rendered)
+        return [len(self._apply(chat)) for chat in rendered]
+
+    def _apply(self, chat: Any) -> Any:
+        return self._tokenizer.apply_chat_template(
+            chat,
+            chat_template=self._chat_template,
+            add_generation_prompt=True,
+            return_dict=False,
+            **self._template_kwargs,
+        )
+
+
+def _is_stock(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether templating and encoding are transformers' own, so that rendering and Rust backend can be called apart."""
+    from transformers.tokenization_utils_tokenizers import TokenizersBackend
+
+    return isinstance(tokenizer, TokenizersBackend) and all(
+        getattr(type(tokenizer), name) is getattr(TokenizersBackend, name)
+        for name in ("__call__", "_encode_plus", "apply_chat_template", "get_chat_template")
+    )
+
+
+@contextmanager
+def parallel_tokenizer() -> Iterator[None]:
+    """Let the tokenizer use its threads, which Axolotl's command line turns off for everyone."""
+    before = os.environ.get("TOKENIZERS_PARALLELISM")
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TOKENIZERS_PARALLELISM"]
+        else:
+            os.environ["TOKENIZERS_PARALLELISM"] = before

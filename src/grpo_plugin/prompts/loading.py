@@ -1,0 +1,156 @@
+"""From the `prompts:` block to the datasets the trainer reads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grpo_plugin.config.prompts import PromptsConfig, Sources
+from grpo_plugin.errors import RecipeError
+from grpo_plugin.prompts import hub
+from grpo_plugin.prompts.images import image_tokens, images_unchanged
+from grpo_plugin.prompts.lengths import ChatCounter
+from grpo_plugin.prompts.measure import Measure
+from grpo_plugin.prompts.mixture import mix
+from grpo_plugin.prompts.prepare import Preparation
+from grpo_plugin.prompts.rows import RowReader
+from grpo_plugin.prompts.sources import Source, resolve
+from grpo_plugin.prompts.store import DATA, content_key, default_cache, prepared
+from grpo_plugin.prompts.stream import Stream
+from grpo_plugin.prompts.wording import template_text
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+    from transformers import PreTrainedTokenizerBase, ProcessorMixin
+
+LOG = logging.getLogger(__name__)
+
+# Part of every key: raise it when the same rows would be prepared differently.
+LAYOUT = 1
+
+
+@dataclass(frozen=True)
+class PromptData:
+    """Rows for the trainer, and what was found out on the way.
+
+    A row has `prompt` (chat messages; text if the tokenizer has no chat template), `answer` if an answer_key is set,
+    `images` (PIL) if an image_key is, and every other column of the data.
+
+    Args:
+        columns: names in a training row.
+        longest: tokens of the longest prompt kept, over both; None when nothing was measured.
+        notes: one line each for the user: what was dropped, cut, left out or mixed.
+    """
+
+    train: Dataset | IterableDataset
+    validation: Dataset | None
+    columns: tuple[str, ...]
+    longest: int | None
+    notes: tuple[str, ...]
+
+
+def load(
+    config: PromptsConfig,
+    *,
+    base_dir: Path,
+    seed: int,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    processor: ProcessorMixin | None = None,
+    template_kwargs: Mapping[str, Any] | None = None,
+    cache_dir: Path | None = None,
+) -> PromptData:
+    """Read, word, check and measure every row of the block; the second time from the cache.
+
+    Args:
+        base_dir: the recipe's folder, where relative paths start.
+        seed: decides which rows a weighted source gives; the order of training is the trainer's (`PromptOrder`).
+        tokenizer: the model's own, as it will train; without one nothing is measured.
+        processor: a vision model's own, to count the tokens of images.
+        template_kwargs: `trl.chat_template_kwargs`.
+        cache_dir: where prepared prompts are kept; by default in the user's cache folder.
+
+    Raises:
+        DataError: missing files or columns, bad rows (with their numbers), an empty split.
+        RecipeError: a template that is missing or does not parse, a limit without a tokenizer.
+    """
+    if config.max_length and tokenizer is None:
+        raise RecipeError(f"prompts.max_length: {config.max_length} tokens cannot be measured without the tokenizer.")
+    loader = _Loader(
+        config, base_dir, seed, cache_dir or default_cache(), _counter(tokenizer, processor, template_kwargs), processor
+    )
+    train = loader.stream() if config.streaming else loader.split("prompts.train", config.train)
+    validation = loader.split("prompts.validation", config.validation) if config.validation is not None else None
+    parts = [part for part in (train, validation) if part]
+    notes = tuple(note for part in parts for note in part.notes)
+    for note in notes:
+        LOG.warning(note)
+    longest = max(part.longest for part in parts) if tokenizer is not None else None
+    return PromptData(train.rows, validation.rows if validation else None, train.columns, longest, notes)
+
+
+def _counter(
+    tokenizer: PreTrainedTokenizerBase | None, processor: ProcessorMixin | None, kwargs: Mapping[str, Any] | None
+) -> ChatCounter | None:
+    if tokenizer is None:
+        return None
+    return ChatCounter(tokenizer, kwargs, chat_template=getattr(processor, "chat_template", None))
+
+
+@dataclass(frozen=True)
+class _Split:
+    rows: Any
+    columns: tuple[str, ...]
+    longest: int
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Loader:
+    config: PromptsConfig
+    base_dir: Path
+    seed: int
+    cache: Path
+    counter: ChatCounter | None
+    processor: ProcessorMixin | None
+
+    def split(self, field: str, sources: Sources) -> _Split:
+        """The rows of one field from the cache, prepared first where they are not there."""
+        from datasets import Dataset
+
+        resolved = resolve(field, sources, self.base_dir)
+        work = self._preparation(field)
+        key = self._key(field, resolved)
+        folder, report = prepared(
+            self.cache / "prompts", key, lambda folder: work.write(resolved, folder), images_unchanged
+        )
+        rows, notes = Dataset.from_file(str(folder / DATA)), report["notes"]
+        if mixed := mix(field, resolved, report["rows"], self.seed):
+            rows, notes = rows.select(mixed.indices), [*notes, mixed.note]
+        return _Split(rows, tuple(rows.column_names), report["longest"], notes)
+
+    def stream(self) -> _Split:
+        """Training rows read while training; the first chunk now, to see that they are sound."""
+        resolved = resolve("prompts.train", self.config.train, self.base_dir)
+        stream = Stream(self._preparation("prompts.train"), resolved)
+        return _Split(stream.dataset(self.seed), stream.columns, stream.longest, [])
+
+    def _preparation(self, field: str) -> Preparation:
+        measure = Measure(field, self.counter, image_tokens(self.processor))
+        return Preparation(RowReader(self.config, self.base_dir), measure)
+
+    def _key(self, field: str, sources: Sequence[Source]) -> str:
+        """Everything that the prepared rows depend on, the content of the files included."""
+        template = self.config.template
+        parts = (
+            LAYOUT,
+            field,
+            self.config.model_dump(exclude={"train", "validation", "streaming"}),
+            template_text(template, self.base_dir) if template else None,
+            [(source.spec, source.files, hub.fingerprint(source.hub) if source.hub else None) for source in sources],
+            self.counter.identity if self.counter else None,
+            self.processor.image_processor.to_json_string() if self.processor else None,
+        )
+        return content_key(parts, [file for source in sources for file in source.files])

@@ -1,0 +1,117 @@
+"""From a row of the data to a row for the trainer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Template
+
+from grpo_plugin.config.base import nearest
+from grpo_plugin.config.prompts import PromptsConfig
+from grpo_plugin.prompts.answers import EXTRACTORS
+from grpo_plugin.prompts.faults import Fault, Faults
+from grpo_plugin.prompts.images import Picture, PixelBounds, pictures, place
+from grpo_plugin.prompts.readers import Chunk, Row, read
+from grpo_plugin.prompts.sources import Source
+from grpo_plugin.prompts.wording import Message, compile_template, template_text, word
+
+# Names with a meaning of their own in TRL's rows, and in its calls of reward functions.
+IN_ROWS = frozenset({"prompt", "completion", "completion_ids", "chosen", "rejected", "image", "images"})
+IN_CALLS = frozenset({"prompts", "completions", "trainer_state", "log_extra", "log_metric", "environments"})
+TAKEN = IN_ROWS | IN_CALLS
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One row for the trainer: the chat, its images, and the columns (`answer` among them) that rewards see."""
+
+    number: int
+    messages: list[Message]
+    images: list[Picture]
+    columns: Row
+
+
+@dataclass(frozen=True)
+class PromptChunk:
+    """Consecutive good rows of one file."""
+
+    label: str
+    prompts: list[Prompt]
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """Reads sources as the `prompts:` block says. Bad rows are gathered, not raised one by one.
+
+    `replaced` collects the data's own columns whose names the trainer needs for something else.
+    """
+
+    config: PromptsConfig
+    base_dir: Path
+    replaced: set[str] = field(default_factory=set)
+
+    @cached_property
+    def template(self) -> Template | None:
+        template = self.config.template
+        return compile_template(template_text(template, self.base_dir)) if template else None
+
+    def read(self, source: Source, faults: Faults, *, streaming: bool = False) -> Iterator[PromptChunk]:
+        """Every good row of a source, a chunk at a time; what is wrong with the others goes to `faults`."""
+        for chunk in read(source, streaming=streaming):
+            yield PromptChunk(chunk.label, list(self._prompts(chunk, faults)))
+
+    def _prompts(self, chunk: Chunk, faults: Faults) -> Iterator[Prompt]:
+        folders = (Path(chunk.label).parent, self.base_dir, Path.cwd())
+        for number, row in enumerate(chunk.rows, chunk.first):
+            try:
+                yield self._prompt(number, row, folders)
+            except Fault as fault:
+                faults.add(chunk.label, number, fault)
+
+    def _prompt(self, number: int, row: Row, folders: tuple[Path, ...]) -> Prompt:
+        config = self.config
+        messages = word(value(row, config.prompt_key, "prompt_key"), row, self.template, config.system)
+        columns = self.columns(row)
+        if not config.image_key:
+            return Prompt(number, messages, [], columns)
+        bounds = PixelBounds(config.min_pixels, config.max_pixels)
+        images = pictures(value(row, config.image_key, "image_key", null=True), folders, bounds)
+        return Prompt(number, place(messages, len(images)), images, columns)
+
+    def columns(self, row: Row) -> Row:
+        """What rewards see of a row: `answer`, and all columns whose names are free.
+
+        Raises:
+            Fault: no answer.
+        """
+        config = self.config
+        answer = {"answer": self._answer(value(row, config.answer_key, "answer_key"))} if config.answer_key else {}
+        meant = {config.prompt_key.split(".")[0], config.image_key, config.answer_key}
+        self.replaced.update((TAKEN | answer.keys()) & row.keys() - meant)
+        return {name: content for name, content in row.items() if name not in TAKEN | {config.image_key}} | answer
+
+    def _answer(self, answer: Any) -> Any:
+        if isinstance(answer, str) and not answer.strip():
+            raise Fault("an empty answer")
+        extract = self.config.answer_extract
+        return EXTRACTORS[extract](str(answer)) if extract else answer
+
+
+def value(row: Row, key: str, field: str, *, null: bool = False) -> Any:
+    """The column `key` of a row; "reward_model.ground_truth" reaches into a column of objects.
+
+    Raises:
+        Fault: no such column (the nearest one is named), or a null in it unless `null`.
+    """
+    found: Any = row
+    for part in [key] if key in row else key.split("."):
+        if not isinstance(found, dict) or part not in found:
+            close = nearest(key, row)
+            known = f"did you mean {close!r}?" if close else f"there are {', '.join(row)}"
+            raise Fault(f"no column {key!r} (prompts.{field}; {known})")
+        found = found[part]
+    if not null and (found is None or found != found):  # NaN, pandas' null, is unequal to itself
+        raise Fault(f"a null {key!r}")
+    return found

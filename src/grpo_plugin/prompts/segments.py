@@ -1,0 +1,90 @@
+"""Token counts of many similar texts: what stands between two special tokens is tokenized once.
+
+Why this is exact. A tokenizer of the `tokenizers` library first cuts a text at its raw added tokens (those matched
+before normalisation; leftmost, longest, not overlapping), and from there on treats every piece alone: normaliser,
+remaining added tokens, pre-tokeniser, model. Two things look beyond a piece, and both are met. The Metaspace
+pre-tokeniser asks whether a piece begins the text: a unit here is a piece with the special token before it, so only a
+text's own first unit stands at its beginning. And added tokens with `lstrip`, `rstrip` or `single_word` look at their
+neighbours: no cut is made at such a token, nor at one that begins or ends with a letter, digit, underscore or space.
+(Read in tokenizers 0.23.1: added_vocabulary.rs, pre_tokenizer.rs, pre_tokenizers/*.rs.)
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from tokenizers import AddedToken, Tokenizer
+
+REMEMBERED = 4096
+
+
+class Cutter:
+    """Cuts a text into units that a tokenizer treats alone, so that their token counts add up to the text's."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        added: list[AddedToken] = list(tokenizer.get_added_tokens_decoder().values())
+        raw = [token for token in added if not token.normalized]
+        safe = frozenset(token.content for token in raw if _may_cut(token))
+        self._safe = frozenset() if tokenizer.encode_special_tokens else safe
+        # Longest first: an alternation then finds what the tokenizer's leftmost-longest automaton finds.
+        words = sorted((token.content for token in raw), key=len, reverse=True)
+        self._raw = re.compile(f"({'|'.join(map(re.escape, words))})") if self._safe else None
+
+    def units(self, text: str) -> Iterator[str]:
+        """The units of a text in order; joined they are the text again."""
+        if self._raw is None:
+            yield text
+            return
+        unit, *rest = self._raw.split(text)
+        for token, piece in zip(rest[::2], rest[1::2], strict=True):
+            if token in self._safe:
+                if unit:
+                    yield unit
+                unit = token + piece
+            else:
+                unit += token + piece
+        yield unit
+
+
+def _may_cut(token: AddedToken) -> bool:
+    plain = not (token.lstrip or token.rstrip or token.single_word)
+    edges = (token.content[0], token.content[-1])
+    return plain and not any(edge.isalnum() or edge.isspace() or edge == "_" for edge in edges)
+
+
+class SegmentCounter:
+    """Counts tokens as `len(tokenizer.encode(text, add_special_tokens=False).ids)` does.
+
+    Units that come more than once in a call are remembered for the next ones: at most `REMEMBERED` of them.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+        self._cutter = Cutter(tokenizer)
+        self._known: dict[str, int] = {}
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text; the tokenizer's own threads share the work, and Python's lock is free meanwhile."""
+        totals = [0] * len(texts)
+        uses: dict[str, list[int]] = {}
+        known = self._known
+        for position, text in enumerate(texts):
+            for unit in self._cutter.units(text):
+                if (tokens := known.get(unit)) is not None:
+                    totals[position] += tokens
+                else:
+                    uses.setdefault(unit, []).append(position)
+        encodings = self._tokenizer.encode_batch_fast(list(uses), add_special_tokens=False)
+        for (unit, positions), encoding in zip(uses.items(), encodings, strict=True):
+            tokens = len(encoding)
+            for position in positions:
+                totals[position] += tokens
+            if len(positions) > 1:
+                self._remember(unit, tokens)
+        return totals
+
+    def _remember(self, unit: str, tokens: int) -> None:
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        self._known[unit] = tokens

@@ -1,0 +1,64 @@
+"""Prepared prompts on disk, found again by the content of everything they were made from."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+DATA = "prompts.arrow"
+REPORT = "report.json"
+
+
+def default_cache() -> Path:
+    """`grpo-plugin` in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "grpo-plugin"
+
+
+def content_key(parts: Iterable[Any], files: Iterable[Path] = ()) -> str:
+    """One hash over values (by their JSON) and over the content of files."""
+    digest = hashlib.blake2b(json.dumps(list(parts), sort_keys=True, default=str).encode(), digest_size=16)
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
+
+
+def prepared(
+    root: Path,
+    key: str,
+    prepare: Callable[[Path], dict[str, Any]],
+    still_true: Callable[[dict[str, Any]], bool] = lambda _: True,
+) -> tuple[Path, dict[str, Any]]:
+    """The folder prepared under `key` and its report.
+
+    Made by `prepare(folder)` if it is not there, or if its report is no longer `still_true`. Many processes may ask at
+    once: one prepares, the others wait. A folder appears complete or not at all.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    folder = root / key
+    with FileLock(root / f"{key}.lock"):
+        if folder.is_dir() and not still_true(_report(folder)):
+            shutil.rmtree(folder)
+        if not folder.is_dir():
+            _make(root, folder, prepare)
+    return folder, _report(folder)
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / REPORT).read_text(encoding="utf-8"))
+
+
+def _make(root: Path, folder: Path, prepare: Callable[[Path], dict[str, Any]]) -> None:
+    workshop = Path(tempfile.mkdtemp(prefix="making-", dir=root))
+    try:
+        report = prepare(workshop)
+        (workshop / REPORT).write_text(json.dumps(report), encoding="utf-8")
+        workshop.rename(folder)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
