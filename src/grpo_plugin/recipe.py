@@ -18,6 +18,7 @@ from grpo_plugin.config.rewards import RewardsConfig
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.config.validation import ValidationConfig
 from grpo_plugin.errors import RecipeError
+from grpo_plugin.prompts.sources import check_sources
 
 # plugin -> (its block, the block's model, whether the block must be there)
 BLOCKS: dict[str, tuple[str, type[Block], bool]] = {
@@ -201,6 +202,8 @@ def _check_files(recipe: Recipe) -> None:
     deepspeed = recipe.values.get("deepspeed")
     if isinstance(deepspeed, str) and not Path(deepspeed).is_file():
         raise RecipeError(f"deepspeed: no file {deepspeed!r}; `axolotl fetch deepspeed_configs` brings the usual ones.")
+    if recipe.prompts is not None and not made_here:
+        check_sources(recipe.prompts, recipe.folder)
     if recipe.serves and recipe.rollout and recipe.rollout.python and not Path(recipe.rollout.python).is_file():
         raise RecipeError(
             f"rollout.python: no interpreter at {recipe.rollout.python!r}; make the environment (in a clone: "

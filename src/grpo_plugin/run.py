@@ -1,6 +1,7 @@
 """One training process: what its plugins share, from the recipe to the report."""
 
 import atexit
+import io
 import os
 import signal
 import sys
@@ -12,16 +13,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 from grpo_plugin import session
 from grpo_plugin.cli.launch import keep_telemetry_off
 from grpo_plugin.cli.supervisor import end_with_parent
-from grpo_plugin.compat import axolotl_train
+from grpo_plugin.compat import axolotl_log, axolotl_train
 from grpo_plugin.recipe import Recipe, check
 from grpo_plugin.scoring import RewardSet
 from grpo_plugin.scoring import load as load_rewards
 from grpo_plugin.session import Session
+from grpo_plugin.validation.curve import draw
 from grpo_plugin.validation.evaluate import Evaluation
 from grpo_plugin.validation.evaluation_log import EvaluationLog
-from grpo_plugin.validation.generation_log import GenerationLog
+from grpo_plugin.validation.examples import examples
 from grpo_plugin.validation.failure import report_failure
+from grpo_plugin.validation.generation_log import GenerationLog
 from grpo_plugin.validation.quiet import redirect
+from grpo_plugin.validation.report import Report
 from grpo_plugin.validation.screen import Screen
 from grpo_plugin.validation.timing import Stopwatch
 
@@ -43,28 +47,28 @@ class Run:
         self.recipe = recipe
         self.is_main = int(os.environ.get("RANK", 0)) == 0
         self.session = Session.current()
+        self.screen = Screen(sys.stdout)
         self.watch = Stopwatch()
         self.rewards: RewardSet | None = None
         self.prompts: PromptData | None = None
         self.engine: RolloutEngine | None = None
         self._plan: ServerPlan | None = None
         self._server: Server | None = None
+        self._finished = False
 
     @classmethod
     def begin(cls, cfg: Any) -> "Run":
-        """The run of this process; the first call checks the recipe and takes over screen, failures and signals.
+        """The run of this process; the first call checks the recipe and, to train, takes over screen and signals.
 
         Raises:
             RecipeError: for the first mistake in the recipe.
         """
         if cls._current is None:
-            output_dir = Path(cfg.get("output_dir") or "./model-out")
-            console = _open_console(output_dir)
-            sys.excepthook = _Reporter(console, output_dir)
             keep_telemetry_off()
-            recipe = check(cfg.to_dict() if hasattr(cfg, "to_dict") else cfg)
-            cls._current = cls(recipe)
-            cls._current.take_over(console)
+            console = _take_screen(Path(cfg.get("output_dir") or "./model-out")) if is_training() else None
+            cls._current = cls(check(cfg.to_dict() if hasattr(cfg, "to_dict") else cfg))
+            if console:
+                cls._current.take_over(console)
         return cls._current
 
     @classmethod
@@ -74,7 +78,9 @@ class Run:
         return cls._current
 
     def take_over(self, console: TextIO) -> None:
-        self.screen = Screen(console) if self.is_main else Screen(Path(os.devnull).open("w"))
+        """Train: the screen shows this run, and its end is ours to arrange."""
+        self.screen = Screen(console if self.is_main else io.StringIO())
+        self.screen.fact("recipe", f"{self.recipe.values['axolotl_config_path']} → {self.recipe.output_dir}")
         axolotl_train.apply()
         if self.session:
             end_with_parent()
@@ -191,9 +197,40 @@ class Run:
         return plan
 
     def finish(self) -> None:
-        """The run has ended well: close what is open and report."""
+        """The run has ended well and the model is saved: draw the curve and report; idempotent."""
+        if self._finished or not is_training():
+            return
+        self._finished = True
         if self.rewards is not None:
             self.rewards.close()
+        if self.is_main:
+            self.report().show(self.screen)
+
+    def draw_curve(self, log_history: list[dict[str, Any]]) -> None:
+        if self.is_main:
+            draw(log_history, self.evaluation_log.read(), self.recipe.output_dir / "curve.png", self.recipe.name)
+
+    def report(self) -> Report:
+        """What the screen shows at the end."""
+        out, path = self.recipe.output_dir, self.recipe.values["axolotl_config_path"]
+        places = {
+            "model": out,
+            "curve": out / "curve.png",
+            "generations": out / "generations",
+            "logs": out / "debug.log",
+            "vLLM's log": out / "vllm.log",
+        }
+        return Report(
+            evaluations=self.evaluation_log.read(),
+            examples=examples(self.generation_log.folder),
+            seconds=self.watch.totals(),
+            elapsed=self.watch.elapsed(),
+            places={label: str(place) for label, place in places.items() if place.exists()},
+            commands={
+                "chat": f"axolotl inference {path} --base-model={out} --chat",
+                "serve": f"axolotl grpo serve {path} --model={out} --host=127.0.0.1",
+            },
+        )
 
     def make_engine(self, accelerator: "Accelerator") -> "RolloutEngine | None":
         """The rollout engine of this run; None when Hugging Face generates."""
@@ -207,7 +244,7 @@ class Run:
             accelerator,
             rollout,
             self._host(),
-            lambda client: make_updater(plan.sync, client, accelerator, rollout),
+            lambda host: make_updater(plan.sync, host, accelerator, rollout),
             note=self.screen.note,
         )
         atexit.register(self.engine.close)
@@ -249,8 +286,20 @@ class _Reporter:
             current.report_failure()
 
 
-def _open_console(output_dir: Path) -> TextIO:
-    """The user's screen; what libraries write to stdout and stderr goes to debug.log."""
+def is_training() -> bool:
+    """Whether this process trains: Axolotl registers plugins for inference, merging and preprocessing too."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None and spec.name.startswith("axolotl.cli."):
+        return spec.name == "axolotl.cli.train"
+    return Path(sys.argv[0]).name != "axolotl" or "train" in sys.argv[1:2]
+
+
+def _take_screen(output_dir: Path) -> TextIO:
+    """The user's screen; what libraries write to stdout and stderr goes to debug.log, and so do tracebacks."""
     current = Session.current()
     console = current.take_console() if current else None
-    return console or redirect(output_dir).console
+    if console is None:
+        console = redirect(output_dir).console
+    axolotl_log.append(output_dir)
+    sys.excepthook = _Reporter(console, output_dir)
+    return console

@@ -5,7 +5,7 @@ raised on every rank, so that none is left waiting.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
@@ -13,19 +13,12 @@ from torch import nn
 
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import GrpoPluginError, RolloutError
-from grpo_plugin.rollout.client import Client, Completion, Sampling, ServerGone, StaleWeights
+from grpo_plugin.rollout.client import Completion, ServerGone, StaleWeights
 from grpo_plugin.rollout.host import Host
-from grpo_plugin.rollout.updater import SyncFailed
+from grpo_plugin.rollout.sampling import Sampling
+from grpo_plugin.rollout.sync import SyncFailed, Updater
 
 T = TypeVar("T")
-
-
-class Updater(Protocol):
-    """Brings the policy's weights to the server; `push` returns once the server has them."""
-
-    def push(self, model: nn.Module, version: int) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class RolloutEngine:
@@ -33,7 +26,7 @@ class RolloutEngine:
 
     Args:
         host: the server as the main process holds it; None on every other rank.
-        make_updater: builds the updater for a client (None on ranks other than the main one).
+        make_updater: builds the updater for a host, anew for each server.
         note: tells the user something worth a line.
     """
 
@@ -42,7 +35,7 @@ class RolloutEngine:
         accelerator: Accelerator,
         config: RolloutConfig,
         host: Host | None,
-        make_updater: Callable[[Client | None], Updater],
+        make_updater: Callable[[Host | None], Updater],
         note: Callable[[str], None] = print,
     ) -> None:
         self.accelerator = accelerator
@@ -141,7 +134,7 @@ class RolloutEngine:
     def _connect(self) -> None:
         if self._updater is not None:
             self._updater.close()
-        self._updater = self._make_updater(self._host.client if self._host else None)
+        self._updater = self._make_updater(self._host)
 
     def _relaunch(self, host: Host, error: RolloutError) -> None:
         self._note(f"vLLM failed ({error}); restarting it ({self._restarts} of {self.config.restarts})")
@@ -155,18 +148,7 @@ class RolloutEngine:
     def _push(self, model: nn.Module) -> None:
         if self._updater is None:
             raise RolloutError("the rollout engine was not started; call start() before sync().")
-        try:
-            self._updater.push(model, self.version)
-            failure: GrpoPluginError | None = None
-        except GrpoPluginError as error:
-            failure = error
-        self._agree(failure)
-
-    def _agree(self, failure: GrpoPluginError | None) -> None:
-        """Raise on every rank what any rank has met."""
-        for met in gather_object([failure]):
-            if met is not None:
-                raise met
+        self._updater.push(model, self.version)
 
     def _on_main(self, work: Callable[[Host], T]) -> T:
         """Do `work` on the main process and give every rank its result, or its error."""

@@ -1,6 +1,7 @@
 """The server as the main process holds it: launched here, adopted from the launcher, or somebody else's."""
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 from grpo_plugin.errors import RolloutError
@@ -35,6 +36,11 @@ class Host:
     def external(cls, url: str, key: str | None, timeout: float) -> "Host":
         return cls(None, Client(url, key, timeout), None, timeout)
 
+    @cached_property
+    def run_dir(self) -> Path:
+        """A private folder of this run, for what the server is to read."""
+        return self.server.run_dir if self.server is not None else make_run_dir()
+
     @property
     def counts_versions(self) -> bool:
         """Whether the server checks weight versions; an external one has no gate of ours."""
@@ -62,6 +68,7 @@ class Host:
         if self.server is None or self._launch is None:
             raise RolloutError(f"the server at rollout.url ({self.client.address}) failed; restart it, then the run.")
         self.server.stop()
+        self.__dict__.pop("run_dir", None)
         self.server = self._launch(make_run_dir())
         self.client.close()
         self.client = Client(self.server.endpoint.address, self.server.endpoint.key, self._timeout)

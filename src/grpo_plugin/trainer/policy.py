@@ -10,9 +10,9 @@ from torch import Tensor
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from grpo_plugin.rollout.canary import check, logp_gap
-from grpo_plugin.rollout.client import Sampling
+from grpo_plugin.rollout.canary import Gap, check, logp_gap
 from grpo_plugin.rollout.engine import RolloutEngine
+from grpo_plugin.rollout.sampling import Sampling
 from grpo_plugin.run import Run
 from grpo_plugin.trainer import huggingface
 from grpo_plugin.trainer.validate import Validator
@@ -51,7 +51,9 @@ class PolicyTrainer(AxolotlGRPOTrainer):
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As TRL trains; vLLM ends with the last step, so that its GPU is free while the model is saved."""
         try:
-            return super().train(*args, **kwargs)
+            result = super().train(*args, **kwargs)
+            self.run_.draw_curve(self.state.log_history)
+            return result
         finally:
             if self.engine is not None:
                 self.engine.close()
@@ -145,11 +147,19 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         if ours is None:
             rows = slice(self.run_.recipe.rollout.canary_samples)
             ours = self._logps(batch, rows)
-        gap = logp_gap(ours, batch["sampling_per_token_logps"][rows], mask[rows]).gathered(self.accelerator)
+        gap = self._over_ranks(logp_gap(ours, batch["sampling_per_token_logps"][rows], mask[rows]))
+        if not gap.tokens:  # every completion is masked; the next batch will tell
+            return
         self._metrics["train"]["rollout/logp_gap"].append(gap.mean)
         self._metrics["train"]["rollout/logp_gap_max"].append(gap.max)
-        check(gap, self.run_.recipe.rollout.max_logp_gap)
+        check(gap, self.run_.recipe.rollout.max_logp_gap, self.version)
         self._gap_unchecked = False
+
+    def _over_ranks(self, gap: Gap) -> Gap:
+        mine = torch.tensor([[gap.mean * gap.tokens, gap.max, gap.tokens]], device=self.accelerator.device)
+        every = self.accelerator.gather(mine)
+        tokens = int(every[:, 2].sum())
+        return Gap(mean=every[:, 0].sum().item() / max(tokens, 1), max=every[:, 1].max().item(), tokens=tokens)
 
     def _logps(self, batch: dict[str, Tensor], rows: slice) -> Tensor:
         """The trainer's log-probabilities (rows, T) of some completions, without gradient."""
