@@ -14,8 +14,8 @@ from typing import Any
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from grpo_plugin.prompts.faults import Fault
+from grpo_plugin.prompts.wording import MARK
 
-MARK = "<image>"
 _ORIENTATION = 0x0112
 _WHITE = (255, 255, 255)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import random
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -37,17 +38,30 @@ class Stream:
         self.longest = work.reader.config.max_length or 0
 
     def dataset(self, seed: int) -> IterableDataset:
-        """The rows of all sources one after the other, or drawn by weight and seed."""
-        from datasets import IterableDataset, concatenate_datasets, interleave_datasets
+        """The rows of all sources one after the other; with weights, drawn by seed until each has been read once."""
+        from datasets import IterableDataset
 
-        streams = [
-            IterableDataset.from_generator(self._rows, gen_kwargs={"source": source}) for source in self._sources
-        ]
         weights = [source.weight for source in self._sources if source.weight is not None]
-        if not weights:
-            return concatenate_datasets(streams)
-        shares = [weight / sum(weights) for weight in weights]
-        return interleave_datasets(streams, shares, seed=seed, stopping_strategy="all_exhausted")
+        if weights:
+            return IterableDataset.from_generator(self._drawn, gen_kwargs={"weights": tuple(weights), "seed": seed})
+        return IterableDataset.from_generator(self._in_turn)
+
+    def _in_turn(self) -> Iterator[dict[str, Any]]:
+        for source in self._sources:
+            yield from self._rows(source)
+
+    def _drawn(self, weights: Sequence[float], seed: int) -> Iterator[dict[str, Any]]:
+        draw, running, ended = random.Random(seed), [self._rows(source) for source in self._sources], set()
+        while True:
+            chosen = draw.choices(range(len(running)), weights)[0]
+            row = next(running[chosen], None)
+            if row is None:
+                ended.add(chosen)
+                if len(ended) == len(running):
+                    return
+                running[chosen] = self._rows(self._sources[chosen])
+                row = next(running[chosen])
+            yield row
 
     def _rows(self, source: Source) -> Iterator[dict[str, Any]]:
         for prompts in self._prompts(source):

@@ -11,6 +11,9 @@ from grpo_plugin.prompts.faults import Fault
 
 Message = dict[str, Any]
 
+# Where an image stands in a text.
+MARK = "<image>"
+
 
 def template_text(template: str, base_dir: Path) -> str:
     """What `prompts.template` names or says: a file beside the recipe or in the working directory, or text.
@@ -78,7 +81,14 @@ def _reword(messages: list[Message], row: dict[str, Any], template: Template) ->
     if last is None:
         raise Fault("no user message for the template")
     try:
-        content = template.render({**row, "content": messages[last]["content"]})
+        content = template.render({**row, "content": _as_text(messages[last]["content"])})
     except TemplateError as error:
         raise Fault(f"columns that do not fit the template ({error})") from None
     return [*messages[:last], {**messages[last], "content": content}, *messages[last + 1 :]]
+
+
+def _as_text(content: Any) -> str:
+    """A message's content as text; images among content blocks become marks again."""
+    if isinstance(content, str):
+        return content
+    return "".join(MARK if block.get("type") == "image" else block.get("text") or "" for block in content)
