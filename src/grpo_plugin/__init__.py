@@ -3,9 +3,10 @@
 A recipe names them as `grpo_plugin.RolloutPlugin` and so on; importing this package loads none of them.
 """
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing itself would cost every interpreter start of this environment a millisecond
 if TYPE_CHECKING:
+    from typing import Any
+
     from grpo_plugin.plugins import AlgorithmPlugin, PromptPlugin, RewardPlugin, RolloutPlugin, ValidationPlugin
     from grpo_plugin.quickstart.plugin import QuickstartPlugin
 
@@ -28,7 +29,7 @@ __all__ = [  # noqa: RUF022 — in the order of a training step
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import a plugin when a recipe asks for it, so that this package costs nothing before."""
     if name not in PLUGINS:
         raise AttributeError(f"module 'grpo_plugin' has no attribute {name!r}; its plugins are {', '.join(PLUGINS)}")
