@@ -11,7 +11,7 @@ from typing import Any
 from axolotl.common.datasets import TrainDatasetMeta
 from axolotl.integrations.base import BasePlugin
 
-from grpo_plugin.run import Run
+from grpo_plugin.run import Run, is_training
 from grpo_plugin.trainer.arguments import training_arguments
 
 
@@ -22,6 +22,8 @@ class _Plugin(BasePlugin):
 
     def register(self, cfg: Any) -> None:
         self.run = Run.begin(cfg)
+        if not is_training():  # inference, merging: Axolotl turns rl off, and nothing of ours is needed
+            return
         cfg["rl"] = cfg.get("rl") or "grpo"
         cfg["trainer_cls"] = "grpo_plugin.trainer.PolicyTrainer"
         cfg["trl"] = cfg.get("trl") or {}
@@ -57,7 +59,8 @@ class RewardPlugin(_Plugin):
 
     def register(self, cfg: Any) -> None:
         super().register(cfg)
-        self.run.load_rewards()
+        if is_training():
+            self.run.load_rewards()
 
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
         assert self.run.rewards is not None
@@ -81,8 +84,9 @@ class RolloutPlugin(_Plugin):
 
     def register(self, cfg: Any) -> None:
         super().register(cfg)
-        cfg["trl"]["use_vllm"] = self.run.recipe.uses_vllm
-        self.run.start_server()
+        if is_training():
+            cfg["trl"]["use_vllm"] = self.run.recipe.uses_vllm
+            self.run.start_server()
 
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
         return {"use_vllm": False}  # TRL must not build its own client; the trainer brings the engine

@@ -117,7 +117,7 @@ def check(values: Mapping[str, Any]) -> Recipe:
     _check_misspelt_blocks(values)
     for block in ("trl", "vllm"):
         _check_axolotl_block(block, values.get(block))
-    if values.get("rl", "grpo") not in ("grpo", "gdpo"):
+    if (values.get("rl") or "grpo") not in ("grpo", "gdpo"):
         raise RecipeError(f"rl: got {values['rl']!r}, but these plugins train with rl: grpo; change it or drop them.")
     recipe = Recipe(values=values, **blocks)  # type: ignore[arg-type]
     if recipe.rewards is None and not recipe.trl.get("reward_funcs"):

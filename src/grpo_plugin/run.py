@@ -208,11 +208,17 @@ class Run:
 
     def draw_curve(self, log_history: list[dict[str, Any]]) -> None:
         if self.is_main:
-            draw(log_history, self.evaluation_log.read(), self.recipe.output_dir / "curve.png", self.recipe.name)
+            draw(log_history, self.evaluations, self.recipe.output_dir / "curve.png", self.recipe.name)
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """This run's own; an earlier run without `validation:` may have left others."""
+        return self.evaluation_log.read() if self.validates else []
 
     def report(self) -> Report:
         """What the screen shows at the end."""
         out, path = self.recipe.output_dir, self.recipe.values["axolotl_config_path"]
+        policy = "--lora-model-dir" if self.recipe.values.get("adapter") else "--base-model"
         places = {
             "model": out,
             "curve": out / "curve.png",
@@ -221,13 +227,13 @@ class Run:
             "vLLM's log": out / "vllm.log",
         }
         return Report(
-            evaluations=self.evaluation_log.read(),
-            examples=examples(self.generation_log.folder),
+            evaluations=self.evaluations,
+            examples=examples(self.generation_log.folder) if self.validates else [],
             seconds=self.watch.totals(),
             elapsed=self.watch.elapsed(),
             places={label: str(place) for label, place in places.items() if place.exists()},
             commands={
-                "chat": f"axolotl inference {path} --base-model={out} --chat",
+                "chat": f"axolotl inference {path} {policy}={out} --chat",
                 "serve": f"axolotl grpo serve {path} --model={out} --host=127.0.0.1",
             },
         )

@@ -43,10 +43,10 @@ class PolicyTrainer(AxolotlGRPOTrainer):
     def _change_callbacks(self) -> None:
         for callback in (ProgressCallback, PrinterCallback):
             self.remove_callback(callback)
-        self.add_callback(ScreenCallback(self.run_.screen))
         self.add_callback(SignalCallback(self.run_))
         if self.validator is not None and self.run_.recipe.validation is not None:
             self.add_callback(ValidationCallback(self.run_.recipe.validation, self.validator))
+        self.add_callback(ScreenCallback(self.run_.screen))  # last: the wait for vLLM is no part of its ETA
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As TRL trains; vLLM ends with the last step, so that its GPU is free while the model is saved."""
@@ -63,7 +63,7 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         if self.validator is None:
             return super().evaluate(*args, **kwargs)
         metrics = self.validator(self.state.global_step).logs()
-        self.log(metrics)
+        self.callback_handler.on_log(self.args, self.state, self.control, {**metrics, "step": self.state.global_step})
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
@@ -134,7 +134,7 @@ class PolicyTrainer(AxolotlGRPOTrainer):
             return super().training_step(*args, **kwargs)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        if "reward" in self._metrics["train"]:
+        if self.model.training and "reward" in self._metrics["train"]:
             logs = {**logs, **{f"time/{name}": seconds for name, seconds in self.watch.step().items()}}
         super().log(logs, *args, **kwargs)
 

@@ -1,0 +1,121 @@
+"""What a run leaves behind, and says, when something dies. Real processes; each test is bounded in time."""
+
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+import pandas
+import pytest
+from tests.training import VLLM_PYTHON, Training, function, write_recipe
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+    pytest.mark.skipif(not VLLM_PYTHON.exists(), reason="no .venv-vllm: run `make vllm`"),
+]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    """No file of ours in shared memory or among the temporary ones may outlive a run."""
+    before = _traces()
+    yield
+    assert _traces() - before == set()
+
+
+def _traces() -> set[Path]:
+    return {*Path("/dev/shm").iterdir(), *Path(tempfile.gettempdir()).glob("grpo*")}
+
+
+@pytest.fixture
+def start():
+    """Starts runs; whatever a failed test leaves of them is killed."""
+    started = []
+
+    def run(recipe: Path, *words: str) -> Training:
+        started.append(Training(recipe, *words))
+        return started[-1]
+
+    yield run
+    for training in started:
+        training.destroy()
+
+
+def long_answers(folder: Path, **changes):
+    """A recipe that spends its time generating, so that a kill hits a generation."""
+    trl = {"use_vllm": True, "num_generations": 4, "max_completion_length": 200, "temperature": 1.0}
+    return write_recipe(folder, trl=trl, **changes)
+
+
+def steps_trained(folder: Path) -> list[int]:
+    return sorted(pandas.read_parquet(folder / "out" / "generations")["step"].unique().tolist())
+
+
+def test_a_server_killed_in_mid_generation_is_replaced_and_the_run_ends_whole(tmp_path, start):
+    training = start(long_answers(tmp_path))
+    training.wait_for("    1 ")
+    training.kill("api_server")
+    assert training.wait() == 0, training.screen
+    assert "restarting it (1 of 2)" in training.screen
+    assert steps_trained(tmp_path) == [1, 2, 3, 4]
+    generations = pandas.read_parquet(tmp_path / "out" / "generations")
+    assert (generations.groupby("step")["policy_version"].nunique() == 1).all()
+    training.wait_for_end_of_all(10)
+
+
+def test_a_server_that_dies_again_and_again_ends_the_run_with_its_log(tmp_path, start):
+    rollout = {"python": str(VLLM_PYTHON), "restarts": 0}
+    training = start(long_answers(tmp_path, rollout=rollout))
+    training.wait_for("    1 ")
+    training.kill("api_server")
+    assert training.wait() not in (0, None)
+    assert training.screen.count("error:") == 1 and "rollout.restarts" in training.screen
+    training.wait_for_end_of_all(10)
+
+
+@pytest.mark.parametrize("victim", ["axolotl.cli.train", "bin/axolotl"], ids=["trainer", "launcher"])
+def test_a_killed_trainer_takes_the_server_with_it(tmp_path, start, victim):
+    training = start(write_recipe(tmp_path, max_steps=10_000, num_epochs=10_000))
+    training.wait_for("    1 ")
+    training.kill(victim)
+    training.wait_for_end_of_all(10 if victim == "axolotl.cli.train" else 30)
+    assert training.process.wait() != 0
+    if victim == "axolotl.cli.train":
+        assert "training ended with exit code" in training.screen
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_ctrl_c_and_sigterm_end_trainer_and_server(tmp_path, start, number):
+    training = start(write_recipe(tmp_path, max_steps=10_000, num_epochs=10_000))
+    training.wait_for("    1 ")
+    os.kill(training.process.pid, number)
+    training.wait_for_end_of_all(30)
+    assert training.process.wait() == 128 + number
+    assert f"stopped by {number.name}; no checkpoint was saved yet" in training.screen
+
+
+def test_ctrl_c_while_vllm_still_starts(tmp_path, start):
+    training = start(write_recipe(tmp_path))
+    training.wait_for("vLLM       starting")
+    os.kill(training.process.pid, signal.SIGINT)
+    training.wait_for_end_of_all(30)
+    assert training.process.wait() == 128 + signal.SIGINT
+
+
+def test_a_broken_reward_ends_the_run_and_is_named(tmp_path, start):
+    rewards = {"functions": [function("digits"), function("broken_at_the_second_step")]}
+    training = start(write_recipe(tmp_path, rewards=rewards))
+    assert training.wait() != 0
+    assert training.screen.count("error:") == 1
+    assert "broken_at_the_second_step" in training.screen and "this grader is broken" in training.screen
+    assert steps_trained(tmp_path) == [1]
+    training.wait_for_end_of_all(10)
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path, start):
+    recipe = write_recipe(tmp_path, rollout={"python": str(VLLM_PYTHON), "args": ["--no-such-option"]})
+    training = start(recipe)
+    assert training.wait() != 0
+    assert "--no-such-option" in training.screen and training.screen.count("error:") == 1
+    training.wait_for_end_of_all(10)
