@@ -20,6 +20,8 @@ from grpo_plugin.rollout.sync import SyncFailed, Updater
 
 T = TypeVar("T")
 
+LOST = (ServerGone, StaleWeights, SyncFailed)  # a fresh server with the weights pushed again puts it right
+
 
 class RolloutEngine:
     """One vLLM server, its weights and its faults.
@@ -59,7 +61,10 @@ class RolloutEngine:
     def sync(self, model: nn.Module) -> None:
         """Give the server the policy's present weights, as the next version."""
         self.version += 1
-        self._retried(model, lambda: self._push(model))
+        try:
+            self._push(model)
+        except LOST as error:
+            self._recover(model, error)
 
     def generate(
         self, model: nn.Module, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any] | None
@@ -99,6 +104,7 @@ class RolloutEngine:
     def _complete(
         self, model: nn.Module, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any]
     ) -> list[list[Completion]]:
+        """Ask the server; when it is gone or has the wrong weights, replace it, push again, and ask again."""
         pictures = images if any(image is not None for image in images) else None
 
         def ask(host: Host) -> list[list[Completion]]:
@@ -106,20 +112,17 @@ class RolloutEngine:
                 prompts, n=n, sampling=sampling, expect_version=self._expected(host), images=pictures
             )
 
-        return self._retried(model, lambda: self._on_main(ask))
+        while True:
+            try:
+                return self._on_main(ask)
+            except LOST as error:
+                self._recover(model, error)
 
     def _expected(self, host: Host) -> int | None:
         return self.version if host.counts_versions else None
 
-    def _retried(self, model: nn.Module, work: Callable[[], T]) -> T:
-        """Do `work`; when the server is gone or has the wrong weights, replace it, push again, and do it again."""
-        while True:
-            try:
-                return work()
-            except (ServerGone, StaleWeights, SyncFailed) as error:
-                self._recover(model, error)
-
     def _recover(self, model: nn.Module, error: RolloutError) -> None:
+        """Replace the server and give the new one the weights, as often as `rollout.restarts` allows."""
         while True:
             if self._restarts >= self.config.restarts:
                 raise RolloutError(self._given_up(error)) from error
@@ -128,7 +131,7 @@ class RolloutEngine:
                 self._on_main(lambda host, cause=error: self._relaunch(host, cause))
                 self._connect()
                 return self._push(model)
-            except (ServerGone, StaleWeights, SyncFailed) as again:
+            except LOST as again:
                 error = again
 
     def _connect(self) -> None:
