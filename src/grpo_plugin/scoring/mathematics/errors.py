@@ -1,0 +1,17 @@
+"""Why a piece of mathematics has no value here; none of these leaves the package."""
+
+
+class Unparsable(ValueError):
+    """The text is not mathematics this grammar knows."""
+
+
+class Undefined(ArithmeticError):
+    """The expression has no value at this point (a division by zero, the logarithm of a negative number)."""
+
+
+class NotExact(ArithmeticError):
+    """The value is no rational number."""
+
+
+class TooBig(ArithmeticError):
+    """The value has more digits than are worth computing; only an identical expression equals it."""

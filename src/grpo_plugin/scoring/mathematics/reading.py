@@ -1,0 +1,139 @@
+"""The ways an answer can be read: as mathematics, as words, as the letter of a choice."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from grpo_plugin.scoring.mathematics import grammar, words
+from grpo_plugin.scoring.mathematics.arithmetic import Node, add, negate
+from grpo_plugin.scoring.mathematics.errors import Unparsable
+from grpo_plugin.scoring.mathematics.tidy import tidy
+from grpo_plugin.scoring.mathematics.tokens import tokenize
+
+MAX_LENGTH = 2_000
+_WORDS_FOR_SETS: dict[str, Node] = {
+    "no solution": ("empty",), "empty set": ("empty",), "no real solution": ("empty",), "all real numbers": ("reals",),
+}  # fmt: skip
+_JOINTS = (" and ", " or ", ",", ";")
+_LETTER_UNIT = re.compile(r"[0-9] [mgshLlNJWVK](?![a-zA-Z])|[0-9][a-zA-Z]/")
+_LOOSE_SPACE = re.compile(r"(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One answer, read.
+
+    Attributes:
+        text: the tidied text without spaces; equal texts are equal answers.
+        nodes: mathematical readings, the likeliest first; none where the text is no mathematics.
+        choice: the letter of a multiple choice, and what stands behind it.
+        choices: the letters of an answer with several.
+        wellformed: not empty, and every group closed.
+    """
+
+    text: str
+    nodes: tuple[Node, ...]
+    choice: tuple[str, str] | None
+    choices: tuple[str, ...] | None
+    wellformed: bool
+
+    @property
+    def is_text(self) -> bool:
+        return bool(self.nodes) and self.nodes[0][0] == "text"
+
+
+@lru_cache(maxsize=50_000)
+def read(raw: str) -> Reading:
+    """All readings of an answer; a text longer than `MAX_LENGTH` is compared as it is, never parsed."""
+    if len(raw) > MAX_LENGTH:
+        return Reading(raw.strip(), (), None, None, True)
+    text = tidy(raw)
+    plain = words.strip_commands(text)
+    nodes = _as_words(plain) if words.is_text(plain) else _as_mathematics(text)
+    return Reading(_squash(text), nodes, words.choice(plain), words.choices(plain), _wellformed(text))
+
+
+def _as_words(plain: str) -> tuple[Node, ...]:
+    canonical = words.canonical(plain)
+    number = words.to_number(canonical)
+    if number is not None:
+        return (("n", number, None),)
+    items = [plain]
+    for joint in _JOINTS:
+        items = [part for item in items for part in item.split(joint)]
+    texts: tuple[Node, ...] = tuple(("text", words.canonical(item)) for item in items if item.strip())
+    readings: list[Node] = [("text", canonical)]
+    if len(texts) > 1:
+        readings.append(("list", texts, ","))
+    if canonical in _WORDS_FOR_SETS:
+        readings.append(_WORDS_FOR_SETS[canonical])
+    if len(plain) == 2 and plain.isalpha():
+        readings += _as_mathematics(plain)
+    return tuple(readings)
+
+
+def _as_mathematics(text: str) -> tuple[Node, ...]:
+    """The likeliest reading first; then commas as separators always, and a letter behind a number as a unit."""
+    ways = [(True, False)]
+    if "," in text:
+        ways.append((False, False))
+    if _LETTER_UNIT.search(text):
+        ways.append((True, True))
+    readings: list[Node] = []
+    for join_thousands, letter_units in ways:
+        try:
+            node = canonical(grammar.parse(tokenize(text, join_thousands, letter_units)))
+        except (Unparsable, RecursionError):
+            continue
+        if node not in readings:
+            readings.append(node)
+    return tuple(readings)
+
+
+def canonical(node: Node) -> Node:
+    """Lists flat, a±b as its two values, 3 hours and 20 minutes as one amount, a : b = 3 : 4 as the ratio 3 : 4."""
+    if node[0] == "list" and node[2] == "and" and (total := grammar.total(node[1])) is not None:
+        return total
+    if node[0] == "rel" and node[2][-1] == ":" and "=" in node[2]:
+        cut = len(node[2]) - node[2][::-1].index("=")
+        return ("rel", node[1][cut:], node[2][cut:])
+    variants = _expand(node)
+    return variants[0] if len(variants) == 1 else ("list", tuple(variants), "or")
+
+
+def _expand(node: Node) -> list[Node]:
+    if node[0] == "list":
+        items = tuple(variant for item in node[1] for variant in _expand(item))
+        return [("list", items, node[2])]
+    if node[0] == "seq":
+        return [(*node[:3], tuple(variant for item in node[3] for variant in _expand(item)))]
+    if not _has_sign_pair(node):
+        return [node]
+    return [_choose(node, add), _choose(node, lambda left, right: add(left, negate(right)))]
+
+
+def _has_sign_pair(node: object) -> bool:
+    return isinstance(node, tuple) and (node[:1] == ("±",) or any(map(_has_sign_pair, node)))
+
+
+def _choose(node, sign):  # type: ignore[no-untyped-def]
+    if not isinstance(node, tuple):
+        return node
+    if node[:1] == ("±",):
+        return sign(_choose(node[1], sign), _choose(node[2], sign))
+    return tuple(_choose(part, sign) for part in node)
+
+
+def _squash(text: str) -> str:
+    """`text` without sizes and without the white space that parts no two words or numbers."""
+    for name in ("\\left", "\\right", "\\,", "\\ ", "\\;", "\\!"):
+        text = text.replace(name, " ")
+    return _LOOSE_SPACE.sub("", text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").strip())
+
+
+def _wellformed(text: str) -> bool:
+    """Not empty, braces balanced, no command without what belongs to it."""
+    if not text or "{}" in text.replace(" ", "") or text.endswith(("\\", "^", "_", "=", "\\frac", "\\sqrt")):
+        return False
+    plain = text.replace("\\{", "").replace("\\}", "")
+    return plain.count("{") == plain.count("}")

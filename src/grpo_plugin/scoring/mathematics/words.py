@@ -1,0 +1,89 @@
+"""Answers in words: plain text, number words, and the letter of a multiple choice."""
+
+import re
+
+_TEXT_COMMAND = re.compile(
+    r"\\(?:text(?:bf|it|rm|normal|tt|sf|sc|up)?|mbox|hbox|mathrm|mathbf|mathit|operatorname)\s*\{([^{}]*)\}"
+)
+_SPACING = re.compile(r"\\[,;:! ]|~|\\q?quad(?![a-zA-Z])|\$")
+_WORDS = re.compile(r"[A-Za-zÀ-ɏ][^\\{}<>=^_+*/|\[\]0-9\x00-\x1f]*\Z")
+_LONG_WORD = re.compile(r"[A-Za-zÀ-ɏ]{2}")
+_MATH_WORD = re.compile(
+    r"\b(?:pi|sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|inf|infinity|oo|alpha|beta|gamma|theta|lambda|abs|det)\b|\w!"
+)
+_PUNCTUATION = str.maketrans(dict.fromkeys("-–—_", " ") | dict.fromkeys(".,;:!?\"'`*()", ""))
+_ARTICLES = frozenset(("the", "a", "an"))
+_SAME = {
+    "none of above": "none of these", "no solutions": "no solution", "no real solutions": "no real solution",
+    "there is no solution": "no solution", "there are no solutions": "no solution", "dne": "does not exist",
+    "doesnt exist": "does not exist", "yes it is": "yes", "y": "yes", "n": "no",
+    "all reals": "all real numbers", "every real number": "all real numbers", "any real number": "all real numbers",
+    "real numbers": "all real numbers", "all real values": "all real numbers",
+}  # fmt: skip
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_NUMBERS = {word: value for value, word in enumerate(_ONES)} | {
+    word: 10 * value for value, word in enumerate(_TENS, start=2)
+}
+_MULTIPLES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
+_CHOICE = re.compile(
+    r"(?:option|choice|answer)?\s*[:(\[]*\s*([A-J])\s*(?:[).:\]]\s*|\Z)(.*)\Z", re.DOTALL | re.IGNORECASE
+)
+_BARE_LETTER = re.compile(r"[A-Ja-j]\Z")
+
+
+def strip_commands(text: str) -> str:
+    r"""`text` without \text{…} and LaTeX spaces, its content kept."""
+    if "\\" in text or "$" in text or "~" in text:
+        text = _TEXT_COMMAND.sub(r"\1", _TEXT_COMMAND.sub(r"\1", text))
+        text = _SPACING.sub(" ", text)
+    return text.strip()
+
+
+def is_text(plain: str) -> bool:
+    """Whether an answer (already without commands) is words: letters and punctuation, no digit, no operator."""
+    return bool(_WORDS.match(plain) and _LONG_WORD.search(plain) and not _MATH_WORD.search(plain))
+
+
+def canonical(plain: str) -> str:
+    """Lower case, no punctuation, no articles, one space between words, synonyms replaced."""
+    words = plain.lower().translate(_PUNCTUATION).split()
+    joined = " ".join(word for word in words if word not in _ARTICLES) or " ".join(words)
+    return _SAME.get(joined, joined)
+
+
+def to_number(words: str) -> int | None:
+    """The value of number words up to the billions ("one hundred and five"), or None."""
+    total, current, seen = 0, 0, False
+    for word in words.split():
+        if word in _NUMBERS:
+            current, seen = current + _NUMBERS[word], True
+        elif word == "hundred" and seen:
+            current *= 100
+        elif word in _MULTIPLES and seen:
+            total, current = total + current * _MULTIPLES[word], 0
+        elif word != "and" or not seen:
+            return None
+    return total + current if seen else None
+
+
+def choice(plain: str) -> tuple[str, str] | None:
+    """The letter of `(B)`, `B.`, `option b: 12`, and what stands behind it; None if this is no choice."""
+    if len(plain) > 200:
+        return None
+    match = _CHOICE.match(plain)
+    if not match or (match[1].islower() and not match[2] and _BARE_LETTER.match(plain)):
+        return None
+    return match[1].upper(), match[2].strip()
+
+
+def choices(plain: str) -> tuple[str, ...] | None:
+    """The letters of an answer with several choices: `A, C`, `(A) and (C)`, `ACD`."""
+    letters = re.sub(r"\band\b|[\s,;()&.]", "", plain)
+    several = 1 < len(letters) <= 8 and letters.isalpha() and letters.isascii() and letters.isupper()
+    if several and max(letters) <= "H" and len(set(letters)) == len(letters):
+        return tuple(sorted(letters))
+    return None
