@@ -16,6 +16,7 @@ from pathlib import Path
 
 GRACE = 20.0  # seconds a run has to end by itself after a signal
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def end_with_parent() -> None:
@@ -33,8 +34,10 @@ def fork(debug_log: int) -> int:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     sys.stdout.flush()
     sys.stderr.flush()
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the supervisor can pass them on
     child = os.fork()
     if child == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         os.setpgid(0, 0)
         end_with_parent()
         os.dup2(1, 0)
@@ -54,11 +57,12 @@ class Supervisor:
         self.on_end = on_end
         self.signal: int | None = None
         self._kill_at = float("inf")
+        for number in SIGNALS:
+            signal.signal(number, self._pass_on)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def wait(self) -> int:
         """The exit code of the run: the child's, or 128 + the signal that stopped it."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._pass_on)
         try:
             code = self._wait_for_child()
             self._wait_for_group()

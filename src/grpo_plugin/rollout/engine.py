@@ -5,6 +5,7 @@ raised on every rank, so that none is left waiting.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from accelerate import Accelerator
@@ -123,16 +124,15 @@ class RolloutEngine:
 
     def _recover(self, model: nn.Module, error: RolloutError) -> None:
         """Replace the server and give the new one the weights, as often as `rollout.restarts` allows."""
-        while True:
-            if self._restarts >= self.config.restarts:
-                raise RolloutError(self._given_up(error)) from error
+        while self._restarts < self.config.restarts:
             self._restarts += 1
             try:
-                self._on_main(lambda host, cause=error: self._relaunch(host, cause))
+                self._on_main(partial(self._relaunch, error=error))
                 self._connect()
                 return self._push(model)
             except LOST as again:
                 error = again
+        raise RolloutError(self._given_up(error)) from error
 
     def _connect(self) -> None:
         if self._updater is not None:

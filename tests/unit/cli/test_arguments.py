@@ -44,5 +44,5 @@ def test_read_train_leaves_other_commands_alone():
 
 
 def test_words_behind_the_separator_belong_to_the_launcher():
-    found = read_train("train r.yaml --launcher torchrun -- --nproc_per_node=2 other.yaml".split())
+    found = read_train(["train", "r.yaml", "--launcher", "torchrun", "--", "--nproc_per_node=2", "other.yaml"])
     assert (found.recipe, found.launcher, found.overrides) == ("r.yaml", "torchrun", {})
