@@ -2,9 +2,28 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from grpo_plugin.config.base import Block
+
+Text = Annotated[str, Field(coerce_numbers_to_str=True)]
+
+# vLLM arguments that this package must know about, and the key of the recipe that sets each.
+OWNED_ARGS = {
+    "--uds": "rollout.host",
+    "--host": "rollout.host",
+    "--port": "rollout.port",
+    "--api-key": "rollout.host, which makes a key by itself",
+    "--model": "base_model",
+    "--served-model-name": "base_model",
+    "--tensor-parallel-size": "vllm.tensor_parallel_size",
+    "-tp": "vllm.tensor_parallel_size",
+    "--data-parallel-size": "vllm.data_parallel_size",
+    "-dp": "vllm.data_parallel_size",
+    "--logprobs-mode": "nothing, because the trainer needs the log-probabilities that tokens were sampled with",
+    "--weight-transfer-config": "rollout.sync",
+    "--enable-lora": "rollout.lora",
+}
 
 
 class RolloutConfig(Block):
@@ -43,14 +62,24 @@ class RolloutConfig(Block):
     request_timeout: Annotated[
         float, Field(gt=0, description="Seconds one batch of completions or one weight sync may take.")
     ] = 1800.0
-    args: Annotated[list[str], Field(description="Further arguments for vLLM's server, as on its command line.")] = []
-    env: Annotated[dict[str, str], Field(description="Further environment variables for the server.")] = {}
+    args: list[Text] = Field(
+        default_factory=list, description="Further arguments for vLLM's server, as on its command line."
+    )
+    env: dict[str, Text] = Field(default_factory=dict, description="Further environment variables for the server.")
+
+    @field_validator("args")
+    @classmethod
+    def _not_owned(cls, args: list[str]) -> list[str]:
+        for arg in args:
+            if owner := OWNED_ARGS.get(arg.partition("=")[0]):
+                raise ValueError(f"{arg!r} cannot be given here; it is set by {owner}")
+        return args
 
     @model_validator(mode="after")
     def _one_address(self) -> "RolloutConfig":
-        if self.url and self.host:
+        if self.url and (self.host or self.gpus):
             raise ValueError(
-                "'url' (a server that runs already) and 'host' (a server to start) exclude each other; keep one"
+                "'url' (a server that runs already) excludes 'host' and 'gpus' (a server to start); keep one of them"
             )
         if self.port and not self.host:
             raise ValueError(

@@ -1,15 +1,29 @@
 """HTTP to a vLLM server: token ids in, token ids and log-probabilities out."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import asyncio
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Literal, Self
 
+import httpx
+
 from grpo_plugin.errors import RolloutError
+from grpo_plugin.rollout.sampling import Sampling
+
+Version = int | Literal["broken"]
+
+# Requests that one batch of prompts is spread over. All are in flight at once, so that vLLM has the whole batch to
+# choose from; more requests let answers be read while others are still generated. See benchmarks/completions.py.
+REQUESTS = 16
 
 
 class ServerGone(RolloutError):
-    """The server cannot be reached, or its engine died; a restart may help."""
+    """The server cannot be reached, or answered that it failed; a restart may help."""
 
 
 class StaleWeights(RolloutError):
@@ -25,33 +39,30 @@ class Completion:
     finish_reason: str
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How completions are drawn; every field reaches vLLM. `extra` is merged last, as TRL's generation_kwargs are."""
-
-    max_tokens: int
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float | None = None
-    repetition_penalty: float = 1.0
-    seed: int | None = None
-    stop: Sequence[str] = ()
-    regex: str | None = None
-    logit_bias: Mapping[int, float] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def from_args(cls, args: Any) -> Self:
-        """The sampling fields of TRL's GRPOConfig."""
-        raise NotImplementedError
-
-
 class Client:
-    """Thread-safe; `address` is `unix:/path` or `http://host:port`, `timeout` in seconds for one whole answer."""
+    """Thread-safe.
 
-    def __init__(self, address: str, key: str | None = None, timeout: float = 1800.0) -> None:
-        raise NotImplementedError
+    Args:
+        address: `unix:/path/to/socket` or `http://host:port`.
+        key: sent as bearer token with every request.
+        timeout: seconds for one whole answer.
+        requests: HTTP requests that one batch of prompts is spread over.
+    """
+
+    def __init__(self, address: str, key: str | None = None, timeout: float = 1800.0, requests: int = REQUESTS) -> None:
+        self.address = address
+        self._requests = requests
+        self._socket = address.removeprefix("unix:") if address.startswith("unix:") else None
+        self._timeout = timeout
+        self._options: dict[str, Any] = {
+            "base_url": "http://vllm" if self._socket else address,
+            "headers": {"authorization": f"Bearer {key}"} if key else {},
+            # Connecting takes milliseconds; the answer takes as long as the generation.
+            "timeout": httpx.Timeout(timeout, connect=10.0, pool=None),
+            "trust_env": False,
+        }
+        self._http = httpx.Client(transport=httpx.HTTPTransport(**self._transport()), **self._options)
+        self._adapter: str | None = None
 
     def complete(
         self,
@@ -69,16 +80,28 @@ class Client:
         Raises:
             ServerGone: no connection, a broken one, or a dead engine.
             StaleWeights: the server has another weight version, or a sync failed.
+            RecipeError: `sampling.extra` has a field that this vLLM does not know.
             RolloutError: a refused request (a prompt too long…), or log-probabilities that are missing or NaN.
         """
-        raise NotImplementedError
+        if images is not None:
+            raise RolloutError("images cannot be sent to vLLM's completions route; set trl.use_vllm: false.")
+        if not prompts:
+            return []
+        self._check_lengths(prompts, sampling.max_tokens)
+        if sampling.extra and self._request_fields:
+            sampling.check(self._request_fields)
+        fields = {**sampling.payload(), "n": n, "logprobs": 0, "return_token_ids": True}
+        if self._adapter is not None:
+            fields["model"] = self._adapter
+        headers = {} if expect_version is None else {"x-grpo-expect-version": str(expect_version)}
+        return asyncio.run(self._complete(prompts, n, fields, headers))
 
     def post(
         self,
         path: str,
         json: Any = None,
         *,
-        set_version: int | Literal["broken"] | None = None,
+        set_version: Version | None = None,
         timeout: float | None = None,
     ) -> Any:
         """POST and return the JSON answer (None if empty).
@@ -89,34 +112,43 @@ class Client:
         Raises:
             ServerGone, RolloutError: as complete().
         """
-        raise NotImplementedError
+        headers = {} if set_version is None else {"x-grpo-set-version": str(set_version)}
+        return _json(self._send("POST", path, timeout, json=json, headers=headers))
 
     def get(self, path: str) -> Any:
-        """GET and return the JSON answer (None if empty)."""
-        raise NotImplementedError
+        """GET and return the JSON answer (None if empty).
+
+        Raises:
+            ServerGone, RolloutError: as complete().
+        """
+        return _json(self._send("GET", path))
 
     def health(self) -> bool:
         """Whether the server answers 200 on /health now."""
-        raise NotImplementedError
+        try:
+            return self._http.get("/health", timeout=min(10.0, self._timeout)).status_code == 200
+        except httpx.TransportError:
+            return False
 
-    def version(self) -> int | Literal["broken"]:
-        """The weight version the server has: 0 when fresh."""
-        raise NotImplementedError
+    def version(self) -> Version | None:
+        """The weight version the server has: 0 when fresh; None for a server that was started without our gate."""
+        value = self._send("GET", "/health").headers.get("x-grpo-version")
+        return int(value) if value is not None and value.isdigit() else value
 
     def served_model(self) -> str:
-        """The model name that requests must carry."""
-        raise NotImplementedError
+        """The model name that requests for the base model carry."""
+        return str(self._model["id"])
 
     def use_adapter(self, name: str | None) -> None:
         """Ask for completions from the LoRA adapter loaded under `name`; None asks the base model."""
-        raise NotImplementedError
+        self._adapter = name
 
     def reset_prefix_cache(self) -> None:
         """Forget cached prefixes: they belong to the weights before a sync."""
-        raise NotImplementedError
+        self.post("/reset_prefix_cache")
 
     def close(self) -> None:
-        raise NotImplementedError
+        self._http.close()
 
     def __enter__(self) -> Self:
         return self
@@ -125,3 +157,127 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _transport(self) -> dict[str, Any]:
+        # Building a certificate store takes longer than a request; only https needs one.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        return {"uds": self._socket, "verify": self.address.startswith("https:"), "limits": limits}
+
+    async def _complete(
+        self, prompts: Sequence[Sequence[int]], n: int, fields: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> list[list[Completion]]:
+        transport = httpx.AsyncHTTPTransport(**self._transport())
+        async with httpx.AsyncClient(transport=transport, **self._options) as http:
+
+            async def ask(chunk: Sequence[Sequence[int]]) -> list[list[Completion]]:
+                with self._translated("/v1/completions"):
+                    answer = await http.post(
+                        "/v1/completions", json={**fields, "prompt": [list(ids) for ids in chunk]}, headers=headers
+                    )
+                return _completions(_json(self._checked(answer)), len(chunk), n)
+
+            try:
+                async with asyncio.TaskGroup() as group:
+                    # The first failure cancels the others, and vLLM stops generating for a client that hangs up.
+                    tasks = [group.create_task(ask(chunk)) for chunk in _spread(prompts, self._requests)]
+            except* RolloutError as failures:
+                raise failures.exceptions[0] from None
+        return [answer for task in tasks for answer in task.result()]
+
+    def _send(self, method: str, path: str, timeout: float | None = None, **options: Any) -> httpx.Response:
+        if timeout is not None:
+            options["timeout"] = timeout
+        with self._translated(path):
+            return self._checked(self._http.request(method, path, **options))
+
+    @contextmanager
+    def _translated(self, path: str) -> Iterator[None]:
+        """Failures of the transport as errors of this package."""
+        try:
+            yield
+        except (httpx.ReadTimeout, httpx.WriteTimeout):
+            raise RolloutError(
+                f"vLLM at {self.address} did not answer {path} within {self._timeout:g} s (rollout.request_timeout); "
+                "raise it, or ask for fewer or shorter completions."
+            ) from None
+        except httpx.TransportError as error:
+            raise ServerGone(f"vLLM at {self.address} cannot be reached: {error or type(error).__name__}.") from None
+
+    def _checked(self, answer: httpx.Response) -> httpx.Response:
+        if answer.is_success:
+            return answer
+        path, status, message = answer.request.url.path, answer.status_code, _message(answer)
+        if status == 409 and "x-grpo-version" in answer.headers:
+            raise StaleWeights(f"vLLM was asked for completions of other weights than it has: {message}.")
+        if status == 401:
+            raise RolloutError(f"vLLM at {self.address} refused the key on {path} (401): {message}.")
+        if status >= 500:
+            raise ServerGone(f"vLLM failed on {path} ({status}): {message}")
+        raise RolloutError(f"vLLM refused {path} ({status}): {message}")
+
+    def _check_lengths(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> None:
+        longest, limit = max(map(len, prompts)), self._model.get("max_model_len")
+        if limit is not None and longest + max_tokens > limit:
+            raise RolloutError(
+                f"vllm.max_model_len: {limit} tokens do not hold a prompt of {longest} and a completion of "
+                f"{max_tokens} (trl.max_completion_length); raise max_model_len as far as the model allows, or lower "
+                "prompts.max_length or max_completion_length."
+            )
+
+    @cached_property
+    def _model(self) -> Mapping[str, Any]:
+        return self.get("/v1/models")["data"][0]
+
+    @cached_property
+    def _request_fields(self) -> Sequence[str]:
+        """Fields that this vLLM's completions route knows; empty when the server hides its schema."""
+        try:
+            schema = self.get("/openapi.json")
+        except ServerGone:
+            raise
+        except RolloutError:
+            return ()
+        return list(schema["components"]["schemas"]["CompletionRequest"]["properties"])
+
+
+def _spread(prompts: Sequence[Sequence[int]], most: int) -> list[Sequence[Sequence[int]]]:
+    """At most `most` runs of neighbouring prompts, as even as can be."""
+    count = min(most, len(prompts))
+    bounds = [len(prompts) * index // count for index in range(count + 1)]
+    return [prompts[start:end] for start, end in pairwise(bounds)]
+
+
+def _completions(answer: Any, prompts: int, n: int) -> list[list[Completion]]:
+    """Choices come as n per prompt, prompt after prompt."""
+    choices = sorted(answer["choices"], key=lambda choice: choice["index"])
+    if len(choices) != prompts * n:
+        raise RolloutError(f"vLLM returned {len(choices)} completions for {prompts} prompts × {n}; check its version.")
+    flat = [_completion(choice) for choice in choices]
+    return [flat[start : start + n] for start in range(0, len(flat), n)]
+
+
+def _completion(choice: Mapping[str, Any]) -> Completion:
+    token_ids, logps, reason = choice["token_ids"], choice["logprobs"]["token_logprobs"], choice["finish_reason"]
+    if reason in (None, "abort", "error"):
+        raise ServerGone(f"vLLM broke a completion off (finish_reason {reason!r}).")
+    if token_ids is None or len(token_ids) != len(logps) or any(logp is None or math.isnan(logp) for logp in logps):
+        raise RolloutError(
+            "vLLM returned tokens without a log-probability, or NaN; check the weights for NaN and the version of vLLM."
+        )
+    return Completion(token_ids, logps, reason)
+
+
+def _json(answer: httpx.Response) -> Any:
+    return answer.json() if answer.content else None
+
+
+def _message(answer: httpx.Response) -> str:
+    """What the server says went wrong: vLLM's and FastAPI's forms, else the text."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return answer.text[:500]
+    for key in ("error", "message", "detail"):
+        if isinstance(body, dict) and key in body:
+            body = body[key]
+    return str(body)[:500]
