@@ -1,0 +1,93 @@
+"""Lengths equal `len(tokenizer.apply_chat_template(messages))`, row for row."""
+
+import os
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from grpo_plugin.prompts.lengths import ChatCounter, RefusedChat, parallel_tokenizer
+
+from .vocabularies import CHATML, DEFAULT_SYSTEM, LLAMA, TOKENIZERS, qwen, wrapped
+
+SYSTEM = {"role": "system", "content": "You are a helpful assistant. " * 5}
+CHATS = [
+    [{"role": "user", "content": "How many apples?"}],
+    [SYSTEM, {"role": "user", "content": "  12 + 34 = ?\n\n"}],
+    [SYSTEM, {"role": "user", "content": "no <|im_end|> here, <s>"}],
+    [SYSTEM, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}],
+    [{"role": "user", "content": ""}],
+    [{"role": "user", "content": "你好 😀 naïve"}] * 1,
+] * 3
+
+
+def naive(tokenizer: PreTrainedTokenizerFast, chat: list, **kwargs) -> int:
+    return len(tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False, **kwargs))
+
+
+@pytest.mark.parametrize("template", [CHATML, DEFAULT_SYSTEM, LLAMA], ids=["chatml", "default_system", "llama"])
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_counts_are_those_of_apply_chat_template(kind, template):
+    tokenizer = wrapped(TOKENIZERS[kind](), template)
+    expected = [naive(tokenizer, chat) for chat in CHATS]
+    counter = ChatCounter(tokenizer)
+    assert counter.count(CHATS) == expected
+    chunks = [CHATS[:5], CHATS[5:6], CHATS[6:]]
+    measured = list(counter.measure(chunks, lambda chunk: chunk))
+    assert [chunk for chunk, _ in measured] == chunks
+    assert [tokens for _, counts in measured for tokens in counts] == expected
+
+
+def test_template_variables_and_another_template_count():
+    tokenizer = wrapped(
+        qwen(), CHATML.replace("assistant\n", "assistant\n{% if not thinking %}<think></think>{% endif %}")
+    )
+    for kwargs in ({"thinking": True}, {"thinking": False}):
+        assert ChatCounter(tokenizer, kwargs).count(CHATS[:2]) == [naive(tokenizer, c, **kwargs) for c in CHATS[:2]]
+    expected = [naive(tokenizer, chat, chat_template=DEFAULT_SYSTEM) for chat in CHATS[:2]]
+    assert ChatCounter(tokenizer, chat_template=DEFAULT_SYSTEM).count(CHATS[:2]) == expected
+
+
+def test_a_tokenizer_with_a_way_of_its_own_is_asked_itself():
+    class Own(PreTrainedTokenizerFast):
+        def apply_chat_template(self, conversation, **kwargs):
+            return [0] * 7
+
+    tokenizer = Own(tokenizer_object=qwen())
+    tokenizer.chat_template = CHATML
+    assert ChatCounter(tokenizer).count(CHATS[:3]) == [7, 7, 7]
+
+
+def test_plain_text_counts_special_tokens_as_the_trainer_does():
+    plain = wrapped(qwen(), None)
+    assert ChatCounter(plain).count(["How many apples?"]) == [len(plain("How many apples?")["input_ids"])]
+
+
+def test_a_refused_chat_is_named_by_position():
+    counter = ChatCounter(wrapped(qwen(), LLAMA))
+    wrong = [{"role": "assistant", "content": "hello"}]
+    with pytest.raises(RefusedChat, match="roles must alternate") as refused:
+        counter.count([CHATS[0], wrong])
+    assert refused.value.position == 1
+
+
+def test_identity_changes_with_what_changes_the_numbers():
+    tokenizer = qwen()
+    same = [ChatCounter(wrapped(tokenizer)).identity for _ in range(2)]
+    others = [
+        ChatCounter(wrapped(tokenizer, LLAMA)).identity,
+        ChatCounter(wrapped(tokenizer), {"thinking": False}).identity,
+        ChatCounter(wrapped(TOKENIZERS["word_piece"]())).identity,
+    ]
+    assert same[0] == same[1]
+    assert len({same[0], *others}) == 4
+
+
+@pytest.mark.parametrize("before", [None, "false"])
+def test_parallelism_is_given_back(before, monkeypatch):
+    if before is None:
+        monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
+    else:
+        monkeypatch.setenv("TOKENIZERS_PARALLELISM", before)
+    with parallel_tokenizer():
+        assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
+    assert os.environ.get("TOKENIZERS_PARALLELISM") == before

@@ -1,0 +1,88 @@
+"""Rows come as they were written; what cannot be read is named by file and row."""
+
+import datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from grpo_plugin.errors import DataError
+from grpo_plugin.prompts.readers import CHUNK, read
+from grpo_plugin.prompts.sources import resolve
+
+
+@pytest.fixture
+def rows(tmp_path):
+    def of(name: str, content: str | bytes | None = None) -> list[dict]:
+        if content is not None:
+            (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        (source,) = resolve("prompts.train", name, tmp_path)
+        return [row for chunk in read(source) for row in chunk.rows]
+
+    return of
+
+
+def test_json_lines_guess_no_types(rows):
+    content = (
+        '{"a": "2024-01-01", "b": 007e0}'.replace("007e0", "7.0") + '\n\n{"a": "None", "b": 123456789012345678901}\n'
+    )
+    assert rows("x.jsonl", content) == [{"a": "2024-01-01", "b": 7.0}, {"a": "None", "b": 123456789012345678901}]
+
+
+def test_json_list_or_lines_with_byte_order_mark(rows):
+    assert rows("x.json", b'\xef\xbb\xbf [{"a": 1}, {"a": null}]') == [{"a": 1}, {"a": None}]
+    assert rows("x.json", '{"a": 1}\n{"a": 2}') == [{"a": 1}, {"a": 2}]
+
+
+def test_csv_is_text_and_only_nothing_is_null(rows):
+    assert rows("x.csv", 'q,a\n"1, 2\n3",007\nNA,None\n,x\n') == [
+        {"q": "1, 2\n3", "a": "007"},
+        {"q": "NA", "a": "None"},
+        {"q": None, "a": "x"},
+    ]
+
+
+def test_parquet(rows, tmp_path):
+    table = pa.table({"n": [1, None], "t": [datetime.date(2024, 1, 2), None], "s": [{"x": [1]}, None]})
+    pq.write_table(table, tmp_path / "x.parquet")
+    assert rows("x.parquet") == [
+        {"n": 1, "t": datetime.date(2024, 1, 2), "s": {"x": [1]}},
+        {"n": None, "t": None, "s": None},
+    ]
+
+
+def test_chunks_number_their_rows(tmp_path, jsonl):
+    jsonl([{"i": i} for i in range(CHUNK + 3)])
+    (source,) = resolve("prompts.train", "train.jsonl", tmp_path)
+    assert [(chunk.first, len(chunk.rows)) for chunk in read(source)] == [(1, CHUNK), (CHUNK + 1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.jsonl", '{"a": 1}\n{"a": \n', r"x\.jsonl: line 2 is not JSON"),
+        ("x.jsonl", '{"a": "\\ud83d"}\n', "line 1 is not JSON of valid text .*surrogates"),
+        ("x.jsonl", "[1]\n", "row 1 is list, not an object of columns"),
+        ("x.json", '[{"a": 1}, 2]', "row 2 is int, not an object"),
+        ("x.json", "[1", "it must hold a list of objects"),
+        ("x.jsonl", b'{"a": "\xff"}', "not UTF-8"),
+        ("x.csv", "a,b\n1\n", "row 1 does not have as many values as the header"),
+        ("x.csv", "a,a\n1,2\n", "two columns of the header have the same name"),
+        ("x.parquet", "PAR?", "not a Parquet file"),
+    ],
+)
+def test_unreadable_files(rows, name, content, words):
+    with pytest.raises(DataError, match=words):
+        rows(name, content)
+
+
+def test_a_folder_laid_out_like_a_hub_dataset(tmp_path, jsonl, monkeypatch):
+    jsonl([{"q": "a"}], "user/name/train.jsonl")
+    jsonl([{"q": "b"}, {"q": "c"}], "user/name/test.jsonl")
+    monkeypatch.chdir(tmp_path)
+    (source,) = resolve("prompts.validation", "user/name@test", tmp_path)
+    assert [row for chunk in read(source) for row in chunk.rows] == [{"q": "b"}, {"q": "c"}]
+    assert [row for chunk in read(source, streaming=True) for row in chunk.rows] == [{"q": "b"}, {"q": "c"}]
+    (wrong,) = resolve("prompts.validation", "user/name@dev", tmp_path)
+    with pytest.raises(DataError, match=r"'user/name' \(config default, split dev\) cannot be loaded: Unknown split"):
+        list(read(wrong))

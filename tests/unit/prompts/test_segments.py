@@ -1,0 +1,60 @@
+"""Counts by segments equal counts of the whole, whatever the tokenizer and the text."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from grpo_plugin.prompts.segments import REMEMBERED, Cutter, SegmentCounter
+
+from .vocabularies import TOKENIZERS, awkward, qwen
+
+PIECES = st.sampled_from(
+    [
+        *("<|im_start|>", "<|im_end|>", "<s>", "</s>", "<|im", "a", "word", "words", "<mask>", "<pad>", "x>", "<gap>"),
+        *(" ", "  ", "\n", "\n\n", "\t", "fox", "Fox", "<think>", "_", "7", "user\n", "hello world", "你好", "é", "😀"),
+    ]
+)
+TEXTS = st.lists(st.lists(st.one_of(PIECES, st.text(max_size=4)), max_size=12).map("".join), min_size=1, max_size=5)
+
+
+@pytest.fixture(scope="module", params=TOKENIZERS)
+def pair(request):
+    """The same tokenizer twice: one counts by segments, the other encodes whole texts."""
+    whole = TOKENIZERS[request.param]()
+    counter = SegmentCounter(Tokenizer.from_str(whole.to_str()))  # not trained twice: trainers break ties by chance
+    whole.no_truncation()
+    whole.no_padding()
+    return counter, whole
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=TEXTS)
+def test_segments_count_as_the_whole(pair, texts):
+    counter, whole = pair
+    expected = [len(encoding) for encoding in whole.encode_batch(texts, add_special_tokens=False)]
+    assert counter.count(texts) == expected
+    assert counter.count(texts + texts) == expected * 2  # now with remembered units
+
+
+def test_cuts_are_made_at_plain_special_tokens_only():
+    text = "x<|im_start|>a<|im_end|>b <mask>c<|im_start|>d"
+    assert list(Cutter(qwen()).units(text)) == ["x", "<|im_start|>a", "<|im_end|>b <mask>c", "<|im_start|>d"]
+    # "a<|im_end|>" is the longer token there, and begins with a letter.
+    assert list(Cutter(awkward()).units(text)) == ["x", "<|im_start|>a<|im_end|>b <mask>c", "<|im_start|>d"]
+
+
+def test_no_cut_while_special_tokens_are_encoded_as_text():
+    tokenizer = qwen()
+    tokenizer.encode_special_tokens = True
+    assert list(Cutter(tokenizer).units("<s>a</s>")) == ["<s>a</s>"]
+
+
+def test_truncation_and_padding_of_the_tokenizer_file_do_not_count():
+    assert SegmentCounter(awkward()).count(["1 2 3 4 5 6 7 8 9"]) == [17]
+
+
+def test_memory_is_bounded():
+    counter = SegmentCounter(qwen())
+    counter.count([f"<s>{i}" for i in range(REMEMBERED + 10) for _ in range(2)])
+    assert len(counter._known) <= REMEMBERED
