@@ -1,20 +1,31 @@
-"""The ways weights travel, by name."""
+"""Which way the weights of a run travel to vLLM."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+from accelerate import Accelerator
 
 from grpo_plugin.config.rollout import RolloutConfig
+from grpo_plugin.rollout.host import Host
 from grpo_plugin.rollout.sync import Updater
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
-
-    from grpo_plugin.rollout.host import Host
+from grpo_plugin.rollout.sync_file import FileUpdater
+from grpo_plugin.rollout.sync_lora import AdapterUpdater
+from grpo_plugin.rollout.sync_nccl import NcclUpdater
 
 
 def make_updater(
-    sync: Literal["nccl", "file"], host: "Host | None", accelerator: "Accelerator", rollout: RolloutConfig
+    sync: Literal["nccl", "file"],
+    host: Host | None,
+    accelerator: Accelerator,
+    rollout: RolloutConfig,
+    *,
+    untied: bool = False,
 ) -> Updater:
-    """The updater of this run; `host` is None on every rank but the main one."""
-    from grpo_plugin.rollout.sync_file import FileUpdater
+    """The updater for the server at `host`, which is None on every rank but the main one.
 
-    return FileUpdater(host.client, accelerator, host.run_dir, rollout.request_timeout)
+    `untied`: the server was told that no embeddings are tied, and needs each of them.
+    """
+    if rollout.lora == "adapter":
+        return AdapterUpdater(host, accelerator, rollout.request_timeout)
+    if sync == "nccl":
+        return NcclUpdater(host, accelerator, rollout.request_timeout, untied=untied)
+    return FileUpdater(host, accelerator, rollout.request_timeout, untied=untied)

@@ -43,8 +43,10 @@ class Owner:
     unit: nn.Module | None
 
 
-def named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def named_tensors(model: nn.Module, *, untied: bool = False) -> Iterator[tuple[str, Tensor]]:
     """Every tensor a checkpoint of `model` has, in its exact type, with the adapters merged in.
+
+    With `untied`, tied parameters come under each of their names, for a server that holds them apart.
 
     `model` may be wrapped by PEFT, DDP, FSDP1, FSDP2, DeepSpeed or torch.compile. Collective: with sharded weights
     every rank must run it to its end. A tensor is valid until the next one is asked for. Weights quantised by
@@ -55,11 +57,24 @@ def named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
         ValueError: when a merged weight is NaN or infinite.
     """
     policy, owners = owners_of(model)
-    skipped = set(_aliases(policy, owners))
+    aliases = set(_aliases(policy, owners))
     for layer in _by_layer(owners):
         with gathered(layer):
-            tensors = {name: tensor for owner in layer for name, tensor in _tensors(owner) if name not in skipped}
+            tensors = dict(pair for owner in layer for pair in _tensors(owner))
+            for name in aliases & tensors.keys():
+                tensor = tensors.pop(name)
+                if untied:  # a copy, because safetensors refuses two names for one piece of memory
+                    tensors[name] = tensor.clone()
             yield from revert_weight_conversion(policy, tensors).items()
+
+
+def adapter_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The LoRA matrices alone, under the names of a PEFT checkpoint. Collective, as `named_tensors`."""
+    _, owners = owners_of(model)
+    for layer in _by_layer(part for owner in owners if owner.tuner for part in _matrices(owner, owner.tuner)):
+        with gathered(layer):
+            for owner in layer:
+                yield from ((f"base_model.model.{name}", tensor) for name, tensor in _tensors(owner))
 
 
 def owners_of(model: nn.Module) -> tuple[PreTrainedModel, list[Owner]]:
@@ -120,6 +135,12 @@ def _aliases(policy: PreTrainedModel, owners: Iterable[Owner]) -> Iterator[str]:
         same = one.module._parameters.get(attribute) is other.module._parameters.get(source_attribute)
         if same and one.tuner is None and other.tuner is None:
             yield name
+
+
+def _matrices(owner: Owner, tuner: Tuner) -> Iterator[Owner]:
+    for kind in ("lora_A", "lora_B"):
+        for adapter in tuner.active_adapters:
+            yield from _walk(getattr(tuner, kind)[adapter], f"{owner.path}.{kind}", None, owner.unit)
 
 
 @contextmanager
