@@ -1,110 +1,61 @@
-"""Expressions: sums, products, powers, functions, fractions, roots.
-
-A node is a tuple whose first item names it:
-    ("n", value, places)   number; `places` decimals were written, None for an integer
-    ("v", name)            symbol            ("c", name)        e, i, pi or infty
-    ("+", (a, b, …))       ("*", (a, b, …))  ("/", a, b)        ("^", a, b)        ("-", a)
-    ("f", name, (a, …))    function          ("!", a)           ("%", a)           ("°", a)
-    ("±", a, b)            a+b and a-b       ("base", digits, b)
-Nodes of whole answers are listed in `grammar`.
-"""
+"""Expressions: sums, products, powers, functions, fractions, roots."""
 
 from fractions import Fraction
-from typing import Any
 
+from grpo_plugin.scoring.mathematics.cursor import Cursor
 from grpo_plugin.scoring.mathematics.errors import Unparsable
-from grpo_plugin.scoring.mathematics.tokens import FUNCTIONS, Token
+from grpo_plugin.scoring.mathematics.lexicon import DECORATIONS, FUNCTIONS, STOPS
+from grpo_plugin.scoring.mathematics.nodes import Node, add, is_integer, mixed_number, multiply, negate, number
+from grpo_plugin.scoring.mathematics.tokens import Token
 
-Node = tuple[Any, ...]
-
-MAX_DEPTH = 40
-MAX_DIGITS = 2_000
-_END = Token("end of input", "", False)
-_DECORATIONS = frozenset(
-    "vec hat bar tilde dot ddot overline overrightarrow overleftrightarrow widehat widetilde mathbb mathfrak mathscr "
-    "angle triangle overset".split()
-)
+CURRENCIES = frozenset("$€£¥₹")
 _CONSTANTS = {"pi": ("c", "pi"), "infty": ("c", "infty"), "imath": ("c", "i")}
 _LETTERS = {"e": ("c", "e"), "i": ("c", "i")}
 _TEMPERATURES = {"C": "celsius", "Celsius": "celsius", "F": "fahrenheit", "Fahrenheit": "fahrenheit"}
-_STOPS = frozenset(
-    "or and cup cap setminus le ge ne in to approx equiv mid pm mp over choose rfloor rceil rangle times div "
-    "degree percent pmod mod bmod Rightarrow iff notin subset ldots not text vert if quad circ sim cong propto".split()
-)
-CURRENCIES = frozenset("$€£¥₹")
+_TWO: Node = ("n", 2, None)
+_SIGNS = frozenset(("+", "-", "pm", "mp"))
+_POSTFIX = frozenset(("!", "%", "percent", "degree", *CURRENCIES))
 
 
-class ArithmeticParser:
-    """Recursive descent over tokens; nesting is bounded by `MAX_DEPTH`."""
+class ArithmeticParser(Cursor):
+    """Recursive descent; `bars` counts open absolute values, `currency` is a money sign met in the expression."""
 
     def __init__(self, tokens: list[Token]) -> None:
-        self.tokens = tokens
-        self.position = 0
-        self.depth = 0
+        super().__init__(tokens)
         self.bars = 0
         self.currency: str | None = None
-
-    @property
-    def token(self) -> Token:
-        return self.tokens[self.position] if self.position < len(self.tokens) else _END
-
-    def next(self) -> Token:
-        token = self.token
-        self.position += 1
-        return token
-
-    def at(self, *values: str) -> bool:
-        token = self.token
-        return token.value in values and token.kind in ("op", "command")
-
-    def accept(self, *values: str) -> bool:
-        if self.at(*values):
-            self.position += 1
-            return True
-        return False
-
-    def expect(self, value: str) -> None:
-        if not self.accept(value):
-            raise Unparsable(f"expected {value!r}, found {self.token.value!r}")
-
-    def deeper(self) -> None:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise Unparsable("nested too deeply")
 
     def additive(self) -> Node:
         """Terms joined by +, - and ±."""
         self.deeper()
         left = self._signed_term()
-        while True:
-            if self.accept("+"):
-                left = add(left, self.term())
-            elif self.accept("-"):
-                left = add(left, negate(self.term()))
-            elif self.at("pm", "mp"):
-                self.next()
-                left = ("±", left, self.term())
-            else:
-                self.depth -= 1
-                return left
+        while self.sign in _SIGNS:
+            sign = self.next()
+            right = self.term()
+            left = ("±", left, right) if sign in ("pm", "mp") else add(left, right if sign == "+" else negate(right))
+        self.depth -= 1
+        return left
 
     def _signed_term(self) -> Node:
-        if self.accept("-"):
-            return negate(self._signed_term())
-        if self.accept("+"):
-            return self._signed_term()
-        if self.at("pm", "mp"):
-            self.next()
-            return ("±", ("n", 0, None), self.term())
-        return self.term()
+        if self.sign not in _SIGNS:
+            return self.term()
+        sign = self.next()
+        self.deeper()
+        node = self._signed_term()
+        self.depth -= 1
+        if sign in ("pm", "mp"):
+            return ("±", ("n", 0, None), node)
+        return node if sign == "+" else negate(node)
 
     def term(self) -> Node:
         """Factors joined by *, / or by standing side by side."""
         left = self.factor()
         while True:
-            if self.accept("times", "*"):
+            if self.sign in ("*", "times"):
+                self.next()
                 left = multiply(left, self.factor())
-            elif self.accept("/", "div"):
+            elif self.sign in ("/", "div"):
+                self.next()
                 left = ("/", left, self.factor())
             elif self.starts_factor():
                 left = self._side_by_side(left)
@@ -113,108 +64,105 @@ class ArithmeticParser:
 
     def _side_by_side(self, left: Node) -> Node:
         """Implicit product; an integer before a proper fraction is a mixed number."""
-        numbers = self.token.kind == "number"
-        if numbers and not self._mixed_ahead(left):
-            raise Unparsable("two numbers side by side")
-        if numbers:
-            right: Node = ("/", self._number(), self._after_slash())
-        else:
-            right = self.power()
+        right = self._fraction_ahead(left) if self.kind == "number" else self.power()
         if is_integer(left):
             mark, fraction = (right[0], right[1]) if right[0] in ("%", "°") else (None, right)
-            if (mixed := _mixed(left[1], fraction)) is not None:
+            if (mixed := mixed_number(left[1], fraction)) is not None:
                 return (mark, mixed) if mark else mixed
         if right[0] == "seq" and left[0] == "v":
             return right  # a point with its name, A(1, 2)
         return multiply(left, right)
 
-    def _mixed_ahead(self, left: Node) -> bool:
-        """Whether `3/4` follows an integer, as in 2 3/4."""
-        ahead = self.tokens[self.position : self.position + 3]
-        shape = [token.kind for token in ahead]
-        return is_integer(left) and shape == ["number", "op", "number"] and ahead[1].value == "/" and ahead[0].spaced
-
-    def _after_slash(self) -> Node:
+    def _fraction_ahead(self, left: Node) -> Node:
+        """The 3/4 of 2 3/4; no other number may follow a number."""
+        ahead = self.ahead(3)
+        is_fraction = [token.kind for token in ahead] == ["number", "op", "number"] and ahead[1].value == "/"
+        if not (is_integer(left) and is_fraction and self.spaced):
+            raise Unparsable("two numbers side by side")
+        top = self._number()
         self.expect("/")
-        return self._number()
+        return ("/", top, self._number())
 
     def starts_factor(self) -> bool:
         """Whether the token can begin a factor that multiplies what stands before it."""
-        kind, value, _ = self.token
-        if kind in ("number", "letter", "begin"):
-            return not (value == "U" and self._opens(self.position + 1))
-        if kind == "command":
-            return value not in _STOPS or (value == "vert" and not self.bars)
+        kind, value = self.kind, self.value
         if kind == "op":
             return value in ("(", "[", "{", "\\{") or (value == "|" and not self.bars)
-        return False
-
-    def _opens(self, position: int) -> bool:
-        return position < len(self.tokens) and self.tokens[position].value in ("(", "[", "\\{")
+        if kind == "command":
+            return value not in STOPS or (value == "vert" and not self.bars)
+        if kind == "letter":
+            return value != "U" or self.tokens[self.position + 1].value not in ("(", "[", "\\{")
+        return kind in ("number", "begin")
 
     def factor(self) -> Node:
-        if self.accept("-"):
+        if self.sign == "-":
+            self.next()
             self.deeper()
             node = negate(self.factor())
             self.depth -= 1
             return node
-        self.accept("+")
-        if self.token.value in CURRENCIES and self.token.kind == "op":
-            self.currency = self.next().value
+        if self.sign == "+":
+            self.next()
+        if self.sign in CURRENCIES and self.sign:
+            self.currency = self.next()
         return self.power()
 
     def power(self) -> Node:
         """A primary with what is written behind it: powers, factorials, percent and degree signs."""
-        base = self.postfix(self.primary())
-        if self.accept("^"):
+        base = self.primary()
+        if self.sign in _POSTFIX:
+            base = self.postfix(base)
+        if self.sign == "^":
+            self.next()
             if self._circle():
                 return self._degrees(base)
             self.deeper()
             base = self.postfix(("^", base, self.exponent()))
             self.depth -= 1
-        elif self.at("*") and self.position + 1 < len(self.tokens) and self.tokens[self.position + 1].value == "*":
-            self.position += 2
+        elif self.sign == "*" and self.tokens[self.position + 1].value == "*":
+            self.move_to(self.position + 2)
+            self.deeper()
             base = ("^", base, self.exponent())
+            self.depth -= 1
         return base
 
     def postfix(self, node: Node) -> Node:
-        while True:
-            if self.accept("!"):
-                node = ("!", node)
-            elif self.accept("%", "percent"):
-                node = ("%", node)
-            elif self.accept("degree"):
-                node = ("°", node)
-            elif self.token.value in CURRENCIES and self.token.kind == "op" and self.currency is None:
-                self.currency = self.next().value
+        while self.sign in _POSTFIX:
+            if self.sign in CURRENCIES and self.currency is not None:
+                break
+            mark = self.next()
+            if mark in CURRENCIES:
+                self.currency = mark
             else:
-                return node
+                node = ({"percent": "%", "degree": "°"}.get(mark, mark), node)
+        return node
 
     def _circle(self) -> bool:
         """Accept the \\circ of ^\\circ, braced or not."""
         if self.accept("circ"):
             return True
-        if [token.value for token in self.tokens[self.position : self.position + 3]] == ["{", "circ", "}"]:
-            self.position += 3
+        if [token.value for token in self.ahead(3)] == ["{", "circ", "}"]:
+            self.move_to(self.position + 3)
             return True
         return False
 
     def _degrees(self, base: Node) -> Node:
         """Degrees of an angle, or of temperature where C or F stands next to them."""
-        if self.token.kind in ("letter", "word") and self.token.value in _TEMPERATURES:
-            return ("q", base, Fraction(1), ((_TEMPERATURES[self.next().value], 1),))
+        if self.kind in ("letter", "word") and self.value in _TEMPERATURES:
+            return ("q", base, Fraction(1), ((_TEMPERATURES[self.next()], 1),))
         return self.postfix(("°", base))
 
     def exponent(self) -> Node:
-        if self.accept("-"):
-            return negate(self.exponent())
-        self.accept("+")
-        return self.power() if not self.at("{") else self.group()
+        if self.sign in ("-", "+"):
+            sign = self.next()
+            return self.exponent() if sign == "+" else negate(self.exponent())
+        return self.group() if self.sign == "{" else self.power()
 
     def group(self) -> Node:
         """What stands in braces; without braces, one token (one digit of a number)."""
-        if not self.accept("{"):
+        if self.sign != "{":
             return self._single()
+        self.next()
         node = self.contents()
         if self.accept("over"):
             node = ("/", node, self.additive())
@@ -227,58 +175,58 @@ class ArithmeticParser:
         return self.additive()
 
     def _single(self) -> Node:
-        token = self.token
-        if token.kind == "number" and token.value.isdigit() and len(token.value) > 1:
-            self.tokens[self.position] = Token("number", token.value[1:], False)
-            return ("n", int(token.value[0]), None)
+        if self.kind == "number" and self.value.isdigit() and len(self.value) > 1:
+            digit, rest = self.value[0], self.value[1:]
+            self.tokens[self.position] = Token("number", rest, False)
+            self.move_to(self.position)
+            return ("n", int(digit), None)
         return self.primary()
 
     def primary(self) -> Node:
-        kind, value, _ = self.token
+        kind = self.kind
         if kind == "number":
             return self._number()
         if kind == "letter":
-            return self._symbol(self.next().value)
+            return self._symbol(self.next())
         if kind == "word":
-            return ("v", self.next().value)
+            return ("v", self.next())
         if kind == "command":
-            return self._command(self.next().value)
-        if value == "{":
-            return self.group()
-        return self.bracket()
+            return self._command(self.next())
+        return self.group() if self.sign == "{" else self.bracket()
 
     def bracket(self) -> Node:
         raise NotImplementedError
 
     def _number(self) -> Node:
-        digits = self.next().value
-        if self.at("_") and digits.isdigit():
+        digits = self.next()
+        if self.sign == "_" and digits.isdigit():
             self.next()
             return ("base", digits, self.group())
         return number(digits)
 
     def _symbol(self, name: str) -> Node:
-        if name in _LETTERS and not self.at("_"):
+        if name in _LETTERS and self.sign != "_":
             return _LETTERS[name]
         if self.accept("_"):
-            name += "_" + self._raw()
-        while self.accept("'", "prime"):
+            name += "_" + self.raw()
+        while self.sign in ("'", "prime"):
+            self.next()
             name += "'"
         return ("v", name)
 
-    def _raw(self) -> str:
+    def raw(self) -> str:
         """The text of the next group, for names: the n+1 of a_{n+1}."""
         if not self.accept("{"):
-            return self.next().value
-        parts, depth = [], 1
-        while True:
-            token = self.next()
-            if token is _END:
-                raise Unparsable("a group is not closed")
-            depth += (token.value == "{") - (token.value == "}")
+            return self.next()
+        parts: list[str] = []
+        depth = 1
+        while not self.at_end:
+            value = self.next()
+            depth += (value == "{") - (value == "}")
             if depth == 0:
                 return "".join(parts)
-            parts.append(token.value)
+            parts.append(value)
+        raise Unparsable("a group is not closed")
 
     def _command(self, name: str) -> Node:
         if name == "frac":
@@ -293,8 +241,8 @@ class ArithmeticParser:
             return ("f", "binom", (top, self.group()))
         if name in FUNCTIONS:
             return self._function(name)
-        if name in _DECORATIONS:
-            return self._symbol(name + " " + self._raw())
+        if name in DECORATIONS:
+            return self._symbol(name + " " + self.raw())
         return self.special(name)
 
     def special(self, name: str) -> Node:
@@ -302,12 +250,12 @@ class ArithmeticParser:
         raise NotImplementedError
 
     def _root(self) -> Node:
-        degree: Node = ("n", 2, None)
+        degree = _TWO
         if self.accept("["):
             degree = self.additive()
             self.expect("]")
         self.deeper()
-        radicand = self.group() if self.at("{") else self.primary()
+        radicand = self.group() if self.sign == "{" else self.primary()
         self.depth -= 1
         return ("f", "root", (radicand, degree))
 
@@ -330,53 +278,10 @@ class ArithmeticParser:
         return node if power is None else ("^", node, power)
 
     def _arguments(self) -> tuple[Node, ...]:
-        if self.at("(", "{", "[", "\\{"):
-            argument = self.group() if self.at("{") else self.bracket()
-            return argument[3] if argument[0] == "seq" else (argument,)
+        if self.sign in ("(", "{", "[", "\\{"):
+            argument = self.group() if self.sign == "{" else self.bracket()
+            return tuple(argument[3]) if argument[0] == "seq" else (argument,)
         argument = negate(self.power()) if self.accept("-") else self.power()
-        while self.starts_factor() and self.token.value not in FUNCTIONS:
+        while self.starts_factor() and self.value not in FUNCTIONS:
             argument = multiply(argument, self.power())
         return (argument,)
-
-
-def number(text: str) -> Node:
-    """The node of a decimal literal, with or without an exponent.
-
-    Raises:
-        Unparsable: it has too many digits.
-    """
-    if len(text) > MAX_DIGITS:
-        raise Unparsable("a number of too many digits")
-    if text.isdigit():
-        return ("n", int(text), None)
-    mantissa, _, exponent = text.lower().partition("e")
-    shift = int(exponent or 0)
-    if abs(shift) > MAX_DIGITS:
-        raise Unparsable("an exponent of too many digits")
-    places = len(mantissa.partition(".")[2]) - shift
-    value = Fraction(mantissa) * Fraction(10) ** shift
-    return ("n", value, max(places, 0))
-
-
-def _mixed(whole: int, fraction: Node) -> Node | None:
-    """The value of 2 3/4; None where the fraction is not proper or not of integers."""
-    if fraction[0] != "/" or not (is_integer(fraction[1]) and is_integer(fraction[2])):
-        return None
-    top, bottom = fraction[1][1], fraction[2][1]
-    return ("/", ("n", whole * bottom + top, None), fraction[2]) if 0 < top < bottom else None
-
-
-def is_integer(node: Node) -> bool:
-    return node[0] == "n" and node[2] is None
-
-
-def negate(node: Node) -> Node:
-    return ("n", -node[1], node[2]) if node[0] == "n" else ("-", node)
-
-
-def add(left: Node, right: Node) -> Node:
-    return ("+", (*left[1], right)) if left[0] == "+" else ("+", (left, right))
-
-
-def multiply(left: Node, right: Node) -> Node:
-    return ("*", (*left[1], right)) if left[0] == "*" else ("*", (left, right))

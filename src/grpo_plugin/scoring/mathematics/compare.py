@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from grpo_plugin.scoring.mathematics import relations
-from grpo_plugin.scoring.mathematics.arithmetic import Node
+from grpo_plugin.scoring.mathematics.nodes import CONTAINERS, Node, has_constant
 from grpo_plugin.scoring.mathematics.reals import same_set, to_reals
-from grpo_plugin.scoring.mathematics.scalars import has_constant, same_scalar
+from grpo_plugin.scoring.mathematics.scalars import same_scalar
 
 _MAX_ITEMS = 200
-_CONTAINERS = frozenset(("list", "seq", "set", "rel", "mat", "text", "reals", "empty"))
 
 
 def same(gold: Node, answer: Node) -> bool:
@@ -20,7 +19,7 @@ def same(gold: Node, answer: Node) -> bool:
         return _same_relation(gold, answer)
     if gold[0] == "q" or answer[0] == "q":
         return _same_quantity(gold, answer)
-    if gold[0] in _CONTAINERS or answer[0] in _CONTAINERS:
+    if gold[0] in CONTAINERS or answer[0] in CONTAINERS:
         return _same_container(gold, answer)
     return _same_value(gold, answer)
 
@@ -47,7 +46,7 @@ def _same_relation(gold: Node, answer: Node) -> bool:
 
 def _same_quantity(gold: Node, answer: Node) -> bool:
     """Both with units: same dimension and the same amount; one without: the same number."""
-    if gold[0] in _CONTAINERS or answer[0] in _CONTAINERS:
+    if gold[0] in CONTAINERS or answer[0] in CONTAINERS:
         return False
     if gold[0] != "q" or answer[0] != "q":
         return _same_value(gold[1] if gold[0] == "q" else gold, answer[1] if answer[0] == "q" else answer)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from grpo_plugin.scoring.mathematics.arithmetic import Node
 from grpo_plugin.scoring.mathematics.errors import NotExact, TooBig, Undefined
+from grpo_plugin.scoring.mathematics.nodes import Node
 
 MAX_BITS = 200_000
 MAX_FACTORIAL = 10_000
@@ -65,7 +65,7 @@ def divide(top: Rational, bottom: Rational) -> Rational:
 def _power(node: Node, values: Values) -> Rational:
     base, exponent = exact(node[1], values), exact(node[2], values)
     if isinstance(exponent, Fraction) and exponent.denominator != 1:
-        return root(_integer_power(base, exponent.numerator), exponent.denominator)
+        return _integer_power(root(base, exponent.denominator), exponent.numerator)
     return _integer_power(base, int(exponent))
 
 

@@ -12,9 +12,10 @@ from typing import Any
 from mpmath import MPContext
 from mpmath.libmp import NoConvergence
 
-from grpo_plugin.scoring.mathematics.arithmetic import Node
 from grpo_plugin.scoring.mathematics.errors import NotExact, TooBig, Undefined
 from grpo_plugin.scoring.mathematics.exact import Rational
+from grpo_plugin.scoring.mathematics.lexicon import TRIGONOMETRIC, words
+from grpo_plugin.scoring.mathematics.nodes import Node
 
 DIGITS = 50
 _MAX_EXPONENT = 10_000
@@ -131,7 +132,7 @@ class _Evaluation:
 
     def _arguments(self, name: str, nodes: tuple[Node, ...]) -> list[Any]:
         """Within a trigonometric function degrees become radians; elsewhere 30° is the number 30."""
-        outer, self.angles = self.angles, self.angles or name in _OF_ANGLES
+        outer, self.angles = self.angles, self.angles or name in TRIGONOMETRIC
         values = [self.of(node) for node in nodes]
         self.angles = outer
         return values
@@ -156,9 +157,8 @@ class _Evaluation:
         return self.mp.log(value) if base is None else self.mp.log(value) / self.mp.log(base)
 
 
-_OF_ANGLES = frozenset("sin cos tan cot sec csc".split())
 _FUNCTIONS = {
-    **{name: name for name in "sin cos tan cot sec csc sinh cosh tanh coth exp".split()},
+    **{name: name for name in TRIGONOMETRIC | words("sinh cosh tanh coth exp")},
     "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "arcsec": "asec", "arccsc": "acsc",
     "abs": "fabs", "floor": "floor", "ceil": "ceil", "sgn": "sign", "binom": "binomial", "Re": "re", "Im": "im",
     "arg": "arg",

@@ -1,12 +1,15 @@
 """The ways an answer can be read: as mathematics, as words, as the letter of a choice."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from grpo_plugin.scoring.mathematics import grammar, words
-from grpo_plugin.scoring.mathematics.arithmetic import Node, add, negate
 from grpo_plugin.scoring.mathematics.errors import Unparsable
+from grpo_plugin.scoring.mathematics.nodes import Node, add, negate
+from grpo_plugin.scoring.mathematics.quantities import total
 from grpo_plugin.scoring.mathematics.tidy import tidy
 from grpo_plugin.scoring.mathematics.tokens import tokenize
 
@@ -82,7 +85,8 @@ def _as_mathematics(text: str) -> tuple[Node, ...]:
     readings: list[Node] = []
     for join_thousands, letter_units in ways:
         try:
-            node = canonical(grammar.parse(tokenize(text, join_thousands, letter_units)))
+            tokens = tokenize(text, join_thousands, letter_units)
+            node = canonical(grammar.parse(tokens))
         except (Unparsable, RecursionError):
             continue
         if node not in readings:
@@ -92,8 +96,8 @@ def _as_mathematics(text: str) -> tuple[Node, ...]:
 
 def canonical(node: Node) -> Node:
     """Lists flat, a±b as its two values, 3 hours and 20 minutes as one amount, a : b = 3 : 4 as the ratio 3 : 4."""
-    if node[0] == "list" and node[2] == "and" and (total := grammar.total(node[1])) is not None:
-        return total
+    if node[0] == "list" and node[2] == "and" and (amount := total(node[1])) is not None:
+        return amount
     if node[0] == "rel" and node[2][-1] == ":" and "=" in node[2]:
         cut = len(node[2]) - node[2][::-1].index("=")
         return ("rel", node[1][cut:], node[2][cut:])
@@ -116,7 +120,7 @@ def _has_sign_pair(node: object) -> bool:
     return isinstance(node, tuple) and (node[:1] == ("±",) or any(map(_has_sign_pair, node)))
 
 
-def _choose(node, sign):  # type: ignore[no-untyped-def]
+def _choose(node: Any, sign: Callable[[Node, Node], Node]) -> Any:
     if not isinstance(node, tuple):
         return node
     if node[:1] == ("±",):

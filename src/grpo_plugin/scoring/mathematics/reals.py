@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 from mpmath import inf, mpf
 
-from grpo_plugin.scoring.mathematics.arithmetic import Node
 from grpo_plugin.scoring.mathematics.errors import NotExact, TooBig, Undefined
+from grpo_plugin.scoring.mathematics.nodes import Node, symbols
 from grpo_plugin.scoring.mathematics.numeric import evaluate
-from grpo_plugin.scoring.mathematics.scalars import symbols
 
 _TOLERANCE = mpf(10) ** -40
 _OPPOSITE = {"<": ">", ">": "<", "le": "ge", "ge": "le"}

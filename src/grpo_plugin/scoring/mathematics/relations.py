@@ -2,10 +2,10 @@
 
 from fractions import Fraction
 
-from grpo_plugin.scoring.mathematics.arithmetic import Node
 from grpo_plugin.scoring.mathematics.errors import NotExact, Undefined
 from grpo_plugin.scoring.mathematics.exact import Rational, divide, exact
-from grpo_plugin.scoring.mathematics.scalars import same_scalar, symbols
+from grpo_plugin.scoring.mathematics.nodes import CONTAINERS, Node, symbols
+from grpo_plugin.scoring.mathematics.scalars import same_scalar
 
 KINDS = frozenset(("rel",))
 _FUNCTION_NAMES = frozenset("fghFGHpPqQ")
@@ -40,7 +40,7 @@ def _is_point(node: Node) -> bool:
 
 
 def _occurs(name: str, node: Node) -> bool:
-    return node[0] not in ("list", "seq", "mat", "set", "text") and name in symbols(node)
+    return node[0] not in CONTAINERS and name in symbols(node)
 
 
 def same_label(gold: Node, answer: Node) -> bool:
@@ -57,7 +57,7 @@ def stated_value(node: Node) -> Node | None:
         return None
     *sides, value = node[1]
     first = sides[0]
-    if first[0] in ("list", "seq", "mat", "set", "text"):
+    if first[0] in CONTAINERS:
         return None
     names = symbols(first)
     if not names:
@@ -72,7 +72,7 @@ def _is_label(node: Node) -> bool:
 
 
 def _value_symbols(node: Node) -> set[str]:
-    return set() if node[0] in ("list", "seq", "mat", "set", "text") else symbols(node)
+    return set() if node[0] in CONTAINERS else symbols(node)
 
 
 def same_equation(gold: Node, answer: Node) -> bool:
@@ -94,7 +94,7 @@ def _normal(node: Node) -> tuple[str, Node] | None:
     if node[0] != "rel" or len(node[2]) != 1:
         return None
     (left, right), operator = node[1], node[2][0]
-    if any(side[0] in ("list", "seq", "mat", "set", "text", "q", "reals", "empty") for side in (left, right)):
+    if any(side[0] in CONTAINERS or side[0] == "q" for side in (left, right)):
         return None
     if operator in ("<", "le"):
         left, right, operator = right, left, {"<": ">", "le": "ge"}[operator]

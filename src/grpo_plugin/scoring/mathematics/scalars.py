@@ -5,9 +5,10 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from grpo_plugin.scoring.mathematics.arithmetic import Node
+from grpo_plugin.scoring.mathematics.bounds import surely_differ
 from grpo_plugin.scoring.mathematics.errors import NotExact, TooBig, Undefined
 from grpo_plugin.scoring.mathematics.exact import Rational, exact
+from grpo_plugin.scoring.mathematics.nodes import Node, has_constant, symbols
 from grpo_plugin.scoring.mathematics.numeric import DIGITS, Values, evaluate
 
 _TOLERANCE = 10.0 ** (8 - DIGITS)
@@ -30,38 +31,19 @@ def same_scalar(left: Node, right: Node) -> bool:
         return False
 
 
-def symbols(node: Node) -> set[str]:
-    """The names of all symbols in an expression."""
-    kind = node[0]
-    if kind == "v":
-        return {node[1]}
-    if kind in ("n", "c"):
-        return set()
-    found: set[str] = set()
-    for part in node[1:]:
-        if isinstance(part, tuple):
-            if part and isinstance(part[0], tuple):
-                found = found.union(*map(symbols, part))
-            elif part:
-                found |= symbols(part)
-    return found
-
-
-def has_constant(node: Any, name: str) -> bool:
-    """Whether e, i, pi or infty occurs in an expression."""
-    return isinstance(node, tuple) and (node[:2] == ("c", name) or any(has_constant(part, name) for part in node))
-
-
 def same_constant(left: Node, right: Node) -> bool:
     exact_left, exact_right = _exact_or_none(left), _exact_or_none(right)
     if exact_left is not None and exact_right is not None:
         return exact_left == exact_right or _rounds(left, right, exact_right) or _rounds(right, left, exact_left)
-    if has_constant(left, "infty") or has_constant(right, "infty"):
-        return _infinity(left) is not None and _infinity(left) == _infinity(right)
-    same = _agree(left, right, {}, has_constant(left, "i") or has_constant(right, "i"))
-    if same is None:
-        same = _agree(left, right, {}, True)
-    return bool(same) or _rounds_irrational(left, right) or _rounds_irrational(right, left)
+    if _infinity(left) or _infinity(right):
+        return _infinity(left) == _infinity(right)
+    if not surely_differ(left, right):
+        same = _agree(left, right, {}, has_constant(left, "i") or has_constant(right, "i"))
+        if same is None:
+            same = _agree(left, right, {}, True)
+        if same:
+            return True
+    return _rounds_irrational(left, right) or _rounds_irrational(right, left)
 
 
 def _exact_or_none(node: Node) -> Rational | None:

@@ -2,6 +2,7 @@
 
 import re
 
+from grpo_plugin.scoring.mathematics.lexicon import FILLERS, PROSE
 from grpo_plugin.scoring.mathematics.reading import read
 
 _LINE_CUES = (
@@ -10,9 +11,9 @@ _LINE_CUES = (
     "answer would be", "answer must be", "answer will be", "answer comes out to be", "answer turns out to be",
 )  # fmt: skip
 _VERBS = (
-    " is equal to ", " are equal to ", " equals ", " is ", " are ", " was ", " were ", " be ", " get ", " gives ", " give ",
-    " yields ", " obtain ", " find ", " has ", " have ", " costs ", " cost ", " takes ", " took ", " = ", ": ", " to ", " of ",
-    " by ",
+    " is equal to ", " are equal to ", " equals ", " is ", " are ", " was ", " were ", " be ", " get ", " gives ",
+    " give ", " yields ", " obtain ", " find ", " has ", " have ", " costs ", " cost ", " takes ", " took ", " = ",
+    ": ", " to ", " of ", " by ",
 )  # fmt: skip
 _REASON = re.compile(
     r",? (?:because|since|which|where|so that|as required|as desired|as needed|when|for all|for any|by the)\b"
@@ -27,17 +28,6 @@ _UNFINISHED = re.compile(
 )
 _IS_THE_ANSWER = re.compile(
     r",? (?:is|are) (?:the|our|my|your) (?:final |correct |right |only )?(?:answer|result|solution)s?\Z"
-)
-_FILLERS = frozenset(
-    "therefore thus hence so indeed finally then and approximately about exactly simply just only equal to the a an "
-    "now still clearly obviously also".split()
-)
-_PROSE = frozenset(
-    "we get it is the answer therefore thus hence so equals equal value values should be would result final which what "
-    "that this these those they you he she there are was were has have had gives give find obtain since because as "
-    "required if then must can will need needs let now by to from with for at correct compute conclude after when where "
-    "i'm don't know think sum product difference total number add adding subtract multiply dividing not sure help hope "
-    "let's our my his her their its some any also first next".split()
 )
 _COMMAND_OR_WORD = re.compile(r"\\(?:text|mathrm|textbf|operatorname)\s*\{[^{}]*\}|\\[a-zA-Z]+|[A-Za-z']{2,}")
 _MAX_WORDS = 4
@@ -60,7 +50,7 @@ def stated_answer(text: str) -> str | None:
 
 def is_answer(text: str, words: int = _MAX_WORDS) -> bool:
     """Whether a text is an answer by itself: mathematics, a choice, or at most so many words."""
-    if any(word.lower() in _PROSE for word in _COMMAND_OR_WORD.findall(text)):
+    if any(word.lower() in PROSE for word in _COMMAND_OR_WORD.findall(text)):
         return False
     reading = read(text)
     if reading.choice is not None and len(text.split()) <= _MAX_WORDS:
@@ -116,7 +106,7 @@ def _without_fillers(phrase: str) -> str:
     """The phrase without `Therefore,`, `about`, `the` at its beginning."""
     while True:
         word, _, rest = phrase.partition(" ")
-        if not rest or word.lower().strip(",") not in _FILLERS:
+        if not rest or word.lower().strip(",") not in FILLERS:
             return phrase
         phrase = rest.lstrip()
 

@@ -1,4 +1,4 @@
-"""The notation of an answer made uniform before it is read: wrappers, dollar signs, digit groups, repeating decimals."""
+"""The notation of an answer made uniform: wrappers, dollar signs, digit groups, repeating decimals."""
 
 import re
 from fractions import Fraction

@@ -6,9 +6,11 @@ in a text command), `command` (a LaTeX command without its backslash, or a plain
 """
 
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 from grpo_plugin.scoring.mathematics.errors import Unparsable
+from grpo_plugin.scoring.mathematics.lexicon import FUNCTIONS, GREEK_WORDS, SHORT_WORDS, SILENT
 from grpo_plugin.scoring.mathematics.units import is_unit, is_unit_letter
 
 
@@ -35,13 +37,8 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 
-FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc asin acos atan sinh cosh tanh coth ln log lg exp "
-    "sqrt cbrt abs floor ceil max min gcd lcm det Re Im sgn arg deg dim".split()
-)
-_GREEK_WORDS = frozenset("alpha beta gamma delta epsilon theta lambda mu rho sigma tau phi omega".split())
 _PLAIN_COMMANDS = {
-    **{name: name for name in FUNCTIONS | _GREEK_WORDS},
+    **{name: name for name in FUNCTIONS | GREEK_WORDS},
     "pi": "pi", "Pi": "pi", "infinity": "infty", "infty": "infty", "inf": "infty", "Infinity": "infty", "oo": "infty",
     "or": "or", "and": "and", "OR": "or", "AND": "and", "union": "cup", "degrees": "degree", "degree": "degree",
     "percent": "percent", "pm": "pm", "times": "times", "over": "over", "mod": "mod", "binom": "binom", "frac": "frac",
@@ -59,12 +56,6 @@ _SYNONYMS = {
     "textdegree": "degree", "textpi": "pi", "infin": "infty", "arctg": "arctan", "tg": "tan", "ctg": "cot",
     "lbrace": "{", "rbrace": "}", "mathopen": "left", "mathclose": "right", "middle": "left", "dotsc": "ldots",
 }  # fmt: skip
-_SILENT = frozenset(
-    "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle scriptstyle limits "
-    "nolimits mathbf boldsymbol bm mathit mathsf mathtt mathcal pmb bf it rm em displaylimits hfill noindent mathop "
-    "boxed fbox underline textcolor allowbreak relax mathstrut strut normalsize large Large tiny small".split()
-)
-_SENTENCE_WORDS = frozenset("no so is it if to be by we he as at do go my up us am an of on yes not none the".split())
 
 
 def tokenize(text: str, join_thousands: bool = True, letter_units: bool = False) -> list[Token]:
@@ -77,7 +68,7 @@ def tokenize(text: str, join_thousands: bool = True, letter_units: bool = False)
     tokens: list[Token] = []
     _scan(text, tokens, False, join_thousands)
     if letter_units:
-        for place, (left, token) in enumerate(zip(tokens, tokens[1:], strict=False), start=1):
+        for place, (left, token) in enumerate(pairwise(tokens), start=1):
             if token.kind == "letter" and left.kind == "number" and is_unit_letter(token.value):
                 tokens[place] = token._replace(kind="word")
     return tokens
@@ -123,7 +114,7 @@ def _command(text: str, position: int, name: str, tokens: list[Token], spaced: b
     """Add a command; sizes and fonts are silent. Returns where scanning goes on."""
     if name in ("left", "right") and text[position : position + 1] == ".":
         return position + 1
-    if name in _SILENT:
+    if name in SILENT:
         return position
     name = _SYNONYMS.get(name, name)
     if name in "{}":
@@ -159,13 +150,13 @@ def _is_word(run: str, tokens: list[Token]) -> bool:
     if tokens and (tokens[-1].kind == "word" or tokens[-1].value in (")", "}", "/")) and is_unit(run):
         return True
     if len(run) == 2:
-        return run.lower() in _SENTENCE_WORDS
+        return run.lower() in SHORT_WORDS
     return not _consecutive(run) and not _leading_function(run)
 
 
 def _consecutive(run: str) -> bool:
     """Neighbours in the alphabet, as in abc or xyz, are a product of symbols."""
-    return all(ord(right) - ord(left) == 1 for left, right in zip(run, run[1:], strict=False))
+    return all(ord(right) - ord(left) == 1 for left, right in pairwise(run))
 
 
 def _leading_function(run: str) -> int:

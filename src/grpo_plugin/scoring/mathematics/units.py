@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from fractions import Fraction
 
+from grpo_plugin.scoring.mathematics.lexicon import UNIT_FILLERS
+
 # A dimension per line; the first factor 1 is the base unit. "in" is left out: it is a word in most answers.
 _UNITS: dict[str, dict[str, str]] = {
     "metre": {
@@ -47,10 +49,6 @@ _PRODUCTS = {
     "kmh": (Fraction(1000, 3600), {"metre": 1, "second": -1}),
 }
 SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
-_FILLERS = frozenset(
-    "unit units of the a an in total exactly approximately about old each long th st nd rd left more only all away "
-    "altogether overall".split()
-)
 
 Dimensions = dict[str, int]
 Unit = tuple[Fraction, Dimensions]  # how many of the base unit, and the power of each dimension
@@ -69,7 +67,7 @@ def is_unit(name: str) -> bool:
 
 def read(name: str) -> Unit:
     """Factor and dimensions of one unit word; a word that is no unit is a dimension of its own, fillers are none."""
-    if name.lower() in _FILLERS:
+    if name.lower() in UNIT_FILLERS:
         return Fraction(1), {}
     if name in _PRODUCTS:
         return _PRODUCTS[name]
