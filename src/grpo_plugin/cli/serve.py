@@ -1,7 +1,6 @@
 """`axolotl grpo serve RECIPE`: the vLLM server of a recipe, without a trainer."""
 
 import os
-import shlex
 import signal
 import sys
 import time
@@ -29,7 +28,7 @@ def serve(**options: Any) -> None:
     try:
         checked, plan = _plan(**{key: options[key] for key in ("recipe", "model", "host", "port", "num_processes")})
         if options["dry_run"]:
-            _print_command(plan)
+            print(plan.command(Path("/run/grpo")).shell())
         else:
             _serve(checked, plan)
     except GrpoPluginError as error:
@@ -45,13 +44,6 @@ def _plan(
     if host or port:
         rollout = RolloutConfig.parse("rollout", rollout.model_dump() | {"host": host, "port": port})
     return checked, plan_server(checked.values, rollout, os.environ, num_processes=num_processes)
-
-
-def _print_command(plan: ServerPlan) -> None:
-    command = plan.command(Path("/run/grpo"))
-    ours = {key: value for key, value in command.env.items() if os.environ.get(key) != value and "KEY" not in key}
-    print(" ".join(f"{key}={shlex.quote(value)}" for key, value in sorted(ours.items())))
-    print(shlex.join(command.argv))
 
 
 def _serve(recipe: Recipe, plan: ServerPlan) -> None:
