@@ -268,7 +268,8 @@ def _completion(choice: Mapping[str, Any]) -> Completion:
 
 
 def _json(answer: httpx.Response) -> Any:
-    return answer.json() if answer.content else None
+    # The routes for LoRA adapters answer in plain text.
+    return answer.json() if answer.headers.get("content-type", "").startswith("application/json") else None
 
 
 def _message(answer: httpx.Response) -> str:
