@@ -1,0 +1,21 @@
+import pytest
+
+from grpo_plugin.errors import RecipeError
+from grpo_plugin.prompts.budget import check_longest, model_length
+
+
+def test_the_model_length_is_set_where_it_is_not():
+    assert model_length(512, 1024, None) == 1536
+    assert model_length(512, 1024, 2048) == 2048
+    assert model_length(None, 1024, None) is None
+    assert model_length(None, 1024, 64) == 64
+
+
+def test_limits_that_do_not_fit_are_told_with_the_number_that_does():
+    with pytest.raises(RecipeError, match=r"vllm.max_model_len: 1535 tokens cannot hold .* raise it to 1536"):
+        model_length(512, 1024, 1535)
+    with pytest.raises(RecipeError, match=r"the longest prompt of the data \(600\) .* prompts.max_length to 511"):
+        check_longest(600, 1024, 1535)
+    check_longest(511, 1024, 1535)
+    check_longest(None, 1024, 1535)
+    check_longest(600, 1024, None)
