@@ -102,6 +102,15 @@ def test_a_wrong_recipe_stops_in_one_sentence_before_anything_is_loaded(place, o
     assert run.stdout == ""
 
 
+def test_our_own_commands_have_stdout_for_themselves(place):
+    (place / "data.jsonl").write_text('{"prompt": "1+1"}\n')
+    (place / "recipe.yaml").write_text(OURS)
+    run = axolotl(place, "grpo", "serve", "recipe.yaml", "--dry-run")
+    assert run.returncode == 0, run.stderr
+    assert len(run.stdout.splitlines()) == 1
+    assert "-m vllm.entrypoints.openai.api_server --model some/model" in run.stdout
+
+
 def test_telemetry_stays_off_unless_the_user_has_a_word(place):
     (place / "bin" / "accelerate").write_text('#!/bin/sh\necho "tracking ${AXOLOTL_DO_NOT_TRACK-unset}"\n')
     assert "tracking 1" in axolotl(place, "train", "recipe.yaml").stdout

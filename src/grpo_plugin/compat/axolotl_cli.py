@@ -1,8 +1,9 @@
 """Mends the `axolotl` command where stock Axolotl 0.19 stands in the way of a run.
 
-Defect: `axolotl train --num-processes=7 recipe.yaml` is refused ("Path '--num-processes=7' does not exist"),
-because click takes an unknown option for the first argument. Goes when Axolotl accepts the option before the
-config. Applied by `compat.startup`, once, when the `axolotl` command imports `axolotl.cli.main`.
+Defects: `axolotl train --num-processes=7 recipe.yaml` is refused ("Path '--num-processes=7' does not exist"),
+because click takes an unknown option for the first argument; goes when Axolotl accepts the option before the
+config. The logo is printed on stdout, where `axolotl grpo … > FILE` writes its result; goes when Axolotl prints it
+on stderr or on terminals only. Applied by `compat.startup`, once, when the `axolotl` command imports `axolotl.cli.main`.
 """
 
 import importlib.util
@@ -39,6 +40,15 @@ class _Loader:
             before_axolotl(sys.argv[1:])
         self._loader.exec_module(module)
         mend(module.cli)
+        if sys.argv[1:2] == ["grpo"]:
+            keep_logo_out()
+
+
+def keep_logo_out() -> None:
+    """Let stdout be the command's own; idempotent."""
+    from axolotl.cli import art
+
+    art.HAS_PRINTED_LOGO = True
 
 
 def mend(group: click.Group) -> None:
