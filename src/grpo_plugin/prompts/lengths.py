@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from jinja2 import TemplateError
@@ -23,15 +21,15 @@ if TYPE_CHECKING:
 
 Chat = str | list[dict[str, Any]]
 Chunk = TypeVar("Chunk")
+Result = TypeVar("Result")
 
 
 class RefusedChat(ValueError):
-    """The chat template raised on the chat at `position`; `chunk` is what it came in, where there were chunks."""
+    """The chat template raised on the chat at `position`."""
 
     def __init__(self, position: int, reason: Exception) -> None:
         super().__init__(f"messages that the model's chat template refuses ({reason})")
         self.position = position
-        self.chunk: Any = None
 
 
 class ChatCounter:
@@ -73,7 +71,7 @@ class ChatCounter:
         Raises:
             RefusedChat: the chat template raised on one of them.
         """
-        return self._count_rendered(self._render(chats))
+        return self.count_rendered(self.render(chats))
 
     def count_texts(self, texts: Sequence[str]) -> list[int]:
         """Tokens of bare texts (answers, completions), without template and special tokens."""
@@ -81,27 +79,12 @@ class ChatCounter:
             return self._segments.count(texts)
         return [len(self._tokenizer.encode(text, add_special_tokens=False)) for text in texts]
 
-    def measure(
-        self, chunks: Iterable[Chunk], chats: Callable[[Chunk], Sequence[Chat]]
-    ) -> Iterator[tuple[Chunk, list[int]]]:
-        """Each chunk with the tokens of its chats; one is tokenized while the next is read and rendered."""
-        pending: tuple[Chunk, Future[list[int]]] | None = None
-        with parallel_tokenizer(), ThreadPoolExecutor(1, thread_name_prefix="tokenize") as pool:
-            for chunk in chunks:
-                try:
-                    rendered = self._render(chats(chunk))
-                except RefusedChat as error:
-                    error.chunk = chunk
-                    raise
-                following = chunk, pool.submit(self._count_rendered, rendered)
-                if pending:
-                    yield pending[0], pending[1].result()
-                pending = following
-            if pending:
-                yield pending[0], pending[1].result()
+    def render(self, chats: Sequence[Chat]) -> Sequence[Chat]:
+        """The text the model sees for each chat, where this tokenizer's rendering is known; else the chats.
 
-    def _render(self, chats: Sequence[Chat]) -> Sequence[Chat]:
-        """The text the model sees for each chat, where this tokenizer's rendering is known; else the chats."""
+        Raises:
+            RefusedChat: the chat template raised on one of them.
+        """
         if not self._segments or not self.chats:
             return chats
         try:
@@ -114,6 +97,14 @@ class ChatCounter:
                     raise RefusedChat(position, error) from None
             raise
 
+    def count_rendered(self, rendered: Sequence[Any]) -> list[int]:
+        """Tokens of what `render` gave; for most of the time Python's lock is free."""
+        if not self.chats:
+            return [len(self._tokenizer.encode(text)) for text in rendered]
+        if self._segments:
+            return self._segments.count(rendered)
+        return [len(self._apply(chat)) for chat in rendered]
+
     def _rendered(self, chats: Sequence[Chat]) -> list[str]:
         from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -124,13 +115,6 @@ class ChatCounter:
             **{**self._tokenizer.special_tokens_map, **self._template_kwargs},
         )
         return texts[0]
-
-    def _count_rendered(self, rendered: Sequence[Any]) -> list[int]:
-        if not self.chats:
-            return [len(self._tokenizer.encode(text)) for text in rendered]
-        if self._segments:
-            return self._segments.count(rendered)
-        return [len(self._apply(chat)) for chat in rendered]
 
     def _apply(self, chat: Any) -> Any:
         return self._tokenizer.apply_chat_template(
@@ -152,15 +136,18 @@ def _is_stock(tokenizer: PreTrainedTokenizerBase) -> bool:
     )
 
 
-@contextmanager
-def parallel_tokenizer() -> Iterator[None]:
-    """Let the tokenizer use its threads, which Axolotl's command line turns off for everyone."""
-    before = os.environ.get("TOKENIZERS_PARALLELISM")
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["TOKENIZERS_PARALLELISM"]
-        else:
-            os.environ["TOKENIZERS_PARALLELISM"] = before
+def ahead(chunks: Iterable[Chunk], prepare: Callable[[Chunk], Callable[[], Result]]) -> Iterator[tuple[Chunk, Result]]:
+    """Each chunk with the result of the work prepared for it, in order.
+
+    `prepare` runs here, the work it returns in a thread, so that one chunk is tokenized while the next is read and
+    rendered; no more than two chunks are held.
+    """
+    pending: tuple[Chunk, Future[Result]] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="tokenize") as pool:
+        for chunk in chunks:
+            following = chunk, pool.submit(prepare(chunk))
+            if pending:
+                yield pending[0], pending[1].result()
+            pending = following
+        if pending:
+            yield pending[0], pending[1].result()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from grpo_plugin.prompts.faults import Fault, Faults
-from grpo_plugin.prompts.lengths import Chat, ChatCounter, RefusedChat
+from grpo_plugin.prompts.lengths import Chat, ChatCounter, RefusedChat, ahead
 from grpo_plugin.prompts.rows import Prompt, PromptChunk
 
 ImageTokens = Callable[[int, int], int]
@@ -46,15 +46,27 @@ class Measure:
             DataError: the chat template refuses a prompt.
         """
         if self.counter is None:
-            yield from ((chunk, [0] * len(chunk.prompts)) for chunk in chunks)
-            return
+            return ((chunk, [0] * len(chunk.prompts)) for chunk in chunks)
+        return ahead(chunks, self.prepare)
+
+    def prepare(self, chunk: PromptChunk) -> Callable[[], list[int]]:
+        """Render a chunk; the function returned counts its tokens.
+
+        Raises:
+            DataError: the chat template refuses a prompt.
+        """
+        counter, prompts = self.counter, chunk.prompts
+        assert counter is not None
         try:
-            for chunk, tokens in self.counter.measure(chunks, lambda chunk: [self.chat(p) for p in chunk.prompts]):
-                yield chunk, [n + self._for_images(p) for p, n in zip(chunk.prompts, tokens, strict=True)]
+            rendered = counter.render([self.chat(prompt) for prompt in prompts])
         except RefusedChat as refused:
             faults = Faults(self.field)
-            faults.add(refused.chunk.label, refused.chunk.prompts[refused.position].number, Fault(str(refused)))
+            faults.add(chunk.label, prompts[refused.position].number, Fault(str(refused)))
             faults.check()
+        return lambda: [
+            tokens + self._for_images(prompt)
+            for tokens, prompt in zip(counter.count_rendered(rendered), prompts, strict=True)
+        ]
 
     def _for_images(self, prompt: Prompt) -> int:
         """Tokens that the processor puts in for images, beside the placeholders that are counted already."""

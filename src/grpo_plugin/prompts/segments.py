@@ -9,8 +9,10 @@ neighbours: no cut is made at such a token, nor at one that begins or ends with 
 (Read in tokenizers 0.23.1: added_vocabulary.rs, pre_tokenizer.rs, pre_tokenizers/*.rs.)
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from tokenizers import AddedToken, Tokenizer
 
@@ -75,7 +77,8 @@ class SegmentCounter:
                     totals[position] += tokens
                 else:
                     uses.setdefault(unit, []).append(position)
-        encodings = self._tokenizer.encode_batch_fast(list(uses), add_special_tokens=False)
+        with parallel_tokenizer():
+            encodings = self._tokenizer.encode_batch_fast(list(uses), add_special_tokens=False)
         for (unit, positions), encoding in zip(uses.items(), encodings, strict=True):
             tokens = len(encoding)
             for position in positions:
@@ -88,3 +91,17 @@ class SegmentCounter:
         if len(self._known) >= REMEMBERED:
             self._known.clear()
         self._known[unit] = tokens
+
+
+@contextmanager
+def parallel_tokenizer() -> Iterator[None]:
+    """Let the tokenizer use its threads, which Axolotl's command line turns off for everyone."""
+    before = os.environ.get("TOKENIZERS_PARALLELISM")
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TOKENIZERS_PARALLELISM"]
+        else:
+            os.environ["TOKENIZERS_PARALLELISM"] = before

@@ -1,11 +1,11 @@
 """Lengths equal `len(tokenizer.apply_chat_template(messages))`, row for row."""
 
-import os
+from functools import partial
 
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from grpo_plugin.prompts.lengths import ChatCounter, RefusedChat, parallel_tokenizer
+from grpo_plugin.prompts.lengths import ChatCounter, RefusedChat, ahead
 
 from .vocabularies import CHATML, DEFAULT_SYSTEM, LLAMA, TOKENIZERS, qwen, wrapped
 
@@ -32,7 +32,7 @@ def test_counts_are_those_of_apply_chat_template(kind, template):
     counter = ChatCounter(tokenizer)
     assert counter.count(CHATS) == expected
     chunks = [CHATS[:5], CHATS[5:6], CHATS[6:]]
-    measured = list(counter.measure(chunks, lambda chunk: chunk))
+    measured = list(ahead(chunks, lambda chunk: partial(counter.count_rendered, counter.render(chunk))))
     assert [chunk for chunk, _ in measured] == chunks
     assert [tokens for _, counts in measured for tokens in counts] == expected
 
@@ -80,14 +80,3 @@ def test_identity_changes_with_what_changes_the_numbers():
     ]
     assert same[0] == same[1]
     assert len({same[0], *others}) == 4
-
-
-@pytest.mark.parametrize("before", [None, "false"])
-def test_parallelism_is_given_back(before, monkeypatch):
-    if before is None:
-        monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
-    else:
-        monkeypatch.setenv("TOKENIZERS_PARALLELISM", before)
-    with parallel_tokenizer():
-        assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
-    assert os.environ.get("TOKENIZERS_PARALLELISM") == before

@@ -1,11 +1,13 @@
 """Counts by segments equal counts of the whole, whatever the tokenizer and the text."""
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from grpo_plugin.prompts.segments import REMEMBERED, Cutter, SegmentCounter
+from grpo_plugin.prompts.segments import REMEMBERED, Cutter, SegmentCounter, parallel_tokenizer
 
 from .vocabularies import TOKENIZERS, awkward, qwen
 
@@ -58,3 +60,14 @@ def test_memory_is_bounded():
     counter = SegmentCounter(qwen())
     counter.count([f"<s>{i}" for i in range(REMEMBERED + 10) for _ in range(2)])
     assert len(counter._known) <= REMEMBERED
+
+
+@pytest.mark.parametrize("before", [None, "false"])
+def test_parallelism_is_given_back(before, monkeypatch):
+    if before is None:
+        monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
+    else:
+        monkeypatch.setenv("TOKENIZERS_PARALLELISM", before)
+    with parallel_tokenizer():
+        assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
+    assert os.environ.get("TOKENIZERS_PARALLELISM") == before
