@@ -1,0 +1,75 @@
+"""A causal language model of transformers on packed sequences: hidden states, then log-probabilities.
+
+Works on whatever has the shape of one (`base_model`, `get_output_embeddings()`, `config`); this module imports torch
+alone. Attention stays within each sequence by one of three ways, by the model's attention implementation:
+
+| `config._attn_implementation` | how |
+|---|---|
+| `packed_sdpa` (`compat.packed_attention.install`) | one fused call per sequence |
+| `flash_attention_*` | varlen kernel, from the cumulative lengths |
+| any other | transformers' block-diagonal mask, from the position ids; N² memory |
+"""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from grpo_plugin.algorithms.logprobs import token_logprobs
+from grpo_plugin.algorithms.packing import Packed
+
+PACKED_SDPA = "packed_sdpa"
+
+
+def completion_logprobs(
+    model: nn.Module, packed: Packed, *, temperature: float = 1.0, chunk: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities and entropies (B, T) of the completion tokens, 0 where none was asked for.
+
+    Args:
+        model: an unwrapped `…ForCausalLM`; call this inside the wrapper's forward (DDP, FSDP, DeepSpeed).
+        packed: what to run; must hold at least one token.
+        temperature: of sampling.
+        chunk: tokens per chunk of the output head, see `token_logprobs`.
+    """
+    states = hidden_states(model, packed)[packed.sources]
+    head: Any = model.get_output_embeddings()  # type: ignore[operator]
+    config: Any = model.config
+    logps, entropies = token_logprobs(
+        states,
+        head.weight,
+        packed.targets,
+        bias=getattr(head, "bias", None),
+        temperature=temperature,
+        softcap=getattr(config, "final_logit_softcapping", None),
+        chunk=chunk,
+    )
+    return packed.unpack(logps), packed.unpack(entropies)
+
+
+def hidden_states(model: nn.Module, packed: Packed) -> Tensor:
+    """Last hidden states (N, H) of the packed tokens."""
+    config: Any = model.config
+    backbone: Any = model.base_model
+    output = backbone(
+        input_ids=packed.input_ids,
+        position_ids=packed.position_ids,
+        use_cache=False,
+        **_attention_arguments(config._attn_implementation, packed),
+    )
+    states: Tensor = output.last_hidden_state[0]
+    return states
+
+
+def _attention_arguments(implementation: str, packed: Packed) -> dict[str, Any]:
+    if implementation == PACKED_SDPA:
+        # A mask of four dimensions is taken as it is: none is built, and packed attention needs none.
+        return {"attention_mask": packed.input_ids.new_ones(1, 1, 1, 1).bool(), "packed_lengths": packed.lengths}
+    if implementation.startswith("flash_attention"):
+        longest = max(packed.lengths)
+        return {
+            "cu_seq_lens_q": packed.cu_seqlens,
+            "cu_seq_lens_k": packed.cu_seqlens,
+            "max_length_q": longest,
+            "max_length_k": longest,
+        }
+    return {}
