@@ -104,7 +104,7 @@ class Client:
         set_version: Version | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """POST and return the JSON answer (None if empty).
+        """POST and return the JSON answer, None for one that is empty or plain text.
 
         `set_version`: the server's weight version is "broken" from the moment the request arrives, and this value
         after a 2xx answer. For an update of several calls, give "broken" to the first and the number to the last.
@@ -116,7 +116,7 @@ class Client:
         return _json(self._send("POST", path, timeout, json=json, headers=headers))
 
     def get(self, path: str) -> Any:
-        """GET and return the JSON answer (None if empty).
+        """GET and return the JSON answer, None for one that is empty or plain text.
 
         Raises:
             ServerGone, RolloutError: as complete().
