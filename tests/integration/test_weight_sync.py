@@ -1,0 +1,201 @@
+"""A real vLLM on CPU has the trainer's weights after a push, and the canary sees when it has not."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM
+
+from grpo_plugin.config.rollout import RolloutConfig
+from grpo_plugin.errors import RolloutError
+from grpo_plugin.rollout import sync_file
+from grpo_plugin.rollout.canary import Gap, check, logp_gap
+from grpo_plugin.rollout.client import StaleWeights
+from grpo_plugin.rollout.endpoint import make_run_dir, shared_memory_dir
+from grpo_plugin.rollout.host import Host
+from grpo_plugin.rollout.plan import plan_server
+from grpo_plugin.rollout.sampling import Sampling
+from grpo_plugin.rollout.sync import SyncFailed
+from grpo_plugin.rollout.sync_file import FileUpdater
+from grpo_plugin.rollout.sync_lora import AdapterUpdater
+from tests.tiny import make_model
+from tests.training import VLLM_PYTHON
+
+pytestmark = pytest.mark.slow
+
+PROMPTS = [[5, 6, 7, 8], [9, 10, 11]]
+ROUNDING = 1e-4
+LIMIT = 1e-3
+"""As in the quickstart; a wrong sync of a random model is off by 0.1 nats and more."""
+
+
+@contextmanager
+def serving(model: Path, *args: str, **recipe: Any) -> Iterator[Host]:
+    rollout = RolloutConfig(python=str(VLLM_PYTHON), args=list(args), lora=recipe.pop("lora", "merged"))
+    values = {"base_model": str(model), "trl": {"use_vllm": True}, **recipe}
+    plan = plan_server(values, rollout, {**os.environ, "CUDA_VISIBLE_DEVICES": ""}, num_processes=1)
+    server = plan.launch(make_run_dir(), model / "vllm.log")
+    host = Host.of(server, plan.launch, timeout=120.0)
+    try:
+        host.wait_ready(240.0)
+        yield host
+    finally:
+        host.stop()
+        assert not shared_memory_dir(server.run_dir).exists()
+
+
+def gap(model: nn.Module, host: Host, version: int) -> Gap:
+    """Sample from the server, and ask both sides what they think of each token."""
+    groups = host.client.complete(PROMPTS, n=8, sampling=Sampling(max_tokens=24), expect_version=version)
+    ours, theirs = [], []
+    for prompt, completions in zip(PROMPTS, groups, strict=True):
+        for completion in completions:
+            ids = torch.tensor([prompt + completion.token_ids])
+            with torch.no_grad():
+                logps = model(ids).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+            ours.append(logps.gather(-1, ids[0, len(prompt) :, None])[:, 0])
+            theirs.append(torch.tensor(completion.logps))
+    one, other = torch.cat(ours)[None], torch.cat(theirs)[None]
+    return logp_gap(one, other, torch.ones_like(one))
+
+
+def perturb(model: nn.Module, seed: int) -> None:
+    """A step of training, larger than any real one."""
+    torch.manual_seed(seed)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.02 * torch.randn_like(parameter)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("untied"))
+
+
+@pytest.fixture(scope="module")
+def host(folder: Path) -> Iterator[Host]:
+    with serving(folder, adapter="lora", lora="adapter", lora_r=8) as running:
+        yield running
+
+
+@pytest.fixture
+def model(folder: Path) -> nn.Module:
+    return AutoModelForCausalLM.from_pretrained(folder)
+
+
+@pytest.fixture
+def accelerator() -> Accelerator:
+    return Accelerator(cpu=True)
+
+
+def test_a_fresh_server_agrees(host: Host, model: nn.Module) -> None:
+    assert gap(model, host, 0).max < ROUNDING
+
+
+def test_every_push_arrives(host: Host, model: nn.Module, accelerator: Accelerator) -> None:
+    updater = FileUpdater(host, accelerator, timeout=60.0)
+    for version in (1, 2, 3):
+        perturb(model, version)
+        updater.push(model, version)
+        assert gap(model, host, version).max < ROUNDING
+        assert not shared_memory_dir(host.run_dir).exists()
+
+
+def test_completions_of_other_weights_are_refused(host: Host, model: nn.Module, accelerator: Accelerator) -> None:
+    FileUpdater(host, accelerator, timeout=60.0).push(model, 4)
+    with pytest.raises(StaleWeights):
+        gap(model, host, 5)
+
+
+def test_a_merged_adapter_arrives(host: Host, model: nn.Module, accelerator: Accelerator) -> None:
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "down_proj", "lm_head"], use_dora=True))
+    perturb(adapted, 6)
+    FileUpdater(host, accelerator, timeout=60.0).push(adapted, 6)
+    assert gap(adapted, host, 6).max < ROUNDING
+
+
+def test_the_adapter_alone_arrives(host: Host, model: nn.Module, accelerator: Accelerator) -> None:
+    FileUpdater(host, accelerator, timeout=60.0).push(model, 7)
+    adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=9, target_modules=["q_proj", "down_proj"]))
+    updater = AdapterUpdater(host, accelerator, timeout=60.0)
+    try:
+        for version in (8, 9):
+            perturb(adapted, version)
+            updater.push(adapted, version)
+            assert updater.model_name == f"policy-v{version}"
+            assert gap(adapted, host, version).max < ROUNDING
+        served = {entry["id"] for entry in host.client.get("/v1/models")["data"]}
+        assert {name for name in served if name.startswith("policy")} == {"policy-v9"}
+        assert not shared_memory_dir(host.run_dir).exists()
+    finally:
+        host.client.use_adapter(None)
+
+
+@pytest.mark.parametrize("how", ["an old tensor among new ones", "a tensor left out"])
+def test_the_canary_sees_a_push_that_vllm_took_for_good(
+    how: str, host: Host, model: nn.Module, accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FileUpdater(host, accelerator, timeout=60.0).push(model, 10)
+    named = "model.layers.1.mlp.down_proj.weight"
+    old = model.get_parameter(named).detach().clone()
+    perturb(model, 11)
+
+    def broken(policy: nn.Module, **options: Any) -> Iterator[tuple[str, Tensor]]:
+        for name, tensor in named_tensors(policy, **options):
+            if name != named:
+                yield name, tensor
+            elif how.startswith("an old"):
+                yield name, old
+
+    named_tensors = sync_file.named_tensors
+    monkeypatch.setattr(sync_file, "named_tensors", broken)
+    FileUpdater(host, accelerator, timeout=60.0).push(model, 11)
+    with pytest.raises(RolloutError, match=r"rollout.max_logp_gap: vLLM and the trainer disagree on version 11"):
+        check(gap(model, host, 11), LIMIT, version=11)
+
+
+def test_a_truncated_shard_fails_the_push_and_the_server_refuses_to_generate(
+    host: Host, model: nn.Module, accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def truncated(tensors: dict[str, Tensor], path: Path) -> None:
+        save_file(tensors, path)
+        os.truncate(path, path.stat().st_size // 2)
+
+    monkeypatch.setattr(sync_file, "save_file", truncated)
+    with pytest.raises(SyncFailed, match="vLLM did not load version 12 of the weights"):
+        FileUpdater(host, accelerator, timeout=60.0).push(model, 12)
+    assert not shared_memory_dir(host.run_dir).exists()
+    for version in (11, 12):
+        with pytest.raises(RolloutError):
+            gap(model, host, version)
+
+
+def test_tied_embeddings_on_the_cpu_backend_are_caught(tmp_path: Path, accelerator: Accelerator) -> None:
+    """vLLM 0.32 answers 200 and keeps the old output head, which its CPU backend has packed apart."""
+    folder = make_model(tmp_path, tied=True)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with serving(folder) as host:
+        assert gap(model, host, 0).max < ROUNDING
+        perturb(model, 1)
+        FileUpdater(host, accelerator, timeout=60.0).push(model, 1)
+        with pytest.raises(RolloutError, match="tie_word_embeddings: true on vLLM's CPU backend"):
+            check(gap(model, host, 1), LIMIT, version=1)
+
+
+def test_tied_embeddings_arrive_where_the_server_holds_them_apart(tmp_path: Path, accelerator: Accelerator) -> None:
+    folder = make_model(tmp_path, tied=True)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with serving(folder, "--hf-overrides", '{"tie_word_embeddings": false}') as host:
+        updater = FileUpdater(host, accelerator, timeout=60.0, untied=True)
+        for version in (1, 2):
+            perturb(model, version)
+            updater.push(model, version)
+            assert gap(model, host, version).max < ROUNDING
