@@ -12,6 +12,7 @@ CURRENCIES = frozenset("$€£¥₹")
 _CONSTANTS = {"pi": ("c", "pi"), "infty": ("c", "infty"), "imath": ("c", "i")}
 _LETTERS = {"e": ("c", "e"), "i": ("c", "i")}
 _TEMPERATURES = {"C": "celsius", "Celsius": "celsius", "F": "fahrenheit", "Fahrenheit": "fahrenheit"}
+_CIRCLES = ("circ", "o")
 _TWO: Node = ("n", 2, None)
 _SIGNS = frozenset(("+", "-", "pm", "mp"))
 _POSTFIX = frozenset(("!", "%", "percent", "degree", *CURRENCIES))
@@ -131,7 +132,9 @@ class ArithmeticParser(Cursor):
             if self.sign in CURRENCIES and self.currency is not None:
                 break
             mark = self.next()
-            if mark in CURRENCIES:
+            if mark == "!" and self.accept("!"):
+                node = ("f", "!!", (node,))
+            elif mark in CURRENCIES:
                 self.currency = mark
             else:
                 node = ({"percent": "%", "degree": "°"}.get(mark, mark), node)
@@ -139,12 +142,12 @@ class ArithmeticParser(Cursor):
 
     def _circle(self) -> bool:
         """Accept the \\circ of ^\\circ, braced or not."""
-        if self.accept("circ"):
-            return True
-        if [token.value for token in self.ahead(3)] == ["{", "circ", "}"]:
-            self.move_to(self.position + 3)
-            return True
-        return False
+        values = [token.value for token in self.ahead(3)]
+        length = 1 if values[0] in _CIRCLES else 3 if values[1:2] and values[1] in _CIRCLES and values[0] == "{" else 0
+        if length == 3 and values[2] != "}":
+            length = 0
+        self.move_to(self.position + length)
+        return length > 0
 
     def _degrees(self, base: Node) -> Node:
         """Degrees of an angle, or of temperature where C or F stands next to them."""

@@ -1,8 +1,8 @@
 """What stands in brackets: tuples, intervals, sets, absolute values, matrices."""
 
 from grpo_plugin.scoring.mathematics.arithmetic import CURRENCIES, ArithmeticParser
-from grpo_plugin.scoring.mathematics.errors import Unparsable
-from grpo_plugin.scoring.mathematics.lexicon import MATRICES, STACKS, SYMBOLS
+from grpo_plugin.scoring.mathematics.errors import UnknownCommand, Unparsable
+from grpo_plugin.scoring.mathematics.lexicon import BIG_OPERATORS, MATRICES, STACKS, SYMBOLS
 from grpo_plugin.scoring.mathematics.nodes import Node
 
 _CLOSERS = {
@@ -10,7 +10,7 @@ _CLOSERS = {
     "lceil": ("rceil",),
 }  # fmt: skip
 _BARS = ("|", "vert", "\\|")
-_NUMBER_SETS: dict[str, Node] = {"mathbb R": ("reals",)}
+_NUMBER_SETS: dict[str, Node] = {"mathbb R": ("reals",), "Bbb R": ("reals",), "R": ("reals",)}
 
 
 class BracketParser(ArithmeticParser):
@@ -20,8 +20,9 @@ class BracketParser(ArithmeticParser):
     def primary(self) -> Node:
         if self.kind == "begin":
             return self._environment(self.next())
+        command = self.kind == "command"
         node = super().primary()
-        return _NUMBER_SETS.get(node[1], node) if node[0] == "v" else node
+        return _NUMBER_SETS.get(node[1], node) if command and node[0] == "v" else node
 
     def special(self, name: str) -> Node:
         if name in _CLOSERS or name in _BARS:
@@ -32,9 +33,18 @@ class BracketParser(ArithmeticParser):
         if name in CURRENCIES:
             self.currency = name
             return self.primary()
+        if name in BIG_OPERATORS:
+            return self._big_operator(name)
         if name in SYMBOLS:
             return self._symbol(name)
-        raise Unparsable(f"unknown command \\{name}")
+        raise UnknownCommand(f"unknown command \\{name}")
+
+    def _big_operator(self, name: str) -> Node:
+        """`\\sum_{k=1}^{n} k^2` as its name with its bounds, and its body."""
+        bounds = []
+        while self.sign in ("_", "^"):
+            bounds.append(self.next() + self.raw())
+        return ("f", " ".join([name, *sorted(bounds)]), (self.term(),))
 
     def contents(self) -> Node:
         """What stands in braces; with commas, a set whose backslashes were forgotten."""
@@ -97,7 +107,7 @@ class BracketParser(ArithmeticParser):
 
     def _environment(self, name: str) -> Node:
         if name not in MATRICES and name not in STACKS:
-            raise Unparsable(f"unknown environment {name!r}")
+            raise UnknownCommand(f"unknown environment {name!r}")
         if name == "array" and self.sign == "{":
             self.raw()
         self.deeper()
@@ -138,7 +148,8 @@ def _such_that(named: Node, condition: Node) -> Node:
     Raises:
         Unparsable: a formula stands before the bar.
     """
-    over_reals = named[0] == "rel" and named[2] == ("in",) and named[1][1] == ("reals",)
-    if named[0] == "v" or over_reals:
+    if named[0] == "v":
         return condition
+    if named[0] == "rel" and named[2] == ("in",):
+        return condition if named[1][1] == ("reals",) else ("list", (named, condition), "and")
     raise Unparsable("a set described by a formula")

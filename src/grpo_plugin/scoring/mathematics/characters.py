@@ -40,6 +40,8 @@ _TABLE = str.maketrans(
     | {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
 )
 _SUPERSCRIPT_RUN = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+")
+_ROOT_DEGREE = re.compile("([²³⁴⁵⁶⁷⁸⁹ⁿ])√")
+_TO_DIGITS = str.maketrans(_SUPERSCRIPTS)
 _SUBSCRIPT_RUN = re.compile(f"[{''.join(_SUBSCRIPTS)}]+")
 
 
@@ -47,6 +49,7 @@ def to_latex(text: str) -> str:
     """`text` with Unicode mathematics written in LaTeX; ASCII text comes back as it is."""
     if text.isascii():
         return text
+    text = _ROOT_DEGREE.sub(lambda root: f"\\sqrt[{root[1].translate(_TO_DIGITS)}]", text)
     text = _SUPERSCRIPT_RUN.sub(lambda run: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, run.group())) + "}", text)
     text = _SUBSCRIPT_RUN.sub(lambda run: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, run.group())) + "}", text)
     return text.translate(_TABLE)

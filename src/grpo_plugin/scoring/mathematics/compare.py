@@ -9,6 +9,7 @@ from grpo_plugin.scoring.mathematics.reals import same_set, to_reals
 from grpo_plugin.scoring.mathematics.scalars import same_scalar
 
 _MAX_ITEMS = 200
+_HALF_OPEN = {("(", "]"), ("[", ")")}
 
 
 def same(gold: Node, answer: Node) -> bool:
@@ -144,6 +145,8 @@ def _same_items(gold: Node, answer: Node, golds: Sequence[Node], answers: Sequen
         return False
     if kinds == {""}:
         return _in_any_order(golds, answers)
+    if "" in kinds and {gold[1:3], answer[1:3]} & _HALF_OPEN:
+        return False
     if "" not in kinds and (gold[1:3] != answer[1:3] and not _plain_lists(gold, answer)):
         return False
     return _in_order(golds, answers)

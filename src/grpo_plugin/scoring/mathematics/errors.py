@@ -1,8 +1,12 @@
-"""Why a piece of mathematics has no value here; none of these leaves the package."""
+"""Why a piece of mathematics has no value here; none of these leaves this folder."""
 
 
 class Unparsable(ValueError):
     """The text is not mathematics this grammar knows."""
+
+
+class UnknownCommand(Unparsable):
+    """The text has a LaTeX command or environment that is not in the vocabulary."""
 
 
 class Undefined(ArithmeticError):

@@ -136,6 +136,14 @@ def _function(node: Node, values: Values) -> Rational:
     return compute(*(exact(argument, values) for argument in arguments))
 
 
+def _double_factorial(value: Rational) -> Rational:
+    if isinstance(value, Fraction) or value < 0:
+        raise NotExact("double factorial")
+    if value > MAX_FACTORIAL:
+        raise TooBig("double factorial")
+    return math.prod(range(value, 0, -2))
+
+
 def _binomial(top: Rational, bottom: Rational) -> Rational:
     if isinstance(top, Fraction) or isinstance(bottom, Fraction) or top < 0 or bottom < 0:
         raise NotExact("binomial")
@@ -212,6 +220,7 @@ _FUNCTIONS: dict[str, Any] = {
     "gcd": _whole(math.gcd),
     "lcm": _whole(math.lcm),
     "binom": _binomial,
+    "!!": _double_factorial,
     "log": _logarithm,
     "ln": _logarithm,
 }

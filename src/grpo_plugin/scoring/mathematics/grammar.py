@@ -1,5 +1,7 @@
 """Whole answers: lists of relations between expressions, sets and quantities."""
 
+from fractions import Fraction
+
 from grpo_plugin.scoring.mathematics import units
 from grpo_plugin.scoring.mathematics.brackets import BracketParser
 from grpo_plugin.scoring.mathematics.errors import Unparsable
@@ -69,6 +71,9 @@ class AnswerParser(BracketParser):
         if self.currency is not None:
             scale, unit = read_units(self)
             node = quantity(node, scale, units.product([units.read(self.currency), unit]))
+        elif self.sign in ("pmod", "mod"):
+            self.next()
+            node = ("q", node, Fraction(1), ((f"mod {self.raw()}", 1),))
         elif self.kind == "word":
             node = quantity(node, *read_units(self))
             while self.kind == "number" and node[0] == "q":

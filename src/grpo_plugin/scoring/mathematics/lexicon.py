@@ -9,19 +9,19 @@ def words(*lines: str) -> frozenset[str]:
 # Functions, as LaTeX commands and as plain words.
 FUNCTIONS = words(
     "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc asin acos atan sinh cosh tanh coth",
-    "ln log lg exp sqrt cbrt abs floor ceil max min gcd lcm det Re Im sgn arg deg dim",
+    "ln log lg exp sqrt cbrt abs floor ceil max min gcd lcm det Re Im sgn arg dim",
 )
 TRIGONOMETRIC = words("sin cos tan cot sec csc")
 # Greek letters that are written out in plain text too.
 GREEK_WORDS = words("alpha beta gamma delta epsilon theta lambda mu rho sigma tau phi omega")
 SYMBOLS = GREEK_WORDS | words(
     "zeta eta iota kappa nu xi upsilon chi psi Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega",
-    "ell hbar partial nabla aleph prime",
+    "ell hbar partial nabla aleph prime ldots top Pr R Z N Q C",
 )
 # Commands that make a name of what follows: \\vec{v}, \\overline{AB}, \\angle A.
 DECORATIONS = words(
-    "vec hat bar tilde dot ddot overline overrightarrow overleftrightarrow widehat widetilde mathbb mathfrak mathscr",
-    "angle triangle overset",
+    "vec hat bar tilde dot ddot overline overrightarrow overleftrightarrow widehat widetilde mathbb Bbb mathfrak",
+    "mathscr angle triangle overset",
 )
 # Commands that change nothing but looks.
 SILENT = words(
@@ -32,8 +32,10 @@ SILENT = words(
 # Commands that end a product of factors written side by side.
 STOPS = words(
     "or and cup cap setminus le ge ne in to approx equiv mid pm mp over choose rfloor rceil rangle times div degree",
-    "percent pmod mod bmod Rightarrow iff notin subset ldots not text vert if quad circ sim cong propto",
+    "percent pmod mod bmod Rightarrow iff notin subset not text vert if quad circ sim cong propto",
 )
+# Operators over a range, which are not evaluated here: equal only as written, or for the last stage.
+BIG_OPERATORS = words("sum prod int iint oint lim limsup liminf")
 MATRICES = words("matrix pmatrix bmatrix Bmatrix smallmatrix array vmatrix Vmatrix")
 STACKS = words("cases aligned align gathered split")
 # Two letters that are a word of a sentence, not a product of symbols.
@@ -56,3 +58,24 @@ PROSE = words(
     "where i'm don't know think sum product difference total number add adding subtract multiply dividing not sure",
     "help hope let's our my his her their its some any also first next",
 )
+
+# Plain words that mean a command.
+PLAIN_COMMANDS = {
+    **{name: name for name in FUNCTIONS | GREEK_WORDS},
+    **{name: name for name in words("pi infty or and pm times over binom frac emptyset percent degree mod")},
+    "Pi": "pi", "infinity": "infty", "Infinity": "infty", "inf": "infty", "oo": "infty", "OR": "or", "AND": "and",
+    "union": "cup", "degrees": "degree", "deg": "degree",
+}  # fmt: skip
+# Commands that mean another one.
+SYNONYMS = {
+    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "nicefrac": "frac", "sfrac": "frac", "dbinom": "binom",
+    "tbinom": "binom", "leq": "le", "leqslant": "le", "geq": "ge", "geqslant": "ge", "neq": "ne", "lt": "<", "gt": ">",
+    "varnothing": "emptyset", "bigcup": "cup", "bigcap": "cap", "backslash": "setminus", "lvert": "vert",
+    "rvert": "vert", "lor": "or", "vee": "or", "land": "and", "wedge": "and", "ast": "times", "cdot": "times",
+    "bullet": "times", "star": "times", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "lbrace": "{",
+    "rbrace": "}", "varphi": "phi", "vartheta": "theta", "varepsilon": "epsilon", "textpi": "pi", "dots": "ldots",
+    "cdots": "ldots", "dotsc": "ldots", "asin": "arcsin", "acos": "arccos", "atan": "arctan", "arctg": "arctan",
+    "tg": "tan", "ctg": "cot", "lg": "log", "euro": "€", "pounds": "£", "textdollar": "$", "colon": ":",
+    "degrees": "degree", "textdegree": "degree", "rightarrow": "to", "longrightarrow": "to", "implies": "Rightarrow",
+    "infin": "infty",
+}  # fmt: skip

@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 from grpo_plugin.scoring.mathematics import grammar, words
-from grpo_plugin.scoring.mathematics.errors import Unparsable
+from grpo_plugin.scoring.mathematics.errors import UnknownCommand, Unparsable
+from grpo_plugin.scoring.mathematics.lexicon import BIG_OPERATORS
 from grpo_plugin.scoring.mathematics.nodes import Node, add, negate
 from grpo_plugin.scoring.mathematics.quantities import total
 from grpo_plugin.scoring.mathematics.tidy import tidy
@@ -18,7 +19,8 @@ _WORDS_FOR_SETS: dict[str, Node] = {
     "no solution": ("empty",), "empty set": ("empty",), "no real solution": ("empty",), "all real numbers": ("reals",),
 }  # fmt: skip
 _JOINTS = (" and ", " or ", ",", ";")
-_LETTER_UNIT = re.compile(r"[0-9] [mgshLlNJWVK](?![a-zA-Z])|[0-9][a-zA-Z]/")
+_LETTER_UNIT = re.compile(r"[0-9] [mgshLlNJWVKACFT](?![a-zA-Z])|[0-9][a-zA-Z]/")
+_COMMAND = re.compile(r"\\([a-zA-Z]+)")
 _LOOSE_SPACE = re.compile(r"(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])")
 
 
@@ -32,6 +34,7 @@ class Reading:
         choice: the letter of a multiple choice, and what stands behind it.
         choices: the letters of an answer with several.
         wellformed: not empty, and every group closed.
+        beyond: it has a command or operator that is not evaluated here, so that the last stage is to be asked.
     """
 
     text: str
@@ -39,6 +42,7 @@ class Reading:
     choice: tuple[str, str] | None
     choices: tuple[str, ...] | None
     wellformed: bool
+    beyond: bool
 
     @property
     def is_text(self) -> bool:
@@ -49,11 +53,19 @@ class Reading:
 def read(raw: str) -> Reading:
     """All readings of an answer; a text longer than `MAX_LENGTH` is compared as it is, never parsed."""
     if len(raw) > MAX_LENGTH:
-        return Reading(raw.strip(), (), None, None, True)
+        return Reading(raw.strip(), (), None, None, True, False)
     text = tidy(raw)
     plain = words.strip_commands(text)
-    nodes = _as_words(plain) if words.is_text(plain) else _as_mathematics(text)
-    return Reading(_squash(text), nodes, words.choice(plain), words.choices(plain), _wellformed(text))
+    beyond = False
+    if words.is_text(plain):
+        nodes = _as_words(plain)
+    elif words.is_clock_time(plain):
+        nodes = (("text", words.canonical(plain.replace(" ", ""))),)
+    else:
+        nodes, beyond = _as_mathematics(text)
+    if not nodes and words.is_label(plain):
+        nodes = (("text", words.canonical(plain)),)
+    return Reading(_squash(text), nodes, words.choice(plain), words.choices(plain), _wellformed(text), beyond)
 
 
 def _as_words(plain: str) -> tuple[Node, ...]:
@@ -71,27 +83,32 @@ def _as_words(plain: str) -> tuple[Node, ...]:
     if canonical in _WORDS_FOR_SETS:
         readings.append(_WORDS_FOR_SETS[canonical])
     if len(plain) == 2 and plain.isalpha():
-        readings += _as_mathematics(plain)
+        readings += _as_mathematics(plain)[0]
     return tuple(readings)
 
 
-def _as_mathematics(text: str) -> tuple[Node, ...]:
-    """The likeliest reading first; then commas as separators always, and a letter behind a number as a unit."""
+def _as_mathematics(text: str) -> tuple[tuple[Node, ...], bool]:
+    """The likeliest reading first; then commas as separators always, and a letter behind a number as a unit.
+
+    The second item says whether something in the text is beyond this grammar.
+    """
     ways = [(True, False)]
     if "," in text:
         ways.append((False, False))
     if _LETTER_UNIT.search(text):
         ways.append((True, True))
     readings: list[Node] = []
+    beyond = "\\" in text and any(command in BIG_OPERATORS for command in _COMMAND.findall(text))
     for join_thousands, letter_units in ways:
         try:
-            tokens = tokenize(text, join_thousands, letter_units)
-            node = canonical(grammar.parse(tokens))
+            node = canonical(grammar.parse(tokenize(text, join_thousands, letter_units)))
+        except UnknownCommand:
+            beyond = True
         except (Unparsable, RecursionError):
             continue
-        if node not in readings:
-            readings.append(node)
-    return tuple(readings)
+        else:
+            readings += [] if node in readings else [node]
+    return tuple(readings), beyond
 
 
 def canonical(node: Node) -> Node:
@@ -101,8 +118,24 @@ def canonical(node: Node) -> Node:
     if node[0] == "rel" and node[2][-1] == ":" and "=" in node[2]:
         cut = len(node[2]) - node[2][::-1].index("=")
         return ("rel", node[1][cut:], node[2][cut:])
+    if node[0] == "list":
+        node = _without_ranges(node)
     variants = _expand(node)
     return variants[0] if len(variants) == 1 else ("list", tuple(variants), "or")
+
+
+def _without_ranges(node: Node) -> Node:
+    """`x = 2k` of `x = 2k, k \\in \\mathbb{Z}`: where an integer comes from is not part of the answer."""
+    items = tuple(
+        item for item in node[1] if not (item[0] == "rel" and item[2] == ("in",) and _is_number_set(item[1][1]))
+    )
+    return (
+        node if not items or len(items) == len(node[1]) else items[0] if len(items) == 1 else ("list", items, node[2])
+    )
+
+
+def _is_number_set(node: Node) -> bool:
+    return node == ("reals",) or (node[0] == "v" and node[1].startswith(("mathbb", "Bbb")))
 
 
 def _expand(node: Node) -> list[Node]:

@@ -8,7 +8,7 @@ from grpo_plugin.scoring.mathematics.nodes import CONTAINERS, Node, symbols
 from grpo_plugin.scoring.mathematics.scalars import same_scalar
 
 KINDS = frozenset(("rel",))
-_FUNCTION_NAMES = frozenset("fghFGHpPqQ")
+_FUNCTION_NAMES = frozenset("fghpqABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
 def assignment(node: Node) -> tuple[Node, Node] | None:
@@ -16,7 +16,7 @@ def assignment(node: Node) -> tuple[Node, Node] | None:
     if node[0] != "rel" or set(node[2]) != {"="}:
         return None
     name, value = node[1][0], node[1][-1]
-    named = name[0] in ("v", "q") or _is_call(name) or _is_measured(name) or _is_point(name)
+    named = name[0] in ("v", "q") or any(test(name) for test in (_is_call, _is_measured, _is_point, _is_derivative))
     if not named or (name[0] == "v" and _occurs(name[1], value)):
         return None
     return name, value
@@ -32,6 +32,11 @@ def _is_call(node: Node) -> bool:
 def _is_measured(node: Node) -> bool:
     """A segment or an angle by the names of its points: AB, \\angle ABC."""
     return node[0] == "*" and all(part[0] == "v" and part[1][-1].isupper() for part in node[1])
+
+
+def _is_derivative(node: Node) -> bool:
+    """dy/dx, read as a quotient of products."""
+    return node[0] == "/" and all(part[0] == "*" and part[1][0] == ("v", "d") for part in node[1:])
 
 
 def _is_point(node: Node) -> bool:

@@ -17,7 +17,7 @@ _VERBS = (
 )  # fmt: skip
 _REASON = re.compile(
     r",? (?:because|since|which|where|so that|as required|as desired|as needed|when|for all|for any|by the)\b"
-    r"|, (?:so|as|and so|and that)\b"
+    r"|,? (?:not|rather than|instead of)\b|, (?:so|as|and so|and that)\b"
 )
 _SENTENCE_END = re.compile(r"(?:(?<!\.)\.(?!\.)|[!?])(?=\s+[A-Z\\$(*]|\s*\n|\s*\Z)|\n+")
 _FORMULA = re.compile(r"\$\$([^$]+)\$\$|\$([^$]+)\$|\\\(((?:[^\\]|\\[^)])+)\\\)|\\\[((?:[^\\]|\\[^\]])+)\\\]")

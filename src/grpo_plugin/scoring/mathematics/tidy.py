@@ -10,19 +10,25 @@ _PUNCTUATION = ".,;: \t\r\n"
 _PUNCTUATED_GROUPS = re.compile(r"(?<![0-9.,])([0-9]{1,3})((?:(?:\{,\}|,?\\[,!;: ]|,\\!| )[0-9]{3})+)(?![0-9])")
 _REPETEND = re.compile(r"([0-9]*\.[0-9]*)\s*(?:\\(?:overline|bar|dot)\s*\{([0-9]+)\}|\(([0-9]+)\))")
 _ELLIPSIS = re.compile(r"([0-9]*)\.([0-9]+)\s*(?:\.\.\.|\\ldots|\\dots|\\cdots)(?![a-zA-Z])")
+_LEADING = re.compile(r"^(?:=|:=|\\approx|\\equiv|~)\s*")
+_NEGATIVE = re.compile(r"^(?:negative|minus)\s+(?=[0-9.\\$(])", re.IGNORECASE)
+_TIMES_TEN = re.compile(r"(?<=[0-9])\s*[xX]\s*(?=10\s*(?:\^|\*\*))")
+_HALF_OF_DAY = re.compile(r"\b([ap])\.\s?m\b\.?", re.IGNORECASE)
 _CURRENCY = re.compile(r"(?:^|[\s(:=-])\$\s?-?\.?[0-9]")
 _CLOSING_DOLLAR = re.compile(r"[^\s$\\]\$(?:$|[\s.,;:)])")
 
 
 def tidy(text: str) -> str:
     """`text` in ASCII LaTeX without its wrappers; a dollar sign that is left is money."""
-    text = unwrap(to_latex(text))
+    text = _LEADING.sub("", unwrap(to_latex(text)))
     if "$" in text:
         text = _money(text)
     if "{,}" in text or "\\" in text or " " in text:
         text = _PUNCTUATED_GROUPS.sub(lambda m: m[1] + "".join(c for c in m[2] if c.isdigit()), text)
         text = text.replace("{,}", ".").replace("\\!", "")
+    text = _TIMES_TEN.sub("*", _NEGATIVE.sub("-", text))
     if "." in text:
+        text = _HALF_OF_DAY.sub(r"\1m", text)
         text = _REPETEND.sub(lambda m: _repeating(m[1], m[2] or m[3]), text)
         text = _ELLIPSIS.sub(_repeating_ellipsis, text)
     return text

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from grpo_plugin.scoring.mathematics.errors import Unparsable
-from grpo_plugin.scoring.mathematics.lexicon import FUNCTIONS, GREEK_WORDS, SHORT_WORDS, SILENT
+from grpo_plugin.scoring.mathematics.lexicon import FUNCTIONS, PLAIN_COMMANDS, SHORT_WORDS, SILENT, SYNONYMS
 from grpo_plugin.scoring.mathematics.units import is_unit, is_unit_letter
 
 
@@ -36,26 +36,6 @@ _TOKEN = re.compile(
     r"|(?P<op>.)",
     re.DOTALL,
 )
-
-_PLAIN_COMMANDS = {
-    **{name: name for name in FUNCTIONS | GREEK_WORDS},
-    "pi": "pi", "Pi": "pi", "infinity": "infty", "infty": "infty", "inf": "infty", "Infinity": "infty", "oo": "infty",
-    "or": "or", "and": "and", "OR": "or", "AND": "and", "union": "cup", "degrees": "degree", "degree": "degree",
-    "percent": "percent", "pm": "pm", "times": "times", "over": "over", "mod": "mod", "binom": "binom", "frac": "frac",
-    "emptyset": "emptyset",
-}  # fmt: skip
-_SYNONYMS = {
-    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom", "leq": "le",
-    "leqslant": "le", "geq": "ge", "geqslant": "ge", "neq": "ne", "varnothing": "emptyset", "union": "cup",
-    "bigcup": "cup", "bigcap": "cap", "backslash": "setminus", "lvert": "vert", "rvert": "vert", "lor": "or",
-    "vee": "or", "land": "and", "wedge": "and", "ast": "times", "cdot": "times", "bullet": "times", "star": "times",
-    "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "varphi": "phi", "vartheta": "theta",
-    "varepsilon": "epsilon", "lt": "<", "gt": ">", "dots": "ldots", "cdots": "ldots", "asin": "arcsin",
-    "acos": "arccos", "atan": "arctan", "lg": "log", "euro": "€", "pounds": "£", "textdollar": "$", "colon": ":",
-    "degrees": "degree", "rightarrow": "to", "longrightarrow": "to", "implies": "Rightarrow", "ge": "ge", "le": "le",
-    "textdegree": "degree", "textpi": "pi", "infin": "infty", "arctg": "arctan", "tg": "tan", "ctg": "cot",
-    "lbrace": "{", "rbrace": "}", "mathopen": "left", "mathclose": "right", "middle": "left", "dotsc": "ldots",
-}  # fmt: skip
 
 
 def tokenize(text: str, join_thousands: bool = True, letter_units: bool = False) -> list[Token]:
@@ -116,7 +96,7 @@ def _command(text: str, position: int, name: str, tokens: list[Token], spaced: b
         return position + 1
     if name in SILENT:
         return position
-    name = _SYNONYMS.get(name, name)
+    name = SYNONYMS.get(name, name)
     if name in "{}":
         tokens.append(Token("op", "\\" + name, spaced))
     elif name.isalpha():
@@ -130,8 +110,8 @@ def _word(run: str, tokens: list[Token], spaced: bool, in_text: bool) -> None:
     """A run of letters: a function, a unit after a number, a product of symbols, or a word."""
     if tokens and tokens[-1].kind == "number" and len(run) > 1 and is_unit(run):
         tokens.append(Token("word", run, spaced))
-    elif run in _PLAIN_COMMANDS:
-        tokens.append(Token("command", _SYNONYMS.get(_PLAIN_COMMANDS[run], _PLAIN_COMMANDS[run]), spaced))
+    elif run in PLAIN_COMMANDS:
+        tokens.append(Token("command", SYNONYMS.get(PLAIN_COMMANDS[run], PLAIN_COMMANDS[run]), spaced))
     elif in_text or _is_word(run, tokens):
         tokens.append(Token("word", run, spaced))
     else:
@@ -144,10 +124,17 @@ def _word(run: str, tokens: list[Token], spaced: bool, in_text: bool) -> None:
             spaced = False
 
 
+_UNIT_MAY_FOLLOW = frozenset((")", "}", "/", "!", "%"))
+
+
 def _is_word(run: str, tokens: list[Token]) -> bool:
     if len(run) == 1:
         return False
-    if tokens and (tokens[-1].kind == "word" or tokens[-1].value in (")", "}", "/")) and is_unit(run):
+    if (
+        tokens
+        and is_unit(run)
+        and (tokens[-1].kind in ("word", "command", "letter") or tokens[-1].value in _UNIT_MAY_FOLLOW)
+    ):
         return True
     if len(run) == 2:
         return run.lower() in SHORT_WORDS

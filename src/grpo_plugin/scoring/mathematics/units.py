@@ -78,7 +78,7 @@ def read(name: str) -> Unit:
 
 def is_unit_letter(letter: str) -> bool:
     """Whether a single letter after a number and a space is likelier a unit than a symbol."""
-    return letter in "mgshLlNJWVK"
+    return letter in "mgshLlNJWVKACFT"
 
 
 def power(unit: Unit, exponent: int) -> Unit:

@@ -7,6 +7,8 @@ _TEXT_COMMAND = re.compile(
 )
 _SPACING = re.compile(r"\\[,;:! ]|~|\\q?quad(?![a-zA-Z])|\$")
 _WORDS = re.compile(r"[A-Za-zÀ-ɏ][^\\{}<>=^_+*/|\[\]0-9\x00-\x1f]*\Z")
+_LABEL = re.compile(r"[A-Za-zÀ-ɏ0-9 .,:;'\"()/#&-]{2,80}\Z")
+_CLOCK_TIME = re.compile(r"[0-9]{1,2}(?::[0-9]{2}){0,2}\s*[ap]m\Z", re.IGNORECASE)
 _LONG_WORD = re.compile(r"[A-Za-zÀ-ɏ]{2}")
 _MATH_WORD = re.compile(
     r"\b(?:pi|sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|inf|infinity|oo|alpha|beta|gamma|theta|lambda|abs|det)\b|\w!"
@@ -48,6 +50,11 @@ def is_text(plain: str) -> bool:
     return bool(_WORDS.match(plain) and _LONG_WORD.search(plain) and not _MATH_WORD.search(plain))
 
 
+def is_label(plain: str) -> bool:
+    """Whether a text that is no mathematics is words with numbers: June 20, 3:45 PM, Room 101."""
+    return bool(_LABEL.match(plain) and _LONG_WORD.search(plain))
+
+
 def canonical(plain: str) -> str:
     """Lower case, no punctuation, no articles, one space between words, synonyms replaced."""
     words = plain.lower().translate(_PUNCTUATION).split()
@@ -57,6 +64,10 @@ def canonical(plain: str) -> str:
 
 def to_number(words: str) -> int | None:
     """The value of number words up to the billions ("one hundred and five"), or None."""
+    sign, _, rest = words.partition(" ")
+    if sign in ("minus", "negative"):
+        value = to_number(rest)
+        return None if value is None else -value
     total, current, seen = 0, 0, False
     for word in words.split():
         if word in _NUMBERS:
@@ -68,6 +79,11 @@ def to_number(words: str) -> int | None:
         elif word != "and" or not seen:
             return None
     return total + current if seen else None
+
+
+def is_clock_time(plain: str) -> bool:
+    """3:45 PM: a time of day, not a ratio."""
+    return bool(_CLOCK_TIME.match(plain))
 
 
 def choice(plain: str) -> tuple[str, str] | None:
