@@ -79,15 +79,15 @@ def function(name: str, **options: Any) -> dict[str, Any]:
 class Training:
     """One `axolotl train`; its processes are known by a mark in their environment."""
 
-    def __init__(self, recipe: Path, *words: str) -> None:
+    def __init__(self, recipe: Path, *words: str, launcher_words: tuple[str, ...] = ("--num-processes=1",)) -> None:
         self.mark = f"GRPO_TEST_MARK={uuid.uuid4()}"
         self.folder = recipe.parent
-        self._screen = self.folder / "screen.txt"
+        self._screen = self.folder / f"screen-{len(list(self.folder.glob('screen-*')))}.txt"
         name, _, value = self.mark.partition("=")
         environ = os.environ | {name: value, "PATH": f"{BIN}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
         with self._screen.open("w") as screen:
             self.process = subprocess.Popen(
-                [str(BIN / "axolotl"), "train", "--num-processes=1", recipe.name, *words],
+                [str(BIN / "axolotl"), "train", *launcher_words, recipe.name, *words],
                 cwd=self.folder,
                 env=environ,
                 stdout=screen,

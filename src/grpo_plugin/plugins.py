@@ -11,6 +11,7 @@ from typing import Any
 from axolotl.common.datasets import TrainDatasetMeta
 from axolotl.integrations.base import BasePlugin
 
+from grpo_plugin.compat import cpu_ranks
 from grpo_plugin.run import Run, is_training
 from grpo_plugin.trainer.arguments import training_arguments
 
@@ -45,6 +46,7 @@ class PromptPlugin(_Plugin):
         cfg["datasets"] = [{"path": "grpo_plugin.PromptPlugin"}]  # Axolotl asks for some; load_datasets brings ours
 
     def load_datasets(self, cfg: Any, preprocess: bool = False) -> TrainDatasetMeta:
+        cpu_ranks.apply(cfg)
         train = self.run.load_prompts(cfg).train
         per_step = cfg.micro_batch_size * cfg.gradient_accumulation_steps * int(os.environ.get("WORLD_SIZE", 1))
         prompts_per_step = max(1, per_step // (cfg.trl.num_generations or 8))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas
 import pytest
+
 from tests.training import VLLM_PYTHON, Training, function, write_recipe
 
 pytestmark = [

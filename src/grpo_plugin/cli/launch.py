@@ -13,8 +13,9 @@ from pathlib import Path
 from grpo_plugin import session
 from grpo_plugin.cli.arguments import TrainArguments, read_train
 from grpo_plugin.cli.supervisor import Supervisor, fork, tail
-from grpo_plugin.errors import GrpoPluginError
+from grpo_plugin.errors import GrpoPluginError, RecipeError
 from grpo_plugin.recipe import Recipe, check, is_ours, read
+from grpo_plugin.rollout.devices import visible_gpus
 from grpo_plugin.rollout.plan import ServerPlan, plan_server
 from grpo_plugin.rollout.server import Server
 from grpo_plugin.session import Session
@@ -81,6 +82,7 @@ class Launch:
         self.server: Server | None = None
 
     def _plan_server(self, arguments: TrainArguments) -> ServerPlan | None:
+        _check_processes(arguments)
         rollout = self.recipe.rollout
         if rollout is None:
             return None
@@ -129,6 +131,16 @@ class Launch:
     def _explain(self, code: int) -> None:
         log = self.recipe.output_dir / "debug.log"
         print(f"error: training ended with exit code {code}; the end of {log}:\n{tail(log)}", file=sys.stderr)
+
+
+def _check_processes(arguments: TrainArguments) -> None:
+    """Without GPUs accelerate starts one process whatever it is told, and says nothing."""
+    wanted = arguments.num_processes or 1
+    if wanted > 1 and arguments.launcher == "accelerate" and not visible_gpus(os.environ):
+        raise RecipeError(
+            f"--num-processes: got {wanted}, but this machine shows no GPU and accelerate trains in one process then; "
+            "use --num-processes=1."
+        )
 
 
 def _processes_here(arguments: TrainArguments) -> int | None:

@@ -3,7 +3,7 @@
 Defects: `axolotl train --num-processes=7 recipe.yaml` is refused ("Path '--num-processes=7' does not exist"),
 because click takes an unknown option for the first argument; goes when Axolotl accepts the option before the
 config. The logo is printed on stdout, where `axolotl grpo … > FILE` writes its result; goes when Axolotl prints it
-on stderr or on terminals only. Applied by `compat.startup`, once, when the `axolotl` command imports `axolotl.cli.main`.
+on stderr or on terminals only. Applied by `compat.startup`, once, when the `axolotl` command imports its main module.
 """
 
 import importlib.util

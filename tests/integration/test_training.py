@@ -1,0 +1,87 @@
+"""Whole runs of `axolotl train` on a tiny random model: what they write, show and learn from."""
+
+import json
+import re
+
+import pandas
+import pytest
+from safetensors.torch import load_file
+
+from tests.training import VLLM_PYTHON, Training, write_recipe
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+needs_vllm = pytest.mark.skipif(not VLLM_PYTHON.exists(), reason="no .venv-vllm: run `make vllm`")
+
+HUGGING_FACE = {"use_vllm": False, "num_generations": 4, "max_completion_length": 16, "temperature": 1.0}
+
+
+def finish(training: Training) -> str:
+    try:
+        assert training.wait() == 0, training.screen
+        return training.screen
+    finally:
+        training.destroy()
+
+
+def steps_on(screen: str) -> list[list[str]]:
+    """The cells of the step lines: step, reward, the two functions, length, KL, entropy, gap, …"""
+    return [line.split() for line in screen.splitlines() if re.match(r" +\d+ +-?\d", line)]
+
+
+@needs_vllm
+def test_a_run_with_vllm_validates_logs_and_reports(tmp_path):
+    screen = finish(Training(write_recipe(tmp_path, validation={"every": 2, "samples": 2, "pass_at": [1, 2]})))
+    rows = steps_on(screen)
+    assert [row[0] for row in rows] == ["1", "2", "3", "4"]
+    assert all(float(row[7]) < 1e-4 for row in rows), "the log-probability gap"
+    for text in ("held-out   after step 0:", "held-out   after step 2:", "Where the time went", "curve.png"):
+        assert text in screen
+    assert "\x1b" not in screen and "Traceback" not in screen
+
+    out = tmp_path / "out"
+    evaluations = [json.loads(line) for line in (out / "evaluations.jsonl").read_text().splitlines()]
+    assert [evaluation["step"] for evaluation in evaluations] == [0, 2, 4]
+    assert (out / "curve.png").stat().st_size > 10_000
+    assert load_file(out / "model.safetensors")
+    debug = (out / "debug.log").read_text()
+    assert debug.count("Starting trainer...") == 1, "Axolotl's lines stand in debug.log, once"
+
+    generations = pandas.read_parquet(out / "generations")
+    trained = generations[generations["split"] == "train"].sort_values("step")
+    assert len(trained) == 4 * 16
+    assert trained.groupby("step")["policy_version"].first().is_monotonic_increasing
+    assert set(trained["finish_reason"]) <= {"stop", "length"}
+    total = 0.5 * trained["digits"] + trained["answer_length"]
+    assert (trained["reward"] - total).abs().max() < 1e-6
+    groups = trained.groupby(["step", "prompt"])["advantage"]
+    assert (groups.size() % 4 == 0).all() and groups.mean().abs().max() < 1e-5
+
+
+@needs_vllm
+def test_two_ranks_and_a_lora_adapter_share_one_server(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    lora = {"adapter": "lora", "lora_r": 8, "lora_alpha": 16, "lora_target_linear": True, "micro_batch_size": 8}
+    recipe = write_recipe(tmp_path, **lora, learning_rate=0.01)
+    screen = finish(Training(recipe, "--launcher", "torchrun", "--", "--nproc_per_node=2", launcher_words=()))
+    rows = steps_on(screen)
+    assert len(rows) == 4
+    assert all(float(row[7]) < 1e-4 for row in rows), "merged weights reached the server at every step"
+    trained = pandas.read_parquet(tmp_path / "out" / "generations")
+    assert (trained.groupby("step").size() == 16).all()
+    assert (tmp_path / "out" / "adapter_model.safetensors").exists()
+
+
+def test_hugging_face_generates_when_vllm_is_off_and_a_resumed_run_ends_where_a_whole_one_does(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder in (whole, parts):
+        folder.mkdir()
+    options = {"trl": HUGGING_FACE, "save_strategy": "steps", "save_steps": 2}
+    finish(Training(write_recipe(whole, **options)))
+    recipe = write_recipe(parts, **options)
+    finish(Training(recipe, "--max-steps=2"))
+    screen = finish(Training(recipe, "--auto-resume-from-checkpoints"))
+    assert [row[0] for row in steps_on(screen)] == ["3", "4"]
+    ends = [load_file(folder / "out" / "model.safetensors") for folder in (whole, parts)]
+    assert all((ends[0][name] == ends[1][name]).all() for name in ends[0])
+    steps = pandas.read_parquet(parts / "out" / "generations")["step"]
+    assert sorted(steps.unique()) == [1, 2, 3, 4]
