@@ -56,7 +56,11 @@ class ChatCounter:
     @property
     def identity(self) -> str:
         """The same only for tokenizers and templates that give the same numbers."""
+        import tokenizers
+        import transformers
+
         parts = [
+            f"tokenizers {tokenizers.__version__}, transformers {transformers.__version__}",
             type(self._tokenizer).__qualname__,
             self._tokenizer.backend_tokenizer.to_str() if self._segments else repr(self._tokenizer),
             repr(self._chat_template or self._tokenizer.chat_template),

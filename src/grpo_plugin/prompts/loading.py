@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpo_plugin.config.prompts import PromptsConfig, Sources
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.prompts import hub
+from grpo_plugin.prompts.identity import data_key
 from grpo_plugin.prompts.images import image_tokens, images_unchanged
 from grpo_plugin.prompts.lengths import ChatCounter
 from grpo_plugin.prompts.measure import Measure
 from grpo_plugin.prompts.mixture import mix
 from grpo_plugin.prompts.prepare import Preparation
 from grpo_plugin.prompts.rows import RowReader
-from grpo_plugin.prompts.sources import Source, resolve
-from grpo_plugin.prompts.store import DATA, content_key, default_cache, prepared
+from grpo_plugin.prompts.sources import resolve
+from grpo_plugin.prompts.store import DATA, default_cache, prepared
 from grpo_plugin.prompts.stream import Stream
-from grpo_plugin.prompts.wording import template_text
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -122,7 +121,7 @@ class _Loader:
 
         resolved = resolve(field, sources, self.base_dir)
         work = self._preparation(field)
-        key = self._key(field, resolved)
+        key = data_key(self.config, self.base_dir, resolved, [work.measure], LAYOUT, field)
         folder, report = prepared(
             self.cache / "prompts", key, lambda folder: work.write(resolved, folder), images_unchanged
         )
@@ -140,17 +139,3 @@ class _Loader:
     def _preparation(self, field: str) -> Preparation:
         measure = Measure(field, self.counter, image_tokens(self.processor))
         return Preparation(RowReader(self.config, self.base_dir), measure)
-
-    def _key(self, field: str, sources: Sequence[Source]) -> str:
-        """Everything that the prepared rows depend on, the content of the files included."""
-        template = self.config.template
-        parts = (
-            LAYOUT,
-            field,
-            self.config.model_dump(exclude={"train", "validation", "streaming"}),
-            template_text(template, self.base_dir) if template else None,
-            [(source.spec, source.files, hub.fingerprint(source.hub) if source.hub else None) for source in sources],
-            self.counter.identity if self.counter else None,
-            self.processor.image_processor.to_json_string() if self.processor else None,
-        )
-        return content_key(parts, [file for source in sources for file in source.files])

@@ -11,6 +11,8 @@ from grpo_plugin.prompts.rows import Prompt, PromptChunk
 
 ImageTokens = Callable[[int, int], int]
 
+PROBES = ((28, 28), (10, 1000), (333, 777), (5000, 5000), (20000, 20))
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -24,6 +26,15 @@ class Measure:
     field: str
     counter: ChatCounter | None
     image_tokens: ImageTokens | None = None
+
+    @property
+    def identity(self) -> str | None:
+        """The same only where the same prompts have the same lengths."""
+        if self.counter is None:
+            return None
+        # A few sizes tell processors apart as far as image lengths go.
+        sizes = [self.image_tokens(*size) for size in PROBES] if self.image_tokens else []
+        return f"{self.counter.identity} {sizes}"
 
     @property
     def chats(self) -> bool:

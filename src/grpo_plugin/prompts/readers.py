@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,3 +126,20 @@ READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".csv": _csv_rows,
     ".parquet": _parquet_rows,
 }
+
+
+def expected_rows(sources: Sequence[Source]) -> int | None:
+    """About how many rows the sources have, for a progress bar, without reading them; None where nobody knows."""
+    counts = [_lines(file) for source in sources for file in source.files]
+    return None if None in counts or any(source.hub for source in sources) else sum(filter(None, counts))
+
+
+def _lines(path: Path) -> int | None:
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        return pq.read_metadata(path).num_rows
+    if path.suffix == ".json":
+        return None
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))

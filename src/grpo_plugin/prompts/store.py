@@ -50,6 +50,19 @@ def prepared(
     return folder, _report(folder)
 
 
+def kept(root: Path, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The values kept under `key`, as JSON; made if they are not there."""
+    path = root / f"{key}.json"
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
+    values = make()
+    root.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}")
+    draft.write_text(json.dumps(values), encoding="utf-8")
+    draft.replace(path)
+    return values
+
+
 def _report(folder: Path) -> dict[str, Any]:
     return json.loads((folder / REPORT).read_text(encoding="utf-8"))
 

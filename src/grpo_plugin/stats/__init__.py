@@ -1,0 +1,1 @@
+"""Sequence-length statistics: `python stats.py RECIPE`, `axolotl grpo stats RECIPE`."""

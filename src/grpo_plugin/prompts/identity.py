@@ -1,0 +1,33 @@
+"""What a result depends on, in one key: the block, the template's words, every byte of the data, the tokenizers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from grpo_plugin.config.prompts import PromptsConfig
+from grpo_plugin.prompts import hub
+from grpo_plugin.prompts.measure import Measure
+from grpo_plugin.prompts.sources import Source
+from grpo_plugin.prompts.store import content_key
+from grpo_plugin.prompts.wording import template_text
+
+
+def data_key(
+    config: PromptsConfig,
+    base_dir: Path,
+    sources: Sequence[Source],
+    measures: Sequence[Measure],
+    *more: Any,
+    without: frozenset[str] = frozenset(),
+) -> str:
+    """The key of what is made from sources under a block and measures.
+
+    Args:
+        more: whatever else the result depends on, such as the layout of the result itself.
+        without: fields of the block that do not matter; which sources it names never does, only what they hold.
+    """
+    block = config.model_dump(exclude={"train", "validation", "streaming", *without})
+    template = template_text(config.template, base_dir) if config.template else None
+    named = [(source.spec, source.files, hub.fingerprint(source.hub) if source.hub else None) for source in sources]
+    parts = (block, template, named, [measure.identity for measure in measures], more)
+    return content_key(parts, [file for source in sources for file in source.files])

@@ -1,0 +1,120 @@
+"""One pass over the data for any number of tokenizers: lengths of prompts and answers, and the longest rows."""
+
+import heapq
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from grpo_plugin.errors import DataError
+from grpo_plugin.prompts.faults import Faults
+from grpo_plugin.prompts.lengths import ChatCounter, ahead
+from grpo_plugin.prompts.measure import Measure
+from grpo_plugin.prompts.rows import Prompt, PromptChunk, RowReader
+from grpo_plugin.prompts.sources import Source
+from grpo_plugin.stats.distribution import Distribution
+
+LONGEST = 5
+PREVIEW = 80
+
+
+@dataclass(frozen=True, order=True)
+class LongRow:
+    """One of the longest rows: `tokens`, and where it is to be found."""
+
+    tokens: int
+    label: str
+    row: int
+    text: str
+
+
+@dataclass
+class Lengths:
+    """What one tokenizer makes of the data."""
+
+    prompt: Distribution = field(default_factory=Distribution)
+    answer: Distribution = field(default_factory=Distribution)
+    longest: list[LongRow] = field(default_factory=list)
+
+    def add(self, chunk: PromptChunk, prompts: Sequence[int], answers: Sequence[int]) -> None:
+        self.prompt.add(prompts)
+        self.answer.add(answers)
+        least = self.longest[-1].tokens if len(self.longest) == LONGEST else -1
+        long = (
+            LongRow(tokens, chunk.label, prompt.number, _preview(prompt))
+            for tokens, prompt in zip(prompts, chunk.prompts, strict=True)
+            if tokens > least
+        )
+        self.longest = heapq.nlargest(LONGEST, [*self.longest, *long], key=lambda row: row.tokens)
+
+    def to_json(self) -> dict[str, Any]:
+        longest = [vars(row) for row in self.longest]
+        return {"prompt": self.prompt.to_json(), "answer": self.answer.to_json(), "longest": longest}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        prompt, answer = (Distribution.from_json(values[name]) for name in ("prompt", "answer"))
+        return cls(prompt, answer, [LongRow(**row) for row in values["longest"]])
+
+
+def analyse(
+    reader: RowReader, sources: Iterable[Source], measures: Mapping[str, Measure], progress: Callable[[int], None]
+) -> dict[str, Lengths]:
+    """The lengths of all rows under each tokenizer.
+
+    Args:
+        reader: words the rows as the run would.
+        measures: by the tokenizer's name; each with a counter.
+        progress: told how many rows are done, a chunk at a time.
+
+    Raises:
+        DataError: bad rows, or none at all.
+    """
+    results = {name: Lengths() for name in measures}
+    for chunk, counted in ahead(_sound(reader, sources), lambda chunk: _work(chunk, list(measures.values()))):
+        for lengths, (prompts, answers) in zip(results.values(), counted, strict=True):
+            lengths.add(chunk, prompts, answers)
+        progress(len(chunk.prompts))
+    if not all(lengths.prompt.rows for lengths in results.values()):
+        raise DataError("stats: the data has no rows; name files or a split that has some.")
+    return results
+
+
+def _sound(reader: RowReader, sources: Iterable[Source]) -> Iterator[PromptChunk]:
+    faults = Faults("stats")
+    for source in sources:
+        for chunk in reader.read(source, faults, streaming=True):
+            faults.check()
+            yield chunk
+
+
+def _work(chunk: PromptChunk, measures: Sequence[Measure]) -> Callable[[], list[tuple[list[int], list[int]]]]:
+    prepared = [measure.prepare(chunk) for measure in measures]
+    answers = [as_text(p.columns["answer"]) for p in chunk.prompts if "answer" in p.columns]
+    counters = [measure.counter for measure in measures]
+    return lambda: [
+        (count(), counter.count_texts(answers) if counter else [])
+        for count, counter in zip(prepared, counters, strict=True)
+    ]
+
+
+def as_text(value: Any) -> str:
+    """An answer or completion as text: messages by their contents, other values as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(message, dict) and "content" in message for message in value):
+        return "".join(str(message["content"]) for message in value)
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _preview(prompt: Prompt) -> str:
+    contents = [message.get("content") for message in prompt.messages if message["role"] == "user"]
+    return " ".join(as_text(contents[-1] if contents else "").split())[:PREVIEW]
+
+
+def completion_lengths(texts: Iterable[Sequence[str]], counter: ChatCounter) -> Distribution:
+    """Lengths of generated completions, given chunk by chunk."""
+    distribution = Distribution()
+    for _, lengths in ahead(texts, lambda chunk: lambda: counter.count_texts(chunk)):
+        distribution.add(lengths)
+    return distribution

@@ -1,0 +1,68 @@
+"""Sequence lengths to put into a recipe, from the lengths that were measured."""
+
+from dataclasses import dataclass
+
+from grpo_plugin.stats.distribution import Distribution
+
+STEP = 64
+# A longest row over this many times the 99.9th percentile is an outlier: dropping a few rows saves much memory.
+OUTLIER = 1.5
+# Answers in data sets are terse; a policy that reasons writes more.
+REASONING = 4
+LEAST_COMPLETION = 256
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """Values for the recipe, and one line on where each comes from."""
+
+    max_length: int
+    max_completion_length: int
+    because: tuple[str, str]
+
+    @property
+    def total(self) -> int:
+        """For `sequence_len` and `vllm.max_model_len`: the longest prompt and the longest completion."""
+        return self.max_length + self.max_completion_length
+
+    def to_json(self) -> dict[str, int]:
+        return {
+            "prompts.max_length": self.max_length,
+            "trl.max_completion_length": self.max_completion_length,
+            "sequence_len": self.total,
+            "vllm.max_model_len": self.total,
+        }
+
+
+def recommend(
+    prompt: Distribution, answer: Distribution, completion: Distribution | None = None, in_recipe: int | None = None
+) -> Recommendation:
+    """Lengths that hold the data without paying for outliers, in steps of 64 tokens.
+
+    Args:
+        completion: generated completions, the best ground for max_completion_length.
+        in_recipe: the recipe's own max_completion_length, the next best.
+    """
+    length, why_length = _covering(prompt, "prompts")
+    if completion is not None and completion.rows:
+        tokens, why = _covering(completion, "completions")
+    elif in_recipe:
+        tokens, why = in_recipe, "as in the recipe; measure generations with --completions to check it"
+    elif answer.rows:
+        tokens = max(LEAST_COMPLETION, _up(REASONING * answer.quantile(0.99)))
+        why = f"{REASONING} times the 99th percentile of the answers, a guess; measure generations with --completions"
+    else:
+        tokens, why = LEAST_COMPLETION, "TRL's default, as there are neither answers nor completions to measure"
+    return Recommendation(length, tokens, (why_length, why))
+
+
+def _covering(lengths: Distribution, what: str) -> tuple[int, str]:
+    most, usual = lengths.most, lengths.quantile(0.999)
+    if most <= OUTLIER * usual:
+        return _up(most), f"holds all {what}"
+    limit = _up(usual)
+    return limit, f"holds 99.9 % of the {what}; {lengths.over(limit):,} are longer, up to {most:,} tokens"
+
+
+def _up(tokens: float) -> int:
+    return max(STEP, int(-(-tokens // STEP)) * STEP)

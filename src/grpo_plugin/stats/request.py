@@ -1,0 +1,74 @@
+"""What to measure: a recipe, or a data set and tokenizers named on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from grpo_plugin.config.prompts import PromptsConfig, Sources
+from grpo_plugin.errors import RecipeError
+from grpo_plugin.recipe import read
+
+Split = Literal["train", "validation"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Data, wording and tokenizers to measure.
+
+    Args:
+        base_dir: where relative paths of the block start.
+        tokenizers: folders or names on the hub; empty means the one that `recipe` trains with.
+        recipe: the recipe's values, with the keys by which Axolotl changes a tokenizer; empty without a recipe.
+    """
+
+    config: PromptsConfig
+    base_dir: Path
+    split: Split = "train"
+    tokenizers: tuple[str, ...] = ()
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> Sources:
+        """What is measured: `prompts.train` or `prompts.validation`.
+
+        Raises:
+            RecipeError: a split that the block does not have.
+        """
+        sources = self.config.train if self.split == "train" else self.config.validation
+        if sources is None:
+            raise RecipeError("prompts.validation: not set, so there is nothing to measure; use --split train.")
+        return sources
+
+    @property
+    def trl(self) -> Mapping[str, Any]:
+        return self.recipe.get("trl") or {}
+
+
+def request(
+    recipe: Path | None, dataset: Sequence[str], tokenizers: Sequence[str], split: Split, **wording: Any
+) -> Request:
+    """Put a request together; what the command line says goes before what the recipe says.
+
+    Args:
+        dataset: sources in the words of `prompts.train`, in place of the recipe's.
+        wording: fields of the `prompts:` block; None leaves the recipe's.
+
+    Raises:
+        RecipeError: neither a recipe nor data and tokenizers, or a mistake in the block.
+    """
+    values = read(recipe) if recipe else {}
+    if recipe and not values.get("prompts") and not dataset:
+        raise RecipeError(f"{recipe}: the recipe has no 'prompts' block; add one, or name the data with --dataset.")
+    if not recipe and not (dataset and tokenizers):
+        raise RecipeError("stats: nothing to measure; name a recipe, or --dataset and --tokenizer.")
+    block = {**(values.get("prompts") or {}), **{name: value for name, value in wording.items() if value is not None}}
+    if dataset:
+        block[split] = list(dataset)
+        block.setdefault("train", list(dataset))
+    # Lengths of answers are those of the whole text in the data, and nothing is dropped.
+    block.pop("answer_extract", None)
+    config = PromptsConfig.parse("prompts", block)
+    return Request(config, recipe.parent if recipe else Path.cwd(), split, tuple(tokenizers), values)

@@ -1,0 +1,87 @@
+"""Reports in the terminal."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.syntax import Syntax
+from rich.table import Column, Table
+from rich.text import Text
+
+from grpo_plugin.stats.distribution import QUANTILES, Distribution
+from grpo_plugin.stats.recommend import Recommendation
+from grpo_plugin.stats.report import TokenizerReport
+
+BINS = 16
+BAR = 40
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def show(reports: Mapping[str, TokenizerReport], console: Console) -> None:
+    """Print all reports: one table of figures, then each tokenizer's histogram, longest rows and recommendation."""
+    console.print(_figures(reports))
+    for name, report in reports.items():
+        console.print(Group(*_details(name, report)))
+
+
+def _figures(reports: Mapping[str, TokenizerReport]) -> Table:
+    table = Table(title="Lengths in tokens", title_justify="left", title_style="bold")
+    table.add_column("tokenizer", overflow="fold")
+    table.add_column("of")
+    for column in ("rows", "min", "mean", *QUANTILES, "max"):
+        table.add_column(column, justify="right")
+    for name, report in reports.items():
+        parts = {"prompt": report.lengths.prompt, "answer": report.lengths.answer, "completion": report.completion}
+        for what, part in parts.items():
+            if part is not None and part.rows:
+                table.add_row(name, what, *(f"{value:,.0f}" for value in part.summary().values()))
+    return table
+
+
+def _details(name: str, report: TokenizerReport) -> list[RenderableType]:
+    prompt = report.lengths.prompt
+    over = ", ".join(f"over {limit:,}: {rows:,} ({rows / prompt.rows:.2%})" for limit, rows in report.over.items())
+    longest = Table("tokens", "row", Column("begins", no_wrap=True, overflow="ellipsis"), box=None, padding=(0, 1))
+    for row in report.lengths.longest:
+        longest.add_row(f"{row.tokens:,}", f"{_short(row.label)} row {row.row:,}", Text(row.text))
+    return [
+        Text(f"\n{name}: templated prompts", style="bold"),
+        histogram(prompt),
+        Text(f"dropped by a limit: {over}"),
+        Text("\nthe longest", style="bold"),
+        longest,
+        Text("\nfor the recipe", style="bold"),
+        Syntax(as_yaml(report.recommendation), "yaml", background_color="default", word_wrap=True),
+    ]
+
+
+def _short(label: str) -> str:
+    """A file by its name; a data set of the hub as it is."""
+    path = Path(label)
+    return path.name if path.is_absolute() else label
+
+
+def histogram(lengths: Distribution) -> Text:
+    """One line per bin: the range of lengths, a bar to an eighth of a character, the rows."""
+    bins = lengths.bins(BINS)
+    most = max(rows for _, _, rows in bins)
+    wide = len(f"{bins[-1][1]:,}")
+    lines = (f"{first:>{wide},}–{last:<{wide},} {_bar(rows / most)} {rows:,}" for first, last, rows in bins)
+    return Text("\n".join(lines))
+
+
+def _bar(share: float) -> str:
+    """A bar of at most BAR characters; what is not nothing is never drawn as nothing."""
+    eighths = max(round(share * BAR * 8), 1 if share else 0)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (EIGHTHS[rest] if rest else "")).ljust(BAR)
+
+
+def as_yaml(values: Recommendation) -> str:
+    why_prompt, why_completion = values.because
+    return (
+        f"prompts:\n  # {why_prompt}\n  max_length: {values.max_length}\n"
+        f"trl:\n  # {why_completion}\n  max_completion_length: {values.max_completion_length}\n"
+        f"sequence_len: {values.total}\n"
+        f"vllm:\n  max_model_len: {values.total}"
+    )
