@@ -5,7 +5,7 @@ One loop for the whole run, because clients (HTTP sessions, rate limiters) belon
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any
 
 _lock = threading.Lock()
@@ -18,14 +18,27 @@ def wait_for(awaited: Awaitable[Any] | Sequence[Awaitable[Any]], timeout: float 
     Raises:
         TimeoutError: `timeout` seconds passed; what was awaited is cancelled.
     """
-    return asyncio.run_coroutine_threadsafe(_gather(awaited, timeout), _running_loop()).result()
+    return _in_loop(_within(awaited, timeout))
 
 
-async def _gather(awaited: Awaitable[Any] | Sequence[Awaitable[Any]], timeout: float | None) -> Any:
+def wait_for_each(awaited: Sequence[Any], timeout: float) -> list[Any]:
+    """Run several side by side, each with a time limit of its own; an exception stands in the place of a result."""
+    return _in_loop(_each(awaited, timeout))
+
+
+def _in_loop(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run_coroutine_threadsafe(work, _running_loop()).result()
+
+
+async def _within(awaited: Awaitable[Any] | Sequence[Awaitable[Any]], timeout: float | None) -> Any:
     async with asyncio.timeout(timeout):
         if isinstance(awaited, Sequence):
             return await asyncio.gather(*awaited)
         return await awaited
+
+
+async def _each(awaited: Sequence[Any], timeout: float) -> list[Any]:
+    return await asyncio.gather(*(_within(one, timeout) for one in awaited), return_exceptions=True)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:

@@ -10,7 +10,7 @@ class Batch:
     """B completions side by side; every list and every column has length B.
 
     `extras` are objects of the trainer (its state, its logging callbacks) that are not per completion; they
-    never leave the trainer's process.
+    never leave the trainer's process. `places` are the rows that a part of a batch had in the whole of `total`.
     """
 
     prompts: Sequence[Any]
@@ -18,6 +18,8 @@ class Batch:
     completion_ids: Sequence[Sequence[int]]
     columns: Mapping[str, Sequence[Any]]
     extras: Mapping[str, Any] = field(default_factory=dict)
+    places: Sequence[int] | None = None
+    total: int | None = None
 
     def __len__(self) -> int:
         return len(self.completions)
@@ -30,12 +32,19 @@ class Batch:
             [self.completions[row] for row in rows],
             [self.completion_ids[row] for row in rows],
             {name: [self.columns[name][row] for row in rows] for name in names},
+            places=[self.place(row) for row in rows],
+            total=self.total or len(self),
         )
+
+    def place(self, row: int) -> int:
+        """The row that completion `row` of this part has in the whole batch."""
+        return row if self.places is None else self.places[row]
 
     def where(self, row: int) -> str:
         """Words that let a reader find completion `row`: its place, its dataset row, its beginning."""
         dataset_row = f" (dataset row {self.columns['row'][row]})" if "row" in self.columns else ""
-        return f"completion {row} of {len(self)}{dataset_row}, {shorten(text_of(self.completions[row]))!r}"
+        beginning = shorten(text_of(self.completions[row]))
+        return f"completion {self.place(row)} of {self.total or len(self)}{dataset_row}, {beginning!r}"
 
 
 def text_of(message: Any) -> str:

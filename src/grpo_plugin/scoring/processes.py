@@ -62,7 +62,12 @@ def _begin(memory_bytes: int | None, initializer: Callable[..., None], arguments
     initializer(*arguments)
 
 
-def end_process_after(seconds: float) -> None:
-    """Let the kernel end this process in so many seconds, even if its parent is gone and Python is stuck."""
+@contextmanager
+def killed_after(seconds: float) -> Iterator[None]:
+    """Let the kernel end this process if the block takes longer, even when its parent is gone and Python is stuck."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)

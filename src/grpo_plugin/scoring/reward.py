@@ -7,19 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from grpo_plugin.config.rewards import RewardFunction
-from grpo_plugin.errors import RewardError
-from grpo_plugin.scoring import signature, verdicts
-from grpo_plugin.scoring.async_loop import wait_for
-from grpo_plugin.scoring.batch import Batch
+from grpo_plugin.scoring import signature
 from grpo_plugin.scoring.loading import resolve
 from grpo_plugin.scoring.signature import Signature
-from grpo_plugin.scoring.verdicts import Verdicts
 
 
 @dataclass(frozen=True)
 class Reward:
     """A reward function with its configuration; `where` names it in errors."""
 
+    index: int
     where: str
     name: str
     weight: float
@@ -33,21 +30,16 @@ class Reward:
         call = getattr(type(self.function), "__call__", None)  # noqa: B004 — an object may have an async __call__
         return inspect.iscoroutinefunction(self.function) or inspect.iscoroutinefunction(call)
 
-    def judge(self, batch: Batch, timeout: float | None = None) -> Verdicts:
-        """Call the function on the whole batch, in this process, and check what it returns.
+    @property
+    def trainer_only(self) -> bool:
+        """Async functions wait rather than work, and the trainer's objects cannot leave its process."""
+        return self.is_async or bool(self.signature.extras)
 
-        Raises:
-            RewardError: the function raised, or did not return one finite number per completion.
-        """
-        try:
-            returned = signature.call(self.signature, self.function, batch, self.kwargs)
-            if self.is_async:
-                returned = wait_for(returned, timeout)
-        except RewardError:
-            raise
-        except Exception as error:
-            raise RewardError(f"{self.where}: raised {type(error).__name__}: {error}") from error
-        return verdicts.check(self.where, returned, batch)
+    def warm_up(self) -> None:
+        """Call `warm_up()` of the function's module, if it has one, before the first batch is timed."""
+        prepare = getattr(inspect.getmodule(self.function), "warm_up", None)
+        if callable(prepare):
+            prepare()
 
 
 def build(config: RewardFunction, index: int, base_dir: Path) -> Reward:
@@ -60,4 +52,4 @@ def build(config: RewardFunction, index: int, base_dir: Path) -> Reward:
     where = f"rewards.functions[{index}] ({config.function})"
     name = config.name or str(getattr(function, "__name__", type(function).__name__))
     sorted_parameters = signature.read(where, function, config.kwargs)
-    return Reward(where, name, config.weight, function, sorted_parameters, config.kwargs, config)
+    return Reward(index, where, name, config.weight, function, sorted_parameters, config.kwargs, config)

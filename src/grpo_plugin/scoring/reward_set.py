@@ -1,5 +1,6 @@
 """The reward functions of a recipe, called together on a batch of completions."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -7,20 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from grpo_plugin.config.rewards import RewardsConfig
+from grpo_plugin.errors import RewardError
 from grpo_plugin.scoring import signature
+from grpo_plugin.scoring.aggregate import totals
 from grpo_plugin.scoring.batch import Batch
 from grpo_plugin.scoring.reward import Reward, build
+from grpo_plugin.scoring.runner import Runner
 from grpo_plugin.scoring.signature import EXTRAS
 from grpo_plugin.scoring.verdicts import OVERALL, Verdicts
 
+log = logging.getLogger(__name__)
+
 
 class RewardSet:
-    """All reward functions of a run; made by `load`, ended by `close`."""
+    """All reward functions of a run; made by `load`, ended by `close`.
 
-    def __init__(self, rewards: Sequence[Reward], config: RewardsConfig) -> None:
+    `last` holds the verdicts of the last batch by name: scores, parts, failures, seconds.
+    """
+
+    def __init__(self, rewards: Sequence[Reward], config: RewardsConfig, base_dir: Path) -> None:
         self.rewards = list(rewards)
         self.config = config
         self.last: dict[str, Verdicts] = {}
+        self._runner = Runner(self.rewards, config, base_dir)
 
     @property
     def names(self) -> list[str]:
@@ -42,13 +52,17 @@ class RewardSet:
         completion_ids: Sequence[Sequence[int]],
         columns: Mapping[str, Sequence[Any]],
     ) -> list[list[float | None]]:
-        """Scores by function, then by completion; None where a function abstained.
+        """Scores by function, then by completion; None where a function abstained or failed.
 
         Raises:
-            RewardError: a function is broken; the error names it, the row and the completion.
+            RewardError: a function is broken (with `on_error: raise`), or too many completions have no verdict.
         """
         batch = Batch(prompts, completions, completion_ids, columns)
         return [self._judge(reward, batch).scores for reward in self.rewards]
+
+    def totals(self, scores: Sequence[Sequence[float | None]], group_size: int = 1) -> list[float | None]:
+        """One number per completion, as `rewards.aggregation` and the weights say; groups lie side by side."""
+        return totals(scores, self.weights, self.config.aggregation, group_size)
 
     def extra_metrics(self) -> dict[str, list[float | None]]:
         """Of the last batch: every key of the dicts that functions returned, as `name/key`, per completion."""
@@ -59,31 +73,56 @@ class RewardSet:
             if key != OVERALL
         }
 
+    def slowest(self, count: int) -> list[tuple[float, str, int]]:
+        """Of the last batch: the longest (seconds, function, row) of what was timed by itself."""
+        timed = [
+            (seconds, name, row) for name, judged in self.last.items() for row, seconds in enumerate(judged.seconds)
+        ]
+        return sorted(timed, reverse=True)[:count]
+
+    def places(self) -> dict[str, str]:
+        """Where each function runs now: trainer, workers, or unknown before its first batch."""
+        return {reward.name: self._runner.place(reward) for reward in self.rewards}
+
     def trl_functions(self) -> list[Callable[..., list[float | None]]]:
         """One function per reward with TRL's signature; its `__name__` is the reward's unique name."""
         return [self._trl_function(reward) for reward in self.rewards]
 
     def close(self) -> None:
-        """End what was started for scoring; calling it again does nothing."""
+        """End the worker processes; calling it again does nothing."""
+        self._runner.close()
 
     def _trl_function(self, reward: Reward) -> Callable[..., list[float | None]]:
         def judge(prompts: Any, completions: Any, completion_ids: Any, **given: Any) -> list[float | None]:
             extras = {name: given.pop(name) for name in EXTRAS if name in given}
             judged = self._judge(reward, Batch(prompts, completions, completion_ids, given, extras))
-            if log_metric := extras.get("log_metric"):
-                for key, values in judged.parts.items():
-                    present = [value for value in values if value is not None]
-                    if key != OVERALL and present:
-                        log_metric(f"rewards/{reward.name}/{key}", sum(present) / len(present))
+            _log_metrics(reward.name, judged, extras.get("log_metric"))
             return judged.scores
 
         judge.__name__ = judge.__qualname__ = reward.name
         return judge
 
     def _judge(self, reward: Reward, batch: Batch) -> Verdicts:
-        judged = reward.judge(batch, self.config.batch_timeout)
+        judged = self._runner.judge(reward, batch)
         self.last[reward.name] = judged
+        self._check_failures(reward, judged)
         return judged
+
+    def _check_failures(self, reward: Reward, judged: Verdicts) -> None:
+        """Stop at a broken grader unless failures are excluded, and at too many failures in any case."""
+        failures = judged.failures
+        if not failures:
+            return
+        if self.config.on_error == "raise" and (broken := [row for row in failures if row not in judged.lost]):
+            raise RewardError(failures[broken[0]])
+        size = len(judged.scores)
+        first = next(iter(failures.values()))
+        if len(failures) > max(self.config.max_failed * size, bool(self.config.max_failed)):
+            raise RewardError(
+                f"{reward.where}: {len(failures)} of {size} completions have no verdict, more than "
+                f"rewards.max_failed ({self.config.max_failed:g}) allows; the first: {first}"
+            )
+        log.warning("%s: %d of %d completions have no verdict; the first: %s", reward.where, len(failures), size, first)
 
 
 def load(config: RewardsConfig, base_dir: Path) -> RewardSet:
@@ -93,7 +132,19 @@ def load(config: RewardsConfig, base_dir: Path) -> RewardSet:
         RewardError: a function cannot be found, imported or called as a reward.
     """
     rewards = [build(function, index, base_dir) for index, function in enumerate(config.functions)]
-    return RewardSet(_with_unique_names(rewards), config)
+    return RewardSet(_with_unique_names(rewards), config, base_dir)
+
+
+def _log_metrics(name: str, judged: Verdicts, log_metric: Callable[[str, float], None] | None) -> None:
+    """The mean of every part, and the share without a verdict where there is one, as metrics of their own."""
+    if log_metric is None:
+        return
+    for key, values in judged.parts.items():
+        present = [value for value in values if value is not None]
+        if key != OVERALL and present:
+            log_metric(f"rewards/{name}/{key}", sum(present) / len(present))
+    if judged.failures:
+        log_metric(f"rewards/{name}/failed", len(judged.failures) / len(judged.scores))
 
 
 def _with_unique_names(rewards: Sequence[Reward]) -> list[Reward]:

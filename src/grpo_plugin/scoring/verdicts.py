@@ -11,6 +11,25 @@ from grpo_plugin.scoring.batch import Batch
 OVERALL = "overall"
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """The verdict on one completion.
+
+    Attributes:
+        score: the reward; None where the function abstained or there is no verdict.
+        parts: for a function that returned a dict, its numbers by key.
+        error: why there is no verdict.
+        lost: there is none because of a time limit, a crash or memory, not because the grader is broken.
+        seconds: how long it took.
+    """
+
+    score: float | None
+    parts: Mapping[str, float | None] = field(default_factory=dict)
+    error: str | None = None
+    lost: bool = False
+    seconds: float = 0.0
+
+
 @dataclass
 class Verdicts:
     """The scores of B completions by one function.
@@ -18,14 +37,30 @@ class Verdicts:
     Attributes:
         scores: the reward of each completion; None where the function abstained or failed.
         parts: for a function that returns dicts, every key with its value per completion.
-        failures: why a completion has no score, by row.
-        seconds: how long each completion took, where it was timed on its own.
+        failures: why a completion has no score, by row; `lost` are those that no broken grader is to blame for.
+        seconds: how long each completion took; even shares where one call judged them all.
+        wall: seconds for all of them.
     """
 
     scores: list[float | None]
     parts: dict[str, list[float | None]] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
-    seconds: dict[int, float] = field(default_factory=dict)
+    lost: set[int] = field(default_factory=set)
+    seconds: list[float] = field(default_factory=list)
+    wall: float = 0.0
+
+
+def collect(outcomes: Sequence[Outcome], wall: float) -> Verdicts:
+    """The verdicts that single outcomes make."""
+    keys = dict.fromkeys(key for outcome in outcomes for key in outcome.parts)
+    return Verdicts(
+        [outcome.score for outcome in outcomes],
+        {key: [outcome.parts.get(key) for outcome in outcomes] for key in keys},
+        {row: outcome.error for row, outcome in enumerate(outcomes) if outcome.error is not None},
+        {row for row, outcome in enumerate(outcomes) if outcome.lost},
+        [outcome.seconds for outcome in outcomes],
+        wall,
+    )
 
 
 def check(where: str, returned: Any, batch: Batch) -> Verdicts:
@@ -73,11 +108,15 @@ def number(where: str, value: Any, row: int, batch: Batch) -> float | None:
         return value
     if value is None:
         return None
-    plain = value.item() if hasattr(value, "item") else value
+    plain = value.item() if hasattr(value, "item") and getattr(value, "size", 1) == 1 else value
     if not isinstance(plain, (int, float)):
         raise RewardError(
             f"{where}: returned {value!r} ({type(value).__name__}) for {batch.where(row)}; return a float or None."
         )
-    if not math.isfinite(plain):
-        raise RewardError(f"{where}: returned {plain} for {batch.where(row)}; return a finite number or None.")
-    return float(plain)
+    try:
+        finite = float(plain)
+    except OverflowError:
+        finite = math.inf
+    if not math.isfinite(finite):
+        raise RewardError(f"{where}: returned {finite} for {batch.where(row)}; return a finite number or None.")
+    return finite

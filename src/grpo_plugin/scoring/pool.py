@@ -1,0 +1,166 @@
+"""Reward functions in worker processes: a time limit that ends the work, and a crash that costs one completion."""
+
+import math
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+
+from grpo_plugin.config.rewards import RewardsConfig
+from grpo_plugin.errors import RewardError
+from grpo_plugin.scoring import worker
+from grpo_plugin.scoring.batch import Batch
+from grpo_plugin.scoring.processes import start_pool
+from grpo_plugin.scoring.reward import Reward
+from grpo_plugin.scoring.verdicts import Outcome
+
+# Work is handed out in pieces of about this many seconds, so that its transport costs little and all workers are busy.
+_PIECE_SECONDS = 0.05
+_PIECES_PER_WORKER = 4
+_PROBE = 8
+_GIB = 2**30
+_JOIN_SECONDS = 5
+_START_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class _Task:
+    rows: Sequence[int]
+    future: ProcessFuture[list[Outcome]]
+
+
+class WorkerPool:
+    """Worker processes for the functions of one recipe; safe to use from any thread."""
+
+    def __init__(self, rewards: Sequence[Reward], config: RewardsConfig, base_dir: Path) -> None:
+        self._functions = [(reward.index, reward.config) for reward in rewards]
+        self._config = config
+        self._base_dir = base_dir
+        self._lock = threading.Lock()
+        self._cost: dict[int, float] = {}  # seconds per completion, by function
+        self._pool = self._start()
+
+    def judge(self, reward: Reward, batch: Batch) -> list[Outcome]:
+        """The outcome of every completion, in order; each completion is judged by itself.
+
+        A completion that crashed its worker or passed a time limit has an error and no score.
+        """
+        deadline = time.monotonic() + self._config.batch_timeout
+        outcomes: dict[int, Outcome] = {}
+        rows = list(range(len(batch)))
+        for part in self._parts(reward, rows):
+            self._run(reward, batch, self._pieces(reward, part), outcomes, deadline)
+            self._cost[reward.index] = _median([outcomes[row].seconds for row in part])
+        return [outcomes[row] for row in rows]
+
+    def judge_together(self, reward: Reward, batch: Batch) -> list[Outcome]:
+        """The same for a function that compares completions: one call for the whole batch."""
+        limit = self._config.batch_timeout
+        part = batch.take(range(len(batch)), reward.signature.columns(batch.columns))
+        future = self._schedule(worker.judge_together, limit, reward.index, part, limit)
+        try:
+            return future.result()
+        except RewardError:
+            raise
+        except Exception as error:
+            why = f"{reward.where}: {self._reason(error, limit)} on a whole batch"
+            return [Outcome(None, error=why, lost=True, seconds=limit)] * len(batch)
+
+    def wait_until_ready(self) -> None:
+        """Return when a worker answers, so that a measurement does not count the start of processes.
+
+        Raises:
+            RewardError: no worker came up.
+        """
+        try:
+            self._schedule(worker.answer, _START_SECONDS).result(timeout=_START_SECONDS)
+        except Exception as error:
+            raise RewardError(
+                f"rewards.workers: no worker process answered within {_START_SECONDS:g} s ({self._reason(error, 0)}); "
+                "set rewards.workers to 0 to score in the trainer's process."
+            ) from error
+
+    def depends_on_batch(self, reward: Reward, batch: Batch) -> bool:
+        """Whether a function judges completions differently together and one by one; False where it fails."""
+        part = batch.take(range(len(batch)), reward.signature.columns(batch.columns))
+        limit = self._config.timeout * 2
+        try:
+            return bool(self._schedule(worker.depends_on_batch, limit, reward.index, part, limit).result())
+        except Exception:
+            # What ails it shows, with the completion's name, when the batch is judged.
+            return False
+
+    def close(self) -> None:
+        """Stop all workers, whatever they are doing."""
+        with self._lock:
+            self._pool.stop()
+            self._pool.join(timeout=_JOIN_SECONDS)
+
+    def _start(self) -> ProcessPool:
+        memory = int(self._config.memory_gb * _GIB)
+        return start_pool(self._config.workers, memory, worker.prepare, self._functions, self._base_dir)
+
+    def _parts(self, reward: Reward, rows: list[int]) -> list[list[int]]:
+        """A function of unknown cost is tried on a few completions first."""
+        if reward.index in self._cost or len(rows) <= _PROBE:
+            return [rows]
+        return [rows[:_PROBE], rows[_PROBE:]]
+
+    def _pieces(self, reward: Reward, rows: list[int]) -> list[list[int]]:
+        cost = self._cost.get(reward.index)
+        even_share = math.ceil(len(rows) / (self._config.workers * _PIECES_PER_WORKER))
+        size = 1 if cost is None else max(1, min(even_share, int(_PIECE_SECONDS / max(cost, 1e-6))))
+        return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+    def _run(
+        self, reward: Reward, batch: Batch, pieces: list[list[int]], outcomes: dict[int, Outcome], deadline: float
+    ) -> None:
+        """Judge some rows; a piece that failed as a whole is judged again row by row, to find the one to blame."""
+        tasks = [self._task(reward, batch, piece) for piece in pieces]
+        again: list[list[int]] = []
+        for task in tasks:
+            try:
+                found = task.future.result(timeout=max(deadline - time.monotonic(), 0.001))
+                outcomes.update(zip(task.rows, found, strict=True))
+            except Exception as error:
+                if len(task.rows) > 1 and time.monotonic() < deadline:
+                    again += [[row] for row in task.rows]
+                    continue
+                task.future.cancel()
+                passed = time.monotonic() >= deadline
+                why = "the batch's time limit passed" if passed else self._reason(error, self._config.timeout)
+                for row in task.rows:
+                    message = f"{reward.where}: {why} on {batch.where(row)}"
+                    outcomes[row] = Outcome(None, error=message, lost=True, seconds=self._config.timeout)
+        if again:
+            self._run(reward, batch, again, outcomes, deadline)
+
+    def _task(self, reward: Reward, batch: Batch, rows: list[int]) -> _Task:
+        part = batch.take(rows, reward.signature.columns(batch.columns))
+        limit = self._config.timeout
+        return _Task(rows, self._schedule(worker.judge_each, limit, reward.index, part, limit))
+
+    def _schedule(self, function: Any, limit: float, *arguments: Any) -> "ProcessFuture[Any]":
+        """Hand work to the pool; a pool that broke down is replaced."""
+        with self._lock:
+            if not self._pool.active:
+                self._pool = self._start()
+            return self._pool.schedule(function, args=arguments, timeout=limit)
+
+    def _reason(self, error: BaseException, limit: float) -> str:
+        if isinstance(error, TimeoutError):
+            return f"took longer than rewards.timeout ({limit:g} s)"
+        if isinstance(error, ProcessExpired):
+            return f"ended its worker process (exit code {error.exitcode}; a crash, or more than rewards.memory_gb)"
+        if isinstance(error, CancelledError):
+            return "was cancelled"
+        return f"failed in its worker process ({type(error).__name__}: {error})"
+
+
+def _median(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2] if values else 0.0

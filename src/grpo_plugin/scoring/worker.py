@@ -1,0 +1,60 @@
+"""What runs in a worker process: the the recipe's functions, loaded once, called completion by completion."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from grpo_plugin.config.rewards import RewardFunction
+from grpo_plugin.errors import RewardError
+from grpo_plugin.scoring.batch import Batch
+from grpo_plugin.scoring.judging import judge_one, judge_whole
+from grpo_plugin.scoring.processes import killed_after
+from grpo_plugin.scoring.reward import Reward, build
+from grpo_plugin.scoring.verdicts import Outcome
+
+# How long after its time limit a worker that nobody stopped ends by itself.
+_GRACE = 10.0
+
+_rewards: dict[int, Reward | RewardError] = {}
+
+
+def prepare(functions: Sequence[tuple[int, RewardFunction]], base_dir: Path) -> None:
+    """Load the functions (with their place in the recipe); one that cannot be loaded is an error when it is called."""
+    for index, function in functions:
+        try:
+            reward = build(function, index, base_dir)
+            reward.warm_up()
+            _rewards[index] = reward
+        except RewardError as error:
+            _rewards[index] = error
+
+
+def answer() -> None:
+    """Show that a worker is ready."""
+
+
+def judge_each(index: int, batch: Batch, limit: float) -> list[Outcome]:
+    """Call function `index` on every completion of `batch` by itself."""
+    with killed_after(limit + _GRACE):
+        return [judge_one(_reward(index), batch, row) for row in range(len(batch))]
+
+
+def judge_together(index: int, batch: Batch, limit: float) -> list[Outcome]:
+    """Call function `index` once on all completions."""
+    with killed_after(limit + _GRACE):
+        return judge_whole(_reward(index), batch)
+
+
+def depends_on_batch(index: int, batch: Batch, limit: float) -> bool:
+    """Whether a function judges completions differently together and one by one."""
+    alone = [outcome.score for outcome in judge_each(index, batch, limit)]
+    try:
+        return [outcome.score for outcome in judge_together(index, batch, limit)] != alone
+    except RewardError:
+        return None not in alone
+
+
+def _reward(index: int) -> Reward:
+    reward = _rewards[index]
+    if isinstance(reward, RewardError):
+        raise reward
+    return reward
