@@ -25,6 +25,15 @@ ESTIMATORS: dict[str, Callable[..., Tensor]] = {
 }
 
 
+def inputs(name: str) -> frozenset[str]:
+    """What an estimator asks for by name: whether it needs `baselines`, `rewards_per_function`, …
+
+    Raises:
+        RecipeError: unknown estimator.
+    """
+    return frozenset(inspect.signature(registry.resolve("advantage", name, ESTIMATORS)).parameters)
+
+
 @torch.no_grad()
 def compute(
     name: str,
@@ -82,7 +91,7 @@ def _penalty(
         return None
     if logps is None or ref_logps is None:
         raise RecipeError(f"algorithm.kl_coef: {coefficient} in the reward needs the log-probabilities of both models.")
-    return coefficient * kl(logps, ref_logps, estimator).masked_fill(~mask.bool(), 0.0)
+    return (coefficient * kl(logps, ref_logps, estimator)).masked_fill_(~mask.bool(), 0.0)
 
 
 def _penalised(name: str, estimator: Callable[..., Tensor], rewards: Tensor, penalty: Tensor) -> dict[str, Tensor]:
@@ -104,6 +113,6 @@ def _checked(name: str, advantages: Tensor, unscorable: Tensor, mask: Tensor) ->
         )
     rows = unscorable if advantages.dim() == 1 else unscorable.unsqueeze(1)
     advantages = torch.where(rows, 0.0, advantages)
-    if not advantages.isfinite().all():
+    if not advantages.sum().isfinite():
         raise RecipeError(f"algorithm.advantage: {name!r} gave an advantage that is not finite; check the rewards.")
     return advantages

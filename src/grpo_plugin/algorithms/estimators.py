@@ -116,42 +116,46 @@ def returns(rewards: Tensor, mask: Tensor, penalty: Tensor | None, gamma: float)
 
     Returns (B,) where all tokens of a completion have the same return, else (B, T).
     """
-    if penalty is None and gamma == 1.0:
+    if gamma != 1.0:
+        return _discounted(rewards, mask.bool(), penalty, gamma)
+    if penalty is None:
         return rewards
-    mask = mask.bool()
-    steps = torch.zeros(mask.shape, dtype=rewards.dtype, device=rewards.device) if penalty is None else -penalty
-    steps = steps.masked_fill(~mask, 0.0)
-    is_last = mask & (mask.flip(1).cumsum(1).flip(1) == 1)
-    steps = steps + is_last * rewards.unsqueeze(1)
-    if gamma == 1.0:
-        return steps.flip(1).cumsum(1).flip(1)
-    return _discounted(steps, mask, gamma)
+    return penalty.flip(1).cumsum_(1).flip(1).neg_().add_(rewards.unsqueeze(1))
 
 
 def whiten(values: Tensor, mask: Tensor, tolerance: float = TOLERANCE) -> Tensor:
     """Values (B,) or (B, T) less their mean, over their deviation; both count every token of a scorable completion."""
-    weights = mask.to(values.dtype)
+    weights = mask.to(values.dtype, copy=True)
     return _normalise(values, weights if values.dim() == 2 else weights.sum(1), 1e-8, tolerance)
 
 
 def _normalise(values: Tensor, weights: Tensor, epsilon: float, tolerance: float) -> Tensor:
-    """(value − weighted mean) / (weighted deviation + epsilon); 0 where all values are equal, NaN stays NaN."""
-    counted = (weights > 0) & ~values.isnan()
-    chosen, weight = values[counted], weights[counted]
-    if chosen.numel() < 2 or chosen.max() - chosen.min() <= tolerance:
-        return torch.zeros_like(values).masked_fill(values.isnan(), torch.nan)
-    count = weight.sum()
-    mean = (chosen * weight).sum() / count
-    variance = ((chosen - mean).square() * weight).sum() / (count - 1)
-    return (values - mean) / (variance.sqrt() + epsilon)
+    """(value − weighted mean) / (weighted deviation + epsilon); 0 where all values are equal, and for unscorable rows.
+
+    A step has millions of tokens. So a row counts as unscorable if its first value is NaN (then all are), sums of
+    products are dot products, and the weights, like everything else but the values, are changed in place.
+    """
+    absent = values.isnan() if values.dim() == 1 else values[:, :1].isnan()
+    weights.masked_fill_(absent, 0.0)
+    count = weights.sum()
+    centred = values.masked_fill(absent, 0.0)
+    centred -= torch.dot(centred.flatten(), weights.flatten()) / count
+    centred.masked_fill_(absent, 0.0)
+    counted = centred * weights.sign()
+    if count < 2 or counted.max() - counted.min() <= tolerance:
+        return torch.zeros_like(values)
+    variance = torch.dot(counted.square_().flatten(), weights.flatten()) / (count - 1)
+    return centred.div_(variance.sqrt() + epsilon)
 
 
-def _discounted(steps: Tensor, mask: Tensor, gamma: float) -> Tensor:
-    result = torch.zeros_like(steps)
-    running = torch.zeros_like(steps[:, 0])
-    for t in reversed(range(steps.shape[1])):
-        running = torch.where(mask[:, t], steps[:, t] + gamma * running, running)
-        result[:, t] = running
+def _discounted(rewards: Tensor, mask: Tensor, penalty: Tensor | None, gamma: float) -> Tensor:
+    """Returns (B, T), backwards from the last token; what is outside the mask takes no time."""
+    result = rewards.new_zeros(mask.shape)
+    ahead = rewards / gamma
+    for t in reversed(range(mask.shape[1])):
+        here = gamma * ahead if penalty is None else gamma * ahead - penalty[:, t]
+        ahead = torch.where(mask[:, t], here, ahead)
+        result[:, t] = ahead
     return result
 
 

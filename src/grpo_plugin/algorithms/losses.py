@@ -37,8 +37,8 @@ KINDS: dict[str, Kind] = {
     "cispo": Kind(surrogates.cispo),
     "sapo": Kind(surrogates.sapo),
     "reinforce": Kind(surrogates.reinforce),
-    "gmpo": Kind(surrogates.gmpo),
-    "vespo": Kind(surrogates.vespo, takes_correction=True),
+    "gmpo": Kind(surrogates.gmpo, level="sequence"),
+    "vespo": Kind(surrogates.vespo, level="sequence", takes_correction=True),
 }
 
 
