@@ -11,6 +11,7 @@ from typing import Any
 from axolotl.common.datasets import TrainDatasetMeta
 from axolotl.integrations.base import BasePlugin
 
+from grpo_plugin import recipe_base
 from grpo_plugin.compat import cpu_ranks
 from grpo_plugin.run import Run, is_training
 from grpo_plugin.trainer.arguments import training_arguments
@@ -22,6 +23,7 @@ class _Plugin(BasePlugin):
     block: str
 
     def register(self, cfg: Any) -> None:
+        recipe_base.apply(cfg)
         self.run = Run.begin(cfg)
         if not is_training():  # inference, merging: Axolotl turns rl off, and nothing of ours is needed
             return

@@ -19,6 +19,7 @@ from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.config.validation import ValidationConfig
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.prompts.sources import check_sources
+from grpo_plugin.recipe_base import with_base
 
 # plugin -> (its block, the block's model, whether the block must be there)
 BLOCKS: dict[str, tuple[str, type[Block], bool]] = {
@@ -76,10 +77,10 @@ class Recipe:
 
 
 def read(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The YAML file at `path` with dotted `overrides` applied, unchecked.
+    """The YAML file at `path` on top of its base, with dotted `overrides` applied, unchecked.
 
     Raises:
-        RecipeError: when it is missing or no mapping.
+        RecipeError: when it, or its base, is missing or no mapping.
     """
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -89,6 +90,7 @@ def read(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[s
         raise RecipeError(f"recipe {str(path)!r}: not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(values, dict):
         raise RecipeError(f"recipe {str(path)!r}: expected keys and values, got {type(values).__name__}.")
+    values = with_base(values, Path(path).parent)
     values["axolotl_config_path"] = str(path)
     for key, value in (overrides or {}).items():
         block, _, inner = key.partition(".")

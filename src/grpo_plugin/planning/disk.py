@@ -1,0 +1,43 @@
+"""What a run writes: the model it downloads, its checkpoints, and weights on their way to vLLM."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from grpo_plugin.planning.shapes import ModelShape
+from grpo_plugin.planning.training import ADAPTER_BYTES, Training
+
+KEPT_BY_DEFAULT = 4  # Axolotl's save_total_limit
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Bytes. `shared_memory` is the file in /dev/shm that carries weights where NCCL does not."""
+
+    download: int
+    checkpoint: int
+    checkpoints: int
+    model: int
+    shared_memory: int
+
+    @property
+    def output(self) -> int:
+        """At most, in output_dir; a new checkpoint is written before the oldest is deleted."""
+        return self.model + (self.checkpoints + 1 if self.checkpoints else 0) * self.checkpoint
+
+
+def disk(shape: ModelShape, training: Training, values: Mapping[str, Any], *, sends_file: bool) -> Disk:
+    """Disk of a run; `sends_file` if weights travel through shared memory."""
+    trained = training.trained(shape)
+    model = ADAPTER_BYTES * trained if training.lora_rank else int(min(training.weight_bytes, 4) * shape.parameters)
+    states = 0 if values.get("save_only_model") else training.state_bytes * trained
+    saves = values.get("save_steps") or values.get("save_strategy") != "no"  # Axolotl saves every epoch unless told
+    whole = 2 * shape.parameters
+    carried = model if (values.get("rollout") or {}).get("lora") == "adapter" else whole
+    return Disk(
+        download=whole,
+        checkpoint=model + states,
+        checkpoints=int(values.get("save_total_limit") or KEPT_BY_DEFAULT) if saves else 0,
+        model=model,
+        shared_memory=carried if sends_file else 0,
+    )

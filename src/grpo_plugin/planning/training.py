@@ -1,0 +1,185 @@
+"""How the trainer holds the model: precision, optimizer, sharding, adapter. Read from a recipe's values."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from grpo_plugin.algorithms.presets import PRESETS
+from grpo_plugin.planning.shapes import ModelShape
+from grpo_plugin.recipe import Recipe
+
+Sharding = Literal["none", "zero1", "zero2", "zero3", "fsdp"]
+
+# Bytes of optimizer state per byte of parameter; those that keep their state in a type of their own stand below.
+_STATES_LIKE_PARAMETERS = {"sgd": 1, "muon": 1, "dion": 1, "lion_pytorch": 1, "flash_lion": 1, "adafactor": 0}
+_OWN_STATES = {"adamw_bnb_8bit": 2, "adamw_8bit": 2, "paged_adamw_8bit": 2, "ao_adamw_8bit": 2, "ao_adamw_4bit": 1}
+_ADAM = 2
+ADAPTER_BYTES = 4  # PEFT keeps adapters in fp32
+
+
+@dataclass(frozen=True)
+class Training:
+    """What decides the trainer's memory.
+
+    Attributes:
+        weight_bytes: per parameter of the model as loaded.
+        optimizer: Axolotl's name.
+        sharding: over how many of the trainer's GPUs what is divided.
+        masters: the optimizer keeps fp32 copies of 16-bit parameters (DeepSpeed's do).
+        gathers_gradients: gradients are whole on every GPU while they accumulate (FSDP without sync_each_batch).
+        lora_rank: 0 for full fine-tuning.
+        lora_targets: names of linear layers; empty for all of them.
+        freezes_vision: the vision tower is not trained.
+        checkpoints: activations are recomputed, layer by layer.
+        reference: a second copy of the model is held, for the KL.
+        tokens: in the longest micro-batch of one process.
+        completion_tokens: those of them that are completion.
+    """
+
+    weight_bytes: float
+    optimizer: str
+    sharding: Sharding
+    masters: bool
+    gathers_gradients: bool
+    offloads_optimizer: bool
+    offloads_weights: bool
+    lora_rank: int
+    lora_targets: tuple[str, ...]
+    freezes_vision: bool
+    checkpoints: bool
+    reference: bool
+    tokens: int
+    completion_tokens: int
+
+    @property
+    def gradient_bytes(self) -> int:
+        return ADAPTER_BYTES if self.lora_rank else int(min(self.weight_bytes, 4))
+
+    @property
+    def state_bytes(self) -> int:
+        """Optimizer state per trained parameter, fp32 copies and Kahan's compensation included."""
+        if self.masters:
+            return 4 + 4 * _STATES_LIKE_PARAMETERS.get(self.optimizer, _ADAM)
+        if self.optimizer in _OWN_STATES:
+            return _OWN_STATES[self.optimizer]
+        like = _STATES_LIKE_PARAMETERS.get(self.optimizer, _ADAM)
+        compensation = 1 if self.keeps_small_updates and self.gradient_bytes == 2 else 0
+        return (like + compensation) * self.gradient_bytes
+
+    @property
+    def keeps_small_updates(self) -> bool:
+        """Whether 16-bit weights lose nothing of an update that is smaller than their spacing."""
+        return self.masters or self.optimizer == "optimi_adamw" or self.weight_bytes != 2 or bool(self.lora_rank)
+
+    def trained(self, shape: ModelShape) -> int:
+        """Parameters that have a gradient."""
+        if self.lora_rank:
+            return shape.layers * sum(
+                self.lora_rank * (width + out)
+                for name, (width, out) in shape.matrices.items()
+                if not self.lora_targets or name in self.lora_targets
+            )
+        tower = shape.vision.parameters if shape.vision and self.freezes_vision else 0
+        return shape.parameters - tower
+
+
+def from_recipe(recipe: Recipe) -> Training:
+    values = recipe.values
+    deepspeed = _deepspeed(values.get("deepspeed"))
+    adapter = values.get("adapter")
+    sharding = _sharding(values, deepspeed)
+    tokens, completion_tokens = _longest_tokens(recipe)
+    half = _is_half(values)
+    return Training(
+        weight_bytes=_weight_bytes(values, half),
+        optimizer=str(values.get("optimizer") or "adamw_torch_fused"),
+        sharding=sharding,
+        masters=bool(deepspeed) and half and not adapter,
+        gathers_gradients=sharding == "fsdp" and not _syncs_each_batch(values),
+        offloads_optimizer=_offload(deepspeed, "offload_optimizer") or _fsdp_offloads(values),
+        offloads_weights=_offload(deepspeed, "offload_param") or _fsdp_offloads(values),
+        lora_rank=int(values.get("lora_r") or 8) if adapter else 0,
+        lora_targets=_lora_targets(values),
+        freezes_vision=bool(values.get("freeze_mm_modules")),
+        checkpoints=bool(values.get("gradient_checkpointing") or _fsdp(values).get("activation_checkpointing")),
+        reference=kl_coef(recipe) > 0 and not adapter,
+        tokens=tokens,
+        completion_tokens=completion_tokens,
+    )
+
+
+def kl_coef(recipe: Recipe) -> float:
+    """Weight of the KL: the recipe's, else its algorithm's."""
+    if recipe.algorithm is None:
+        return float(recipe.trl.get("beta") or 0.0)
+    if recipe.algorithm.kl_coef is not None:
+        return recipe.algorithm.kl_coef
+    preset = PRESETS.get(recipe.algorithm.name)
+    return preset.kl_coef if preset else 0.0
+
+
+def longest_sequence(recipe: Recipe) -> tuple[int | None, int]:
+    """The longest prompt (None without a limit) and the longest completion, in tokens."""
+    prompt = recipe.prompts.max_length if recipe.prompts else None
+    return prompt, int(recipe.trl.get("max_completion_length") or 256)  # TRL's default
+
+
+def _longest_tokens(recipe: Recipe) -> tuple[int, int]:
+    """Tokens, and completion tokens, of the longest micro-batch."""
+    prompt, completion = longest_sequence(recipe)
+    sequence = (prompt or int(recipe.values.get("sequence_len") or 512)) + completion
+    budget = getattr(recipe.algorithm, "tokens_per_micro_batch", None)
+    micro = int(recipe.values.get("micro_batch_size") or 1)
+    sequences = max(1, budget // sequence) if budget else micro
+    return max(budget or 0, sequences * sequence), sequences * completion
+
+
+def _is_half(values: Mapping[str, Any]) -> bool:
+    return any(values.get(key) for key in ("bf16", "fp16", "bfloat16", "float16"))
+
+
+def _weight_bytes(values: Mapping[str, Any], half: bool) -> float:
+    if values.get("load_in_4bit") or values.get("adapter") == "qlora":
+        return 0.56  # four bits, and the scale of each block of 64
+    if values.get("load_in_8bit"):
+        return 1
+    return 2 if half else 4
+
+
+def _lora_targets(values: Mapping[str, Any]) -> tuple[str, ...]:
+    targets = values.get("lora_target_modules")
+    return tuple(targets) if isinstance(targets, list) and not values.get("lora_target_linear") else ()
+
+
+def _fsdp(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return values.get("fsdp_config") or {}
+
+
+def _fsdp_offloads(values: Mapping[str, Any]) -> bool:
+    return bool(_fsdp(values).get("offload_params"))
+
+
+def _syncs_each_batch(values: Mapping[str, Any]) -> bool:
+    accumulation = (values.get("accelerator_config") or {}).get("gradient_accumulation_kwargs") or {}
+    steps = values.get("gradient_accumulation_steps") or 1
+    return bool(accumulation.get("sync_each_batch")) or int(steps) == 1
+
+
+def _sharding(values: Mapping[str, Any], deepspeed: Mapping[str, Any]) -> Sharding:
+    if _fsdp(values) or values.get("fsdp"):
+        return "fsdp"
+    stages: dict[int, Sharding] = {1: "zero1", 2: "zero2", 3: "zero3"}
+    return stages.get(int((deepspeed.get("zero_optimization") or {}).get("stage") or 0), "none")
+
+
+def _offload(deepspeed: Mapping[str, Any], what: str) -> bool:
+    offload = (deepspeed.get("zero_optimization") or {}).get(what) or {}
+    return offload.get("device") in ("cpu", "nvme")
+
+
+def _deepspeed(config: Any) -> Mapping[str, Any]:
+    if isinstance(config, Mapping):
+        return config
+    return json.loads(Path(config).read_text(encoding="utf-8")) if config else {}

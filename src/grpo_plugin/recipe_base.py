@@ -1,0 +1,87 @@
+"""`base:` — a recipe that stands on another file and says only what is its own.
+
+Mappings are merged key by key, everything else is replaced, and null takes a key of the base away:
+
+    base: recipes/geometry3k.yaml
+    plugins: [grpo_plugin.PromptPlugin, …]   # Axolotl reads these before the base could be asked for
+    algorithm: {name: sapo, kl_coef: 0.0}
+
+The base lies beside the recipe or in the working directory, and may have a base itself. The launcher merges when it
+reads the recipe, each training process when its first plugin is registered: before Axolotl's schema sees anything,
+after the command line's overrides, which therefore win.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from grpo_plugin.errors import RecipeError
+
+KEY = "base"
+
+
+def with_base(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """`values` on top of the file that their `base` names, without the key; as they are if they name none.
+
+    Args:
+        folder: where the recipe lies.
+
+    Raises:
+        RecipeError: the base is missing, no mapping, its own base, or names plugins that the recipe does not.
+    """
+    return _merged(values, folder, ())
+
+
+def apply(cfg: Any) -> None:
+    """Merge the base into Axolotl's raw configuration, in place; idempotent."""
+    if not cfg.get(KEY):
+        return
+    merged = with_base(cfg.to_dict(), Path(cfg.get("axolotl_config_path") or ".").parent)
+    del cfg[KEY]
+    cfg.update(merged)
+
+
+def _merged(values: Mapping[str, Any], folder: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    own = {key: value for key, value in values.items() if key != KEY}
+    if not values.get(KEY):
+        return own
+    path = _find(values[KEY], folder)
+    if path in above:
+        raise RecipeError(f"base: {values[KEY]!r} stands on itself; remove the key from one of the files.")
+    base = _merged(_read(path), path.parent, (*above, path))
+    if missing := [plugin for plugin in base.get("plugins") or [] if plugin not in (own.get("plugins") or [])]:
+        raise RecipeError(
+            f"plugins: {missing[0]!r} stands only in the base {values[KEY]!r}, and Axolotl reads plugins from the "
+            "recipe alone; add it there."
+        )
+    return _over(own, base)
+
+
+def _find(name: Any, folder: Path) -> Path:
+    if not isinstance(name, str):
+        raise RecipeError(f"base: expected one file name, got {name!r}.")
+    tried = dict.fromkeys((folder, Path.cwd()))
+    for root in tried:
+        if (path := (root / Path(name).expanduser()).resolve()).is_file():
+            return path
+    raise RecipeError(f"base: {name!r} was not found in {' or '.join(map(str, tried))}; check the path.")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise RecipeError(f"base: {str(path)!r} cannot be read ({' '.join(str(error).split())}).") from None
+    if not isinstance(values, dict):
+        raise RecipeError(f"base: {str(path)!r} holds no keys and values, but {type(values).__name__}.")
+    return values
+
+
+def _over(own: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**base, **own}
+    for key in own.keys() & base.keys():
+        if isinstance(own[key], Mapping) and isinstance(base[key], Mapping):
+            merged[key] = _over(own[key], base[key])
+    return merged
