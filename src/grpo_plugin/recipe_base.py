@@ -6,7 +6,8 @@ Mappings are merged key by key, everything else is replaced, and null takes a ke
     plugins: [grpo_plugin.PromptPlugin, …]   # Axolotl reads these before the base could be asked for
     algorithm: {name: sapo, kl_coef: 0.0}
 
-The base lies beside the recipe or in the working directory, and may have a base itself. The launcher merges when it
+A list names several, later ones over earlier ones. A base lies beside the recipe or in the working directory, and may
+have a base itself. The launcher merges when it
 reads the recipe, each training process when its first plugin is registered: before Axolotl's schema sees anything,
 after the command line's overrides, which therefore win.
 """
@@ -23,7 +24,7 @@ KEY = "base"
 
 
 def with_base(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """`values` on top of the file that their `base` names, without the key; as they are if they name none.
+    """`values` on top of the files that their `base` names, without the key; as they are if they name none.
 
     Args:
         folder: where the recipe lies.
@@ -45,23 +46,28 @@ def apply(cfg: Any) -> None:
 
 def _merged(values: Mapping[str, Any], folder: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     own = {key: value for key, value in values.items() if key != KEY}
-    if not values.get(KEY):
-        return own
-    path = _find(values[KEY], folder)
-    if path in above:
-        raise RecipeError(f"base: {values[KEY]!r} stands on itself; remove the key from one of the files.")
-    base = _merged(_read(path), path.parent, (*above, path))
+    base: dict[str, Any] = {}
+    for name in _names(values.get(KEY)):
+        path = _find(name, folder)
+        if path in above:
+            raise RecipeError(f"base: {name!r} stands on itself; remove the key from one of the files.")
+        base = _over(_merged(_read(path), path.parent, (*above, path)), base)
     if missing := [plugin for plugin in base.get("plugins") or [] if plugin not in (own.get("plugins") or [])]:
         raise RecipeError(
-            f"plugins: {missing[0]!r} stands only in the base {values[KEY]!r}, and Axolotl reads plugins from the "
-            "recipe alone; add it there."
+            f"plugins: {missing[0]!r} stands only in the base, and Axolotl reads plugins from the recipe alone; "
+            "add it there."
         )
     return _over(own, base)
 
 
-def _find(name: Any, folder: Path) -> Path:
-    if not isinstance(name, str):
-        raise RecipeError(f"base: expected one file name, got {name!r}.")
+def _names(base: Any) -> list[str]:
+    names = base if isinstance(base, list) else [base] if base else []
+    if wrong := [name for name in names if not isinstance(name, str)]:
+        raise RecipeError(f"base: expected the name of a file, or a list of names, got {wrong[0]!r}.")
+    return names
+
+
+def _find(name: str, folder: Path) -> Path:
     tried = dict.fromkeys((folder, Path.cwd()))
     for root in tried:
         if (path := (root / Path(name).expanduser()).resolve()).is_file():

@@ -46,6 +46,12 @@ def test_a_base_may_have_a_base_which_is_found_beside_it(tmp_path):
     assert with_base({"base": "shared/b.yaml", "three": 3}, tmp_path) == {"one": 1, "two": 2, "three": 3}
 
 
+def test_of_several_bases_the_later_wins(tmp_path):
+    write(tmp_path / "a.yaml", one=1, two=1)
+    write(tmp_path / "b.yaml", two=2)
+    assert with_base({"base": ["a.yaml", "b.yaml"]}, tmp_path) == {"one": 1, "two": 2}
+
+
 def test_a_base_is_also_looked_for_in_the_working_directory(tmp_path, monkeypatch):
     write(tmp_path / "b.yaml", seed=7)
     monkeypatch.chdir(tmp_path)
@@ -60,11 +66,11 @@ def test_without_a_base_nothing_changes(tmp_path):
     ("base", "content", "expected"),
     [
         ("no.yaml", None, "base: 'no.yaml' was not found in"),
-        (["b.yaml"], {}, "base: expected one file name, got ['b.yaml']"),
+        ([3], None, "base: expected the name of a file, or a list of names, got 3"),
         ("b.yaml", "- 1\n", "holds no keys and values, but list"),
         ("b.yaml", "a: [", "cannot be read"),
         ("b.yaml", "base: b.yaml\n", "base: 'b.yaml' stands on itself"),
-        ("b.yaml", "plugins: [a.Plugin]\n", "plugins: 'a.Plugin' stands only in the base 'b.yaml'"),
+        ("b.yaml", "plugins: [a.Plugin]\n", "plugins: 'a.Plugin' stands only in the base"),
     ],
 )
 def test_mistakes_are_one_sentence(tmp_path, base, content, expected):

@@ -1,0 +1,61 @@
+"""`axolotl grpo plan RECIPE`: what a run needs and whether it would start, without loading anything."""
+
+import os
+import sys
+from typing import Any
+
+import click
+import yaml
+
+from grpo_plugin.cli.arguments import read_train
+from grpo_plugin.errors import GrpoPluginError
+from grpo_plugin.planning.machine import GIB, Machine
+from grpo_plugin.planning.plan import Plan
+from grpo_plugin.planning.report import report
+from grpo_plugin.planning.rows import count_rows
+from grpo_plugin.recipe import check, read
+from grpo_plugin.rollout.devices import visible_gpus
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.argument("recipe", type=click.Path(exists=True, dir_okay=False))
+@click.option("--gpus", type=click.IntRange(0), help="GPUs of each machine; by default those visible here.")
+@click.option(
+    "--num-processes", type=click.IntRange(1), help="Trainer processes on all machines; by default all GPUs left."
+)
+@click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines.")
+@click.option("--gpu-memory", type=click.FloatRange(1), default=80, show_default=True, help="GiB of one GPU.")
+@click.option("--rows", type=click.IntRange(1), help="Prompts in the training data, where they cannot be counted.")
+@click.option("--merged", is_flag=True, help="Print the recipe with its base merged in, and nothing else.")
+@click.pass_context
+def plan(context: click.Context, **options: Any) -> None:
+    """Print GPU roles, batch arithmetic, memory, disk, vLLM's command, and what would be wrong with RECIPE.
+
+    Takes the overrides that `axolotl train` takes (--learning-rate=1e-5 --trl.num-generations=8). Exits with 2 if the
+    run could not start.
+    """
+    try:
+        values = read(options["recipe"], _overrides(options["recipe"], context.args))
+        if options["merged"]:
+            values.pop("axolotl_config_path")
+            print(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), end="")
+            return
+        planned = _plan(values, options)
+    except GrpoPluginError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(report(planned))
+    sys.exit(2 if planned.problems else 0)
+
+
+def _overrides(recipe: str, words: list[str]) -> dict[str, Any]:
+    arguments = read_train(["train", recipe, *words])
+    return arguments.overrides if arguments else {}
+
+
+def _plan(values: dict[str, Any], options: dict[str, Any]) -> Plan:
+    recipe = check(values)
+    gpus = len(visible_gpus()) if options["gpus"] is None else options["gpus"]
+    machine = Machine(gpus, options["num_processes"], options["nodes"], int(options["gpu_memory"] * GIB))
+    rows = options["rows"] or count_rows(recipe)
+    return Plan(recipe, machine, rows=rows, online=not os.environ.get("HF_HUB_OFFLINE"))
