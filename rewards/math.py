@@ -21,9 +21,11 @@ examples/reward_function/math.py.
 from collections.abc import Sequence
 from typing import Any
 
+from grpo_plugin.scoring import mathematics
 from grpo_plugin.scoring.batch import text_of
-from grpo_plugin.scoring.mathematics import equivalence, gold_text
-from grpo_plugin.scoring.mathematics import extract as extract_answer
+from grpo_plugin.scoring.mathematics import warm_up
+
+__all__ = ["accuracy", "compute_score", "equivalent", "extract", "format", "has_format", "is_correct", "warm_up"]
 
 
 def accuracy(completions: Sequence[Any], answer: Sequence[Any], **columns: Any) -> list[float]:
@@ -50,7 +52,7 @@ def compute_score(reward_inputs: list[dict[str, Any]], format_weight: float = 0.
 def is_correct(response: str, gold: Any) -> bool:
     """Whether the final answer of `response` is equivalent to `gold`."""
     answer = extract(response)
-    return answer is not None and equivalent(answer, gold_text(gold))
+    return answer is not None and equivalent(answer, mathematics.gold_text(gold))
 
 
 def has_format(response: str) -> bool:
@@ -59,14 +61,14 @@ def has_format(response: str) -> bool:
     _, closed, answer = rest.partition("</think>")
     if head.strip() or not opened or not closed or "<think>" in answer or "</think>" in answer:
         return False
-    return extract_answer.last_box(answer) is not None
+    return mathematics.last_box(answer) is not None
 
 
 def equivalent(answer: str, gold: str) -> bool:
     """Whether two answers are equivalent, `gold` being the trusted one; a gold that cannot be read matches nothing."""
-    return equivalence.equivalent(answer, gold)
+    return mathematics.equivalent(answer, gold)
 
 
 def extract(response: str) -> str | None:
     r"""The final answer of a response: its last \boxed{…}, answer tag, answer line or last sentence, or None."""
-    return extract_answer.extract(response)
+    return mathematics.extract(response)

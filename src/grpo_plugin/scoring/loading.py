@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import pkgutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,13 +29,15 @@ def resolve(spec: str, base_dir: Path) -> RewardCallable:
     return found
 
 
-def is_model(spec: str, base_dir: Path) -> bool:
-    """Whether `spec` names a Hugging Face reward model: `user/name`, or a folder with a config.json."""
-    if ".py:" in spec:
-        return False
-    if any((root / spec / "config.json").is_file() for root in _roots(base_dir)):
-        return True
-    return spec.count("/") == 1 and not spec.startswith(("/", ".")) and not spec.endswith(".py")
+def model_path(spec: str, base_dir: Path) -> str | None:
+    """The folder or id of the Hugging Face model that `spec` names, or None: `user/name`, or a folder with a config."""
+    if ".py:" in spec or spec.endswith(".py"):
+        return None
+    for root in _roots(base_dir):
+        if (root / spec / "config.json").is_file():
+            return str(root / spec)
+    is_id = spec.count("/") == 1 and not spec.startswith(("/", "."))
+    return spec if is_id else None
 
 
 def _roots(base_dir: Path) -> list[Path]:
@@ -106,10 +109,14 @@ def _attribute(owner: Any, name: str, spec: str) -> Any:
     try:
         return getattr(owner, name)
     except AttributeError:
-        public = [word for word in dir(owner) if not word.startswith("_")]
+        public = [word for word in (*dir(owner), *_submodules(owner)) if not word.startswith("_")]
         close = nearest(name, public)
         remedy = f"did you mean {close!r}?" if close else f"it has {', '.join(public) or 'no public name'}."
         raise RewardError(f"rewards: {spec!r}: there is no {name!r} in it; {remedy}") from None
+
+
+def _submodules(owner: Any) -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(getattr(owner, "__path__", []))]
 
 
 def _extend_path(folder: Path) -> None:

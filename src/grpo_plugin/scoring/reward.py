@@ -8,7 +8,8 @@ from typing import Any
 
 from grpo_plugin.config.rewards import RewardFunction
 from grpo_plugin.scoring import signature
-from grpo_plugin.scoring.loading import resolve
+from grpo_plugin.scoring.loading import model_path, resolve
+from grpo_plugin.scoring.models import ModelReward
 from grpo_plugin.scoring.signature import Signature
 
 
@@ -32,8 +33,8 @@ class Reward:
 
     @property
     def trainer_only(self) -> bool:
-        """Async functions wait rather than work, and the trainer's objects cannot leave its process."""
-        return self.is_async or bool(self.signature.extras)
+        """Async functions wait rather than work; models belong on its GPU; its objects cannot leave its process."""
+        return self.is_async or isinstance(self.function, ModelReward) or bool(self.signature.extras)
 
     def warm_up(self) -> None:
         """Call `warm_up()` of the function's module, if it has one, before the first batch is timed."""
@@ -48,8 +49,17 @@ def build(config: RewardFunction, index: int, base_dir: Path) -> Reward:
     Raises:
         RewardError: it cannot be loaded, takes no completions, or does not know one of its `kwargs`.
     """
-    function = resolve(config.function, base_dir)
+    function = _model(config.function, base_dir) or resolve(config.function, base_dir)
     where = f"rewards.functions[{index}] ({config.function})"
     name = config.name or str(getattr(function, "__name__", type(function).__name__))
     sorted_parameters = signature.read(where, function, config.kwargs)
     return Reward(index, where, name, config.weight, function, sorted_parameters, config.kwargs, config)
+
+
+def _model(spec: str, base_dir: Path) -> ModelReward | None:
+    path = model_path(spec, base_dir)
+    if path is None:
+        return None
+    model = ModelReward(path)
+    model.check()
+    return model

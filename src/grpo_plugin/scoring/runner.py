@@ -40,6 +40,9 @@ class Runner:
         self._config = config
         self._base_dir = base_dir
         self._states = {reward.index: self._first_state(reward) for reward in rewards}
+        for reward in rewards:
+            if self._states[reward.index].place == "trainer":
+                reward.warm_up()
         away = [reward for reward in rewards if self._states[reward.index].place != "trainer"]
         self._pool = WorkerPool(away, config, base_dir) if away else None
 
@@ -120,10 +123,10 @@ class Runner:
             return pool.judge_together(reward, batch)
         began = time.perf_counter()
         outcomes = pool.judge(reward, batch)
-        self._consider_move(state, outcomes, time.perf_counter() - began)
+        self._consider_move(reward, state, outcomes, time.perf_counter() - began)
         return outcomes
 
-    def _consider_move(self, state: _State, outcomes: list[Outcome], wall: float) -> None:
+    def _consider_move(self, reward: Reward, state: _State, outcomes: list[Outcome], wall: float) -> None:
         """To the trainer, where the work took less than getting it to the workers and back; never after a failure."""
         if any(outcome.error for outcome in outcomes):
             state.movable = False
@@ -133,6 +136,7 @@ class Runner:
         seconds = [outcome.seconds for outcome in outcomes]
         cheap = sum(seconds) < min(wall, _SHORT_BATCH * self._config.timeout) and max(seconds) < _SLOW_COMPLETION
         if cheap and state.judged >= _TRUSTED:
+            reward.warm_up()
             state.place = "trainer"
 
     def _compares_completions(self, pool: WorkerPool, reward: Reward, batch: Batch) -> bool:

@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import multiprocessing
 import threading
 from typing import Any
 
@@ -24,6 +25,12 @@ def verify(gold: str, answer: str) -> bool:
 def is_readable(gold: str) -> bool:
     """Whether math-verify can read a gold answer."""
     return bool(_ask(_reads, gold))
+
+
+def warm_up() -> None:
+    """Start the process of the last stage now, for it takes a second or two; workers wait until they need one."""
+    if multiprocessing.parent_process() is None:
+        _started_pool()
 
 
 def _ask(question: Any, *texts: str) -> Any:

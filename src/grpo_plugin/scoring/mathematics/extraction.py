@@ -4,6 +4,7 @@ Every search is linear in the length of the response; prose is looked at in its 
 """
 
 import re
+from typing import Any
 
 from grpo_plugin.scoring.mathematics.statements import stated_answer
 from grpo_plugin.scoring.mathematics.tokens import closing_brace
@@ -43,6 +44,14 @@ def after_reasoning(response: str) -> str | None:
                 return None
             response = response[end + len(closing) :]
     return response
+
+
+def gold_text(gold: Any) -> str:
+    r"""The gold answer of a dataset row as text: of a whole solution, its last box or what follows `####`."""
+    text = gold if isinstance(gold, str) else "" if gold is None else str(gold)
+    if "####" in text:
+        return text.rpartition("####")[2].strip()
+    return (last_box(text) or text) if "\\boxed" in text else text
 
 
 def last_box(text: str) -> str | None:

@@ -1,0 +1,79 @@
+"""Programs: does the code in a completion pass its tests?
+
+Reads the column `tests`, for each row one of
+
+- assertions: `["assert add(2, 3) == 5", …]`, run after the program, each by itself;
+- input and output: `[{"input": "2 3\\n", "output": "5\\n"}, …]`, the program run once for each, its output compared
+  without white space at line ends.
+
+    >>> program = "```python\\ndef add(a, b):\\n    return a + b\\n```"
+    >>> tests([program], [["assert add(2, 3) == 5", "assert add(1, 1) == 3"]])
+    [0.5]
+
+The program is the last fenced block, or all of the completion without one. It runs in a child process of its own
+(`grpo_plugin.scoring.sandbox`): limits on time, memory, output and files, an empty folder, no network.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from grpo_plugin.scoring.batch import text_of
+from grpo_plugin.scoring.sandbox import Limits, run_assertions, run_program
+
+
+def tests(
+    completions: Sequence[Any],
+    tests: Sequence[Any],
+    all_or_nothing: bool = False,
+    timeout: float = 5.0,
+    memory_mb: int = 512,
+    max_tests: int | None = None,
+    **columns: Any,
+) -> list[float]:
+    """The share of tests that pass, or 1.0 for all of them and else 0.0; 0.0 without a program.
+
+    `timeout` is in seconds, for each run on an input and for all assertions of a row together; `max_tests` runs the
+    first so many of each row.
+    """
+    limits = Limits(timeout, memory_mb * 2**20)
+    shares = [
+        _share(program_of(text_of(text)), _listed(listed)[:max_tests], limits)
+        for text, listed in zip(completions, tests, strict=True)
+    ]
+    return [float(share == 1.0) for share in shares] if all_or_nothing else shares
+
+
+def program_of(text: str) -> str:
+    """The last complete fenced block; the whole text where no fence stands; "" where a fence is not closed."""
+    answer = text.rpartition("</think>")[2]
+    if "```" not in answer:
+        return answer.strip()
+    pieces = answer.split("```")
+    if len(pieces) % 2 == 0:
+        pieces.pop()
+    if len(pieces) < 3:
+        return ""
+    language, _, body = pieces[-2].partition("\n")
+    return body if language.strip().lower() in ("", "python", "py", "python3") else pieces[-2]
+
+
+def _listed(tests: Any) -> list[Any]:
+    return list(json.loads(tests)) if isinstance(tests, str) else list(tests)
+
+
+def _share(program: str, tests: list[Any], limits: Limits) -> float:
+    if not program or not tests:
+        return 0.0
+    if isinstance(tests[0], str):
+        return sum(run_assertions(program, tests, limits)) / len(tests)
+    passed = sum(_same_output(run_program(program, str(test["input"]), limits), str(test["output"])) for test in tests)
+    return passed / len(tests)
+
+
+def _same_output(printed: str | None, expected: str) -> bool:
+    return printed is not None and _lines(printed) == _lines(expected)
+
+
+def _lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.rstrip().splitlines()]
