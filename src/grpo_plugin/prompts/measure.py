@@ -11,7 +11,7 @@ from grpo_plugin.prompts.rows import Prompt, PromptChunk
 
 ImageTokens = Callable[[int, int], int]
 
-PROBES = ((28, 28), (10, 1000), (333, 777), (5000, 5000), (20000, 20))
+PROBES = ((28, 28), (10, 1000), (333, 777), (5000, 5000), (2000, 20))
 
 
 @dataclass(frozen=True)
@@ -64,20 +64,22 @@ class Measure:
         """Render a chunk; the function returned counts its tokens.
 
         Raises:
-            DataError: the chat template refuses a prompt.
+            DataError: the chat template refuses a prompt, or the processor the size of an image.
         """
-        counter, prompts = self.counter, chunk.prompts
+        counter, prompts, faults = self.counter, chunk.prompts, Faults(self.field)
         assert counter is not None
+        for_images = []
+        for prompt in prompts:
+            try:
+                for_images.append(self._for_images(prompt))
+            except ValueError as error:
+                faults.add(chunk.label, prompt.number, Fault(f"an image that the model's processor refuses ({error})"))
         try:
             rendered = counter.render([self.chat(prompt) for prompt in prompts])
         except RefusedChat as refused:
-            faults = Faults(self.field)
             faults.add(chunk.label, prompts[refused.position].number, Fault(str(refused)))
-            faults.check()
-        return lambda: [
-            tokens + self._for_images(prompt)
-            for tokens, prompt in zip(counter.count_rendered(rendered), prompts, strict=True)
-        ]
+        faults.check()
+        return lambda: [sum(parts) for parts in zip(counter.count_rendered(rendered), for_images, strict=True)]
 
     def _for_images(self, prompt: Prompt) -> int:
         """Tokens that the processor puts in for images, beside the placeholders that are counted already."""
