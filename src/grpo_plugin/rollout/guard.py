@@ -112,14 +112,14 @@ class Tree:
         return self.exit_code is None
 
     def end(self) -> None:
-        """End everything within 8 seconds: the main process by its own shutdown, then what is left."""
+        """End everything within 6 seconds: the main process by its own shutdown, then what is left."""
         shared = mapped_shared_memory(descendants(os.getpid()))
         # Python's resource trackers end last: once their clients are gone they unlink the clients' shared memory.
         for number, chosen, seconds in (
-            (signal.SIGTERM, self._main, 4.0),
-            (signal.SIGTERM, self._all, 1.5),
+            (signal.SIGTERM, self._main, 3.0),
+            (signal.SIGTERM, self._all, 1.0),
             (signal.SIGKILL, self._all_but_trackers, 1.0),
-            (signal.SIGKILL, self._all, 1.5),
+            (signal.SIGKILL, self._all, 1.0),
         ):
             self._signal(number, chosen, seconds)
         unlink_unmapped(shared)
