@@ -77,9 +77,8 @@ def load(
     """
     if config.max_length and tokenizer is None:
         raise RecipeError(f"prompts.max_length: {config.max_length} tokens cannot be measured without the tokenizer.")
-    loader = _Loader(
-        config, base_dir, seed, cache_dir or default_cache(), _counter(tokenizer, processor, template_kwargs), processor
-    )
+    counter = _counter(tokenizer, processor, template_kwargs)
+    loader = _Loader(config, base_dir, seed, cache_dir or default_cache(), counter, processor)
     train = loader.stream() if config.streaming else loader.split("prompts.train", config.train)
     validation = loader.split("prompts.validation", config.validation) if config.validation is not None else None
     parts = [part for part in (train, validation) if part]

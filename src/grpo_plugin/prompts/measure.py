@@ -41,10 +41,18 @@ class Measure:
         return self.counter is None or self.counter.chats
 
     def chat(self, prompt: Prompt) -> Chat:
-        """The prompt as the trainer sees it: chat messages, or text for a tokenizer without a chat template."""
+        """The prompt as the trainer sees it: chat messages, or text for a tokenizer without a chat template.
+
+        Raises:
+            Fault: a chat that is more than a question under a system message, or has images, for such a tokenizer.
+        """
         if self.chats:
             return prompt.messages
-        return "\n\n".join(message["content"] for message in prompt.messages)
+        roles = [message["role"] for message in prompt.messages]
+        contents = [message["content"] for message in prompt.messages]
+        if roles not in (["user"], ["system", "user"]) or not all(isinstance(content, str) for content in contents):
+            raise Fault("a chat that a tokenizer without chat template cannot word (chat_template would give it one)")
+        return "\n\n".join(contents)
 
     def one(self, prompt: Prompt) -> int:
         """Tokens of one prompt."""
@@ -64,25 +72,30 @@ class Measure:
         """Render a chunk; the function returned counts its tokens.
 
         Raises:
-            DataError: the chat template refuses a prompt, or the processor the size of an image.
+            DataError: a prompt that the chat template refuses, or an image that the processor does.
         """
-        counter, prompts, faults = self.counter, chunk.prompts, Faults(self.field)
+        counter, faults = self.counter, Faults(self.field)
         assert counter is not None
-        for_images = []
-        for prompt in prompts:
+        chats, for_images = [], []
+        for prompt in chunk.prompts:
             try:
+                chats.append(self.chat(prompt))
                 for_images.append(self._for_images(prompt))
-            except ValueError as error:
-                faults.add(chunk.label, prompt.number, Fault(f"an image that the model's processor refuses ({error})"))
-        try:
-            rendered = counter.render([self.chat(prompt) for prompt in prompts])
-        except RefusedChat as refused:
-            faults.add(chunk.label, prompts[refused.position].number, Fault(str(refused)))
+            except Fault as fault:
+                faults.add(chunk.label, prompt.number, fault)
         faults.check()
+        try:
+            rendered = counter.render(chats)
+        except RefusedChat as refused:
+            faults.add(chunk.label, chunk.prompts[refused.position].number, Fault(str(refused)))
+            faults.check()
         return lambda: [sum(parts) for parts in zip(counter.count_rendered(rendered), for_images, strict=True)]
 
     def _for_images(self, prompt: Prompt) -> int:
         """Tokens that the processor puts in for images, beside the placeholders that are counted already."""
         if self.image_tokens is None:
             return 0
-        return sum(self.image_tokens(image.height, image.width) - 1 for image in prompt.images)
+        try:
+            return sum(self.image_tokens(image.height, image.width) - 1 for image in prompt.images)
+        except ValueError as error:
+            raise Fault(f"an image that the model's processor refuses ({error})") from None

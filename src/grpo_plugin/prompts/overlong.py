@@ -89,12 +89,11 @@ def _longest_user_text(messages: Messages) -> tuple[str, Callable[[str], Message
     text, position, block = max(places, key=lambda place: len(place[0]))
 
     def put(shorter: str) -> Messages:
-        message = messages[position]
-        content = message["content"] if block is None else list(message["content"])
-        content = (
-            shorter if block is None else [*content[:block], {"type": "text", "text": shorter}, *content[block + 1 :]]
-        )
-        return [*messages[:position], {**message, "content": content}, *messages[position + 1 :]]
+        content: Any = shorter
+        if block is not None:
+            blocks = messages[position]["content"]
+            content = [*blocks[:block], {"type": "text", "text": shorter}, *blocks[block + 1 :]]
+        return [*messages[:position], {**messages[position], "content": content}, *messages[position + 1 :]]
 
     return text, put
 

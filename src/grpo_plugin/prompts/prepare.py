@@ -65,9 +65,10 @@ class Preparation:
         notes = [note for note in (*self._left_out(columns), limit.note(self.field)) if note]
         return {"rows": kept, "longest": limit.longest, "notes": notes, "image_files": files}
 
-    def prompts(self, source: Source, limit: LengthLimit, faults: Faults) -> Iterator[list[Prompt]]:
+    def prompts(
+        self, source: Source, limit: LengthLimit, faults: Faults, *, streaming: bool = False
+    ) -> Iterator[list[Prompt]]:
         """The prompts of a source that are trained on, a chunk at a time."""
-        streaming = self.reader.config.streaming
         for chunk, tokens in self.measure.all(self.reader.read(source, faults, streaming=streaming)):
             limited = (limit.apply(chunk.label, p, n, faults) for p, n in zip(chunk.prompts, tokens, strict=True))
             yield [prompt for prompt in limited if prompt is not None]

@@ -76,7 +76,7 @@ class Stream:
 
     def _prompts(self, source: Source) -> Iterator[list[Prompt]]:
         limit, faults = self._work.limit(), Faults(self._work.field)
-        for prompts in self._work.prompts(source, limit, faults):
+        for prompts in self._work.prompts(source, limit, faults, streaming=True):
             faults.check()
             yield prompts
         if note := limit.note(self._work.field):

@@ -113,6 +113,9 @@ def test_plain_text_for_a_tokenizer_without_chat_template(jsonl, prompts):
     jsonl(QUESTIONS)
     data = prompts(tokenizer=wrapped(qwen(), None), **KEYS, system="Add.")
     assert data.train[0]["prompt"] == "Add.\n\n0+1?"
+    jsonl([{"prompt": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}])
+    with pytest.raises(DataError, match=r"a chat that a tokenizer without chat template cannot word .* in row 1"):
+        prompts(tokenizer=wrapped(qwen(), None))
 
 
 def test_bytes_and_dates_in_parquet(tmp_path, prompts):
