@@ -14,7 +14,8 @@ from pathlib import Path
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
 _FORBIDDEN = (
     "socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.kill",
-    "ctypes.dlsym", "pty.", "ftplib.", "urllib.", "http.", "smtplib.", "os.symlink", "os.link", "os.chmod", "os.chown", "shutil.",
+    "ctypes.dlsym", "pty.", "ftplib.", "urllib.", "http.", "smtplib.", "os.symlink", "os.link", "os.chmod", "os.chown",
+    "shutil.",
 )  # fmt: skip
 _PATHS = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND

@@ -32,7 +32,7 @@ _TOKEN = re.compile(
     rf"|\\(?P<roman>{_ROMAN})\s*\{{"
     r"|\\(?P<command>[a-zA-Z]+)"
     r"|\\(?P<escaped>.)"
-    r"|(?P<word>[a-zA-Z]+)"
+    r"|(?P<word>[^\W\d_]+)"
     r"|(?P<op>.)",
     re.DOTALL,
 )
@@ -129,7 +129,7 @@ _UNIT_MAY_FOLLOW = frozenset((")", "}", "/", "!", "%"))
 
 def _is_word(run: str, tokens: list[Token]) -> bool:
     if len(run) == 1:
-        return False
+        return not run.isascii()
     if (
         tokens
         and is_unit(run)

@@ -6,10 +6,10 @@ _TEXT_COMMAND = re.compile(
     r"\\(?:text(?:bf|it|rm|normal|tt|sf|sc|up)?|mbox|hbox|mathrm|mathbf|mathit|operatorname)\s*\{([^{}]*)\}"
 )
 _SPACING = re.compile(r"\\[,;:! ]|~|\\q?quad(?![a-zA-Z])|\$")
-_WORDS = re.compile(r"[A-Za-zÀ-ɏ][^\\{}<>=^_+*/|\[\]0-9\x00-\x1f]*\Z")
+_WORDS = re.compile(r"[^\W\d_][^\\{}<>=^_+*/|\[\]0-9\x00-\x1f]*\Z")
 _LABEL = re.compile(r"[A-Za-zÀ-ɏ0-9 .,:;'\"()/#&-]{2,80}\Z")
 _CLOCK_TIME = re.compile(r"[0-9]{1,2}(?::[0-9]{2}){0,2}\s*[ap]m\Z", re.IGNORECASE)
-_LONG_WORD = re.compile(r"[A-Za-zÀ-ɏ]{2}")
+_LONG_WORD = re.compile(r"[^\W\d_]{2}|(?![a-zA-Z])[^\W\d_]")
 _MATH_WORD = re.compile(
     r"\b(?:pi|sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|inf|infinity|oo|alpha|beta|gamma|theta|lambda|abs|det)\b|\w!"
 )
