@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from grpo_plugin.algorithms.logprobs import token_logprobs
+from grpo_plugin.algorithms.heads import head_logprobs
 from grpo_plugin.algorithms.packing import Packed
 
 PACKED_SDPA = "packed_sdpa"
@@ -29,21 +29,34 @@ def completion_logprobs(
         model: an unwrapped `…ForCausalLM`; call this inside the wrapper's forward (DDP, FSDP, DeepSpeed).
         packed: what to run; must hold at least one token.
         temperature: of sampling.
-        chunk: tokens per chunk of the output head, see `token_logprobs`.
+        chunk: tokens per chunk of the output head, see `logprobs.token_logprobs`.
     """
-    states = hidden_states(model, packed)[packed.sources]
-    head: Any = model.get_output_embeddings()  # type: ignore[operator]
-    config: Any = model.config
-    logps, entropies = token_logprobs(
-        states,
-        head.weight,
+    logps, entropies = head_logprobs(
+        output_head(model),
+        completion_states(model, packed),
         packed.targets,
-        bias=getattr(head, "bias", None),
         temperature=temperature,
-        softcap=getattr(config, "final_logit_softcapping", None),
+        softcap=softcap(model),
         chunk=chunk,
     )
     return packed.unpack(logps), packed.unpack(entropies)
+
+
+def completion_states(model: nn.Module, packed: Packed) -> Tensor:
+    """Hidden states (K, H) that predict the completion tokens."""
+    return hidden_states(model, packed)[packed.sources]
+
+
+def output_head(model: nn.Module) -> nn.Module:
+    """What maps hidden states to logits."""
+    head: nn.Module = model.get_output_embeddings()  # type: ignore[operator]
+    return head
+
+
+def softcap(model: nn.Module) -> float | None:
+    """The cap on the model's logits, if it has one (Gemma 2)."""
+    cap: float | None = getattr(model.config, "final_logit_softcapping", None)
+    return cap
 
 
 def hidden_states(model: nn.Module, packed: Packed) -> Tensor:

@@ -42,12 +42,17 @@ def token_logprobs(
     """
     kind = hidden.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-    size = chunk or max(1, CHUNK_ELEMENTS // weight.shape[0])
     bias = None if bias is None else bias.to(dtype)
     logps, entropies = _ChunkedLogprobs.apply(
-        hidden.to(dtype), weight.to(dtype), bias, targets, temperature, softcap, size
+        hidden.to(dtype), weight.to(dtype), bias, targets, temperature, softcap, chunk
     )
     return logps, entropies
+
+
+def chunks(tokens: int, vocabulary: int, chunk: int | None = None) -> list[slice]:
+    """Slices of `chunk` tokens, or of as many as have `CHUNK_ELEMENTS` logits; at least one, even of no tokens."""
+    size = min(chunk or max(1, CHUNK_ELEMENTS // vocabulary), max(tokens, 1))
+    return [slice(start, min(start + size, tokens)) for start in range(0, max(tokens, 1), size)]
 
 
 class _ChunkedLogprobs(torch.autograd.Function):
@@ -60,15 +65,16 @@ class _ChunkedLogprobs(torch.autograd.Function):
         targets: Tensor,
         temperature: float,
         softcap: float | None,
-        chunk: int,
+        chunk: int | None,
     ) -> tuple[Tensor, Tensor]:
         precise = _precise(hidden.dtype)
         logps, entropies, normalisers = (
             torch.empty(len(targets), dtype=precise, device=hidden.device) for _ in range(3)
         )
-        head = _Head(weight, bias, temperature, softcap, min(chunk, len(targets)))
+        parts = chunks(len(targets), weight.shape[0], chunk)
+        head = _Head(weight, bias, temperature, softcap, parts[0].stop)
         log_p = torch.empty_like(head.buffer)
-        for rows in _chunks(len(targets), chunk):
+        for rows in parts:
             logits = head.logits(hidden[rows])
             chosen = targets[rows].unsqueeze(1)
             normalised = torch.log_softmax(logits, 1, out=log_p[: len(logits)])
@@ -86,12 +92,13 @@ class _ChunkedLogprobs(torch.autograd.Function):
         temperature, softcap, chunk = ctx.settings
         for_logps, for_entropies = gradients
         wanted = ctx.needs_input_grad
-        head = _Head(weight, bias, temperature, softcap, min(chunk, len(targets)))
+        parts = chunks(len(targets), weight.shape[0], chunk)
+        head = _Head(weight, bias, temperature, softcap, parts[0].stop)
         into_hidden = torch.empty_like(hidden) if wanted[0] else None
         # Sums of many chunks: in half precision each addition would round.
         into_weight = torch.zeros_like(weight, dtype=_precise(weight.dtype)) if wanted[1] else None
         into_bias = torch.zeros_like(bias, dtype=_precise(weight.dtype)) if wanted[2] else None
-        for rows in _chunks(len(targets), chunk):
+        for rows in parts:
             slope = head.slope(
                 hidden[rows],
                 targets[rows],
@@ -171,10 +178,6 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
         total.addmm_(left, right)
     else:
         total += torch.mm(left, right)
-
-
-def _chunks(length: int, chunk: int) -> list[slice]:
-    return [slice(start, start + chunk) for start in range(0, length, chunk)]
 
 
 def _precise(dtype: torch.dtype) -> torch.dtype:

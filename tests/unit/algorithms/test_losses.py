@@ -162,6 +162,23 @@ def test_the_same_step_however_it_is_split(kind: str, average: str, size: int, b
     assert torch.allclose(gradient([slice(at, at + size) for at in range(0, 6, size)]), whole, atol=1e-14)
 
 
+@pytest.mark.parametrize("average", AVERAGES)
+def test_where_processes_average_their_gradients_each_takes_its_share_of_the_denominator(
+    average: str, batch64: Ragged
+) -> None:
+    """Two ranks of three completions each, in DDP: their mean gradient is the whole step's."""
+
+    def gradient(rows: slice, denominator: float) -> Tensor:
+        logps, old, _, advantages, mask = (tensor[rows] for tensor in batch64)
+        keywords = {**CLIPS, "average": average, "denominator": denominator, "constant": 9}
+        loss, _ = policy_loss(logps, old, advantages, mask, kind="ppo", **keywords)
+        return torch.autograd.grad(loss, batch64.logps)[0]
+
+    whole = float(batch64.mask.sum()) if average == "token" else 6.0
+    ranks = [gradient(rows, whole / 2) for rows in (slice(0, 3), slice(3, 6))]
+    assert torch.allclose(sum(ranks) / 2, gradient(slice(0, 6), whole), atol=1e-14)
+
+
 @pytest.mark.parametrize("kind", sorted(KINDS))
 @pytest.mark.parametrize("average", AVERAGES)
 def test_padding_may_hold_anything(kind: str, average: str, batch64: Ragged) -> None:
