@@ -1,41 +1,34 @@
-"""Rewards for arithmetic whose completion ends in `Answer: 85`.
+"""Rewards for arithmetic whose completion ends in `Answer: 85`; `accuracy` reads the column `answer`.
 
-Completions are text, or chats of one assistant message.
+>>> texts = ["7+8=15, 4+3+1=8. Answer: 85", "Answer: 75", "85"]
+>>> accuracy(texts, ["85", "85", "85"]), layout(texts)
+([1.0, 0.0, 0.0], [1.0, 1.0, 0.0])
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
-ANSWER = re.compile(r"Answer: *(-?\d+)")
+from grpo_plugin.scoring.batch import text_of
+
+ANSWER = re.compile(r"Answer: ?(-?\d+)")
 
 
-def accuracy(completions: list[Any], answer: list[str], **columns: Any) -> list[float]:
-    """1.0 if the last `Answer: N` of a completion gives the number in the dataset's `answer`, else 0.0.
-
-    Example:
-        >>> accuracy(["7+8=15, 4+3+1=8. Answer: 85", "Answer: 75", "85"], answer=["85", "85", "85"])
-        [1.0, 0.0, 0.0]
-    """
-    return [float(_last_answer(_text(c)) == int(gold)) for c, gold in zip(completions, answer, strict=True)]
+def accuracy(completions: Sequence[Any], answer: Sequence[Any], **columns: Any) -> list[float]:
+    """1.0 where the last `Answer: N` gives the gold number, else 0.0."""
+    return [float(_last_answer(text_of(text)) == int(gold)) for text, gold in zip(completions, answer, strict=True)]
 
 
-def layout(completions: list[Any], **columns: Any) -> list[float]:
-    """1.0 if a completion says `Answer: N` once and ends with it, else 0.0, whether N is right or not.
-
-    Example:
-        >>> layout(["7+8=15, 4+3+1=8. Answer: 85", "Answer: 85. Answer: 75", "85"])
-        [1.0, 0.0, 0.0]
-    """
-    return [float(len(ANSWER.findall(text)) == 1 and bool(_ENDS.search(text))) for text in map(_text, completions)]
-
-
-_ENDS = re.compile(ANSWER.pattern + r"\s*$")
+def layout(completions: Sequence[Any], **columns: Any) -> list[float]:
+    """1.0 where the text ends with `Answer: N` and says it once, whether N is right or not, else 0.0."""
+    return [float(_is_laid_out(text_of(text))) for text in completions]
 
 
 def _last_answer(text: str) -> int | None:
-    found = ANSWER.findall(text)
-    return int(found[-1]) if found else None
+    numbers = ANSWER.findall(text)
+    return int(numbers[-1]) if numbers else None
 
 
-def _text(completion: Any) -> str:
-    return completion if isinstance(completion, str) else completion[-1]["content"]
+def _is_laid_out(text: str) -> bool:
+    found = list(ANSWER.finditer(text))
+    return len(found) == 1 and found[0].end() == len(text.rstrip())
