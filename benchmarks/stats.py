@@ -65,14 +65,15 @@ def timed(work: Callable, *given: object) -> tuple[float, float, object]:
 def paired(folder: Path, model: Path, rows: int, slices: int) -> None:
     tokenizer = AutoTokenizer.from_pretrained(model)
     for shape, share in SHAPES.items():
+        system = synthetic.system_text(share)
         times: dict[str, list[tuple[float, float]]] = {"loop": [], "batch": [], "ours": []}
         for number in range(slices):
             file = synthetic.write(folder / "slice.jsonl", rows, system_share=share, seed=number)
-            chats = [synthetic.chat(json.loads(line)) for line in file.open()]
+            chats = [synthetic.chat(json.loads(line), system) for line in file.open()]
             texts = tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
             *loop_s, lengths = timed(loop, tokenizer, chats)
             *batch_s, alone = timed(batch_alone, tokenizer, texts)
-            *ours_s, found = timed(ours, tokenizer, file, chats[0][0]["content"] if share else None)
+            *ours_s, found = timed(ours, tokenizer, file, system)
             expected = Distribution()
             expected.add(lengths)
             assert alone == lengths, "encode_batch_fast disagrees with apply_chat_template"

@@ -61,23 +61,27 @@ class Text:
         )
 
 
+def system_text(share: float) -> str | None:
+    """The system text that makes up a share of every prompt."""
+    return Text(-1).words(round(WORDS_PER_PROMPT * share)) if share else None
+
+
 def rows(number: int, *, system_share: float = 0.0, seed: int = 0) -> Iterator[dict[str, str]]:
-    """Prompts of about 230 tokens; `system_share` of each is one system text that all have."""
+    """Questions that with their `system_text` make prompts of about 230 tokens."""
     text = Text(seed)
-    system = text.words(round(WORDS_PER_PROMPT * system_share))
     for _ in range(number):
         question = text.words(round(WORDS_PER_PROMPT * (1 - system_share)))
-        yield {"system": system, "question": question, "answer": str(len(question))}
+        yield {"question": question, "answer": str(len(question))}
 
 
-def write(path: Path, number: int, **how: float) -> Path:
+def write(path: Path, number: int, *, system_share: float = 0.0, seed: int = 0) -> Path:
     """`rows` as JSON lines."""
     with path.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows(number, **how))  # type: ignore[arg-type]
+        file.writelines(json.dumps(row) + "\n" for row in rows(number, system_share=system_share, seed=seed))
     return path
 
 
-def chat(row: dict[str, str]) -> list[dict[str, str]]:
+def chat(row: dict[str, str], system: str | None) -> list[dict[str, str]]:
     """The messages of a row, as the trainer would have them."""
-    system = [{"role": "system", "content": row["system"]}] if row["system"] else []
-    return [*system, {"role": "user", "content": row["question"]}]
+    first = [{"role": "system", "content": system}] if system else []
+    return [*first, {"role": "user", "content": row["question"]}]

@@ -51,6 +51,7 @@ class RowReader:
     config: PromptsConfig
     base_dir: Path
     replaced: set[str] = field(default_factory=set)
+    _known: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def template(self) -> Template | None:
@@ -86,11 +87,20 @@ class RowReader:
         Raises:
             Fault: no answer.
         """
-        config = self.config
-        answer = {"answer": self._answer(value(row, config.answer_key, "answer_key"))} if config.answer_key else {}
-        meant = {config.prompt_key.split(".")[0], config.image_key, config.answer_key}
-        self.replaced.update((TAKEN | answer.keys()) & row.keys() - meant)
-        return {name: content for name, content in row.items() if name not in TAKEN | {config.image_key}} | answer
+        columns = {name: row[name] for name in self._free(tuple(row))}
+        if self.config.answer_key:
+            columns["answer"] = self._answer(value(row, self.config.answer_key, "answer_key"))
+        return columns
+
+    def _free(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The names among a row's that the trainer does not need; all rows of a file have the same, as a rule."""
+        if names not in self._known:
+            config = self.config
+            taken = TAKEN | ({"answer"} if config.answer_key else set())
+            meant = {config.prompt_key.split(".")[0], config.image_key, config.answer_key}
+            self.replaced.update(taken & set(names) - meant)
+            self._known[names] = tuple(name for name in names if name not in taken and name != config.image_key)
+        return self._known[names]
 
     def _answer(self, answer: Any) -> Any:
         if isinstance(answer, str) and not answer.strip():
