@@ -1,0 +1,1 @@
+"""Configurations of other trainers turned into recipes: pure functions on dictionaries, and text."""
