@@ -15,7 +15,7 @@ from grpo_plugin.errors import RecipeError
 from grpo_plugin.importing.draft import Draft, Source, flatten
 from grpo_plugin.importing.easyr1_algorithm import algorithm
 from grpo_plugin.importing.easyr1_data import prompts
-from grpo_plugin.importing.easyr1_keys import DEFAULTS, OPEN
+from grpo_plugin.importing.easyr1_keys import DEFAULTS, OPEN, RENAMED, RETIRED
 from grpo_plugin.importing.easyr1_rewards import rewards
 from grpo_plugin.importing.easyr1_scale import Scale, scale
 from grpo_plugin.importing.easyr1_training import logging, model, optimizer, sharding
@@ -56,7 +56,7 @@ def import_easyr1(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> I
     sharding(draft, size)
     logging(draft, size)
     for key in draft.source.unread:
-        draft.leave(key, "no key of EasyR1 (at b44b311); check its spelling, or what its version meant by it")
+        draft.leave(key, RETIRED.get(key, "no key of EasyR1 (at b44b311); check its spelling"))
     return Imported(draft, size)
 
 
@@ -70,8 +70,9 @@ def read_source(values: Mapping[str, Any], overrides: Iterable[str]) -> Source:
             raise RecipeError(f"{word!r}: expected an override such as worker.rollout.n=8.")
         if key != "config":
             written |= dict(flatten({key: yaml.safe_load(value)}, OPEN))
-    typed = {key: _like(defaults.get(key), value) for key, value in written.items()}
-    return Source({**defaults, **typed}, frozenset(written))
+    renamed = {RENAMED.get(key, key): value for key, value in written.items()}
+    typed = {key: _like(defaults.get(key), value) for key, value in renamed.items()}
+    return Source({**defaults, **typed}, frozenset(typed))
 
 
 def _like(default: Any, value: Any) -> Any:

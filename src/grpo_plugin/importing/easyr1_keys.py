@@ -155,3 +155,31 @@ OPEN = (
     "worker.reward.reward_function_kwargs",
     "worker.rollout.val_override_config",
 )
+
+# Keys of EasyR1's earlier examples, by what they are called now.
+RENAMED = {
+    "trainer.total_episodes": "trainer.total_epochs",
+    "trainer.test_freq": "trainer.val_freq",
+    "trainer.val_generations_to_log_to_wandb": "trainer.val_generations_to_log",
+    "worker.actor.ulysses_sequence_parallel_size": "worker.actor.ulysses_size",
+    "worker.actor.use_kl_loss": "algorithm.use_kl_loss",
+    "worker.actor.kl_loss_coef": "algorithm.kl_coef",
+    "worker.actor.kl_loss_type": "algorithm.kl_penalty",
+    "worker.actor.fsdp.param_offload": "worker.actor.offload.offload_params",
+    "worker.actor.fsdp.optimizer_offload": "worker.actor.offload.offload_optimizer",
+    "worker.actor.offload.param_offload": "worker.actor.offload.offload_params",
+    "worker.actor.offload.optimizer_offload": "worker.actor.offload.offload_optimizer",
+    "worker.ref.offload.param_offload": "worker.ref.offload.offload_params",
+    "worker.reward.score_function": "worker.reward.reward_function",
+}
+
+# Keys of earlier examples that are gone, and what to know about each.
+RETIRED = {
+    "data.system_prompt": "of an earlier EasyR1; write it as prompts.system",
+    "trainer.report_kl": "of an earlier EasyR1; a KL is logged wherever there is one",
+    "trainer.remove_previous_ckpt": "of an earlier EasyR1; save_total_limit says how many checkpoints stay",
+    "trainer.remove_ckpt_after_load": "of an earlier EasyR1; save_total_limit says how many checkpoints stay",
+    "worker.actor.entropy_coeff": "of an earlier EasyR1; trl.entropy_coef adds an entropy bonus",
+    "worker.reward.compute_score": "of an earlier EasyR1; name the function in rewards.functions",
+    "worker.reward.reward_type": "of an earlier EasyR1; the shape of a reward is seen from its arguments",
+}

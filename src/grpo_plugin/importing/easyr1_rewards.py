@@ -30,7 +30,7 @@ def is_dapo(draft: Draft) -> bool:
 
 def _example(function: str, kwargs: dict[str, Any]) -> Functions | None:
     path, _, name = function.rpartition(":")
-    if name != "compute_score" or "examples/reward_function/" not in path:
+    if name != "compute_score" or not any(folder in path for folder in _FOLDERS):
         return None
     example = path.rpartition("/")[2].removesuffix(".py")
     if example == "dapo":
@@ -46,4 +46,5 @@ def _example(function: str, kwargs: dict[str, Any]) -> Functions | None:
     return None
 
 
+_FOLDERS = ("examples/reward_function/", "examples/score_function/")  # the second in earlier versions
 _FORMAT_WEIGHTS = {"math": 0.1, "r1v": 0.5}

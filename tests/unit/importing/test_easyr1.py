@@ -219,6 +219,18 @@ def test_keys_that_easyr1_does_not_know_are_said_to_be_so():
     assert reasons(imported)["worker.actor.clip_ratio"].startswith("no key of EasyR1")
 
 
+def test_keys_of_earlier_versions():
+    imported = import_easyr1(
+        config(trainer__test_freq=5, worker__actor__kl_loss_coef=0.02, data__system_prompt="Think."),
+        ["worker.reward.score_function=./examples/score_function/r1v.py:compute_score"],
+    )
+    made = imported.draft.recipe()
+    assert made["validation"]["every"] == 5 * imported.scale.steps
+    assert made["algorithm"]["kl_coef"] == 0.02
+    assert made["rewards"]["functions"][0]["function"] == "rewards.r1v.accuracy"
+    assert reasons(imported)["data.system_prompt"] == "of an earlier EasyR1; write it as prompts.system"
+
+
 def test_mistakes():
     with pytest.raises(RecipeError, match=r"worker\.actor\.model\.model_path: missing"):
         import_easyr1(config(worker__actor__model__model_path=None))
