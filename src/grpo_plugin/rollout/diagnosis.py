@@ -1,6 +1,7 @@
 """What a failed server's log means, and what to do about it. Pure text in, text out."""
 
 import re
+from collections.abc import Iterator
 
 # The first pattern found decides, so the particular stands before the general.
 _REMEDIES = (
@@ -53,11 +54,19 @@ _CAUSE = re.compile(
 
 
 def explain(log: str) -> str:
-    """The first error of the log and its likely remedy, as one clause."""
-    remedy = next((text for pattern, text in _REMEDIES if re.search(pattern, log)), None)
-    cause = next((line for line in _meaningful(log) if _CAUSE.match(line)), None)
-    parts = [part for part in (cause and cause.strip()[:300].rstrip("."), remedy) if part]
-    return "; ".join(parts) or "its log says why"
+    """The first error that has a known remedy, and the remedy; else the first error. One clause."""
+    lines = _meaningful(log)
+    errors = [line for line in lines if _CAUSE.match(line)]
+    known = next(_known(errors), None) or next(_known(lines), None)
+    cause = known[0] if known and known[0] in errors else next(iter(errors), None)
+    parts = (cause and cause.strip()[:300].rstrip("."), known and known[1])
+    return "; ".join(filter(None, parts)) or "its log says why"
+
+
+def _known(lines: list[str]) -> Iterator[tuple[str, str]]:
+    """Lines with a known remedy, the most particular remedy first."""
+    for pattern, remedy in _REMEDIES:
+        yield from ((line, remedy) for line in lines if re.search(pattern, line))
 
 
 def tail(log: str, lines: int = 15) -> str:

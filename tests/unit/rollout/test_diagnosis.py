@@ -62,6 +62,13 @@ def test_the_first_error_is_the_cause_and_vllms_prefixes_go() -> None:
     assert explain(log) == "ValueError: the root of it"
 
 
+def test_an_error_with_a_remedy_goes_before_an_earlier_one_without() -> None:
+    log = "subprocess.CalledProcessError: returned 1\nModuleNotFoundError: No module named 'torchvision'\n"
+    assert explain(log).startswith(
+        "ModuleNotFoundError: No module named 'torchvision'; vLLM's environment is incomplete"
+    )
+
+
 def test_the_tail_has_no_noise() -> None:
     log = "\n".join(
         [
