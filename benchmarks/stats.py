@@ -49,7 +49,7 @@ def batch_alone(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[in
 
 def ours(tokenizer: PreTrainedTokenizerFast, file: Path, system: str | None) -> Distribution:
     """From the file to the distribution: reading, wording, templating, counting."""
-    config = PromptsConfig(train=str(file), prompt_key="question", system=system)
+    config = PromptsConfig.parse("prompts", {"train": str(file), "prompt_key": "question", "system": system})
     sources = resolve("prompts.train", config.train, file.parent)
     measures = {"": Measure("stats", ChatCounter(tokenizer))}
     return analyse(RowReader(config, file.parent), sources, measures, lambda rows: None)[""].prompt

@@ -1,8 +1,9 @@
 """The `prompts:` block: which rows become prompts, and how they are worded."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from grpo_plugin.config.base import Block
 
@@ -10,11 +11,22 @@ from grpo_plugin.config.base import Block
 class WeightedSource(Block):
     source: Annotated[str, Field(min_length=1, description="user/name@split, user/name:config@split, or local files.")]
     weight: Annotated[
-        float, Field(gt=0, allow_inf_nan=False, description="Share of the mixture, relative to the other sources.")
-    ] = 1.0
+        float | None,
+        Field(gt=0, allow_inf_nan=False, description="Share of the mixture, relative to the other sources (1)."),
+    ] = None
 
 
-Sources = str | WeightedSource | list[str | WeightedSource]
+def _as_list(value: Any) -> list[Any]:
+    """One source or several, each by its words alone or with a weight."""
+    entries = value if isinstance(value, list) else [value]
+    if not entries:
+        raise ValueError("no source; name at least one file or dataset")
+    if not all(isinstance(entry, (str, Mapping, WeightedSource)) for entry in entries):
+        raise ValueError("a source is text such as 'user/name@train' or 'data.jsonl', or {source: …, weight: …}")
+    return [{"source": entry} if isinstance(entry, str) else entry for entry in entries]
+
+
+Sources = Annotated[list[WeightedSource], BeforeValidator(_as_list)]
 
 
 class PromptsConfig(Block):

@@ -45,11 +45,8 @@ def resolve(field: str, sources: Sources, base_dir: Path) -> list[Source]:
     Raises:
         DataError: a file, folder or glob that is not there, or words that name neither file nor dataset.
     """
-    entries = sources if isinstance(sources, list) else [sources]
-    if not entries:
-        raise DataError(f"{field}: the list is empty; name at least one file or dataset.")
-    weighted = any(isinstance(entry, WeightedSource) for entry in entries)
-    return [_resolve_one(field, entry, base_dir, weighted) for entry in entries]
+    weighted = any(entry.weight is not None for entry in sources)
+    return [_resolve_one(field, entry, base_dir, weighted) for entry in sources]
 
 
 def check_sources(config: PromptsConfig, base_dir: Path) -> None:
@@ -63,12 +60,13 @@ def check_sources(config: PromptsConfig, base_dir: Path) -> None:
         resolve("prompts.validation", config.validation, base_dir)
 
 
-def _resolve_one(field: str, entry: str | WeightedSource, base_dir: Path, weighted: bool) -> Source:
-    spec, weight = (entry.source, entry.weight) if isinstance(entry, WeightedSource) else (entry, 1.0)
+def _resolve_one(field: str, entry: WeightedSource, base_dir: Path, weighted: bool) -> Source:
+    spec = entry.source
+    weight = (entry.weight or 1.0) if weighted else None
     if files := _local_files(field, spec, base_dir):
-        return Source(spec, weight if weighted else None, None, tuple(files))
+        return Source(spec, weight, None, tuple(files))
     if match := _HUB.fullmatch(spec):
-        return Source(spec, weight if weighted else None, Hub(match["name"], match["config"], match["split"]))
+        return Source(spec, weight, Hub(match["name"], match["config"], match["split"]))
     raise DataError(_not_found(field, spec, base_dir))
 
 

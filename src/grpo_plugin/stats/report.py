@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from grpo_plugin.config.base import nearest
+from grpo_plugin.config.prompts import WeightedSource
 from grpo_plugin.errors import DataError
 from grpo_plugin.prompts.identity import data_key
 from grpo_plugin.prompts.measure import Measure
@@ -108,7 +109,7 @@ def _measured(
 def _completions(path: Path | None, key: str, measure: Measure) -> Distribution | None:
     if path is None or measure.counter is None:
         return None
-    sources = resolve("--completions", str(path), Path.cwd())
+    sources = resolve("--completions", [WeightedSource(source=str(path))], Path.cwd())
     return completion_lengths(_texts(sources, key), measure.counter)
 
 

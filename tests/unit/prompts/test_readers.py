@@ -8,7 +8,8 @@ import pytest
 
 from grpo_plugin.errors import DataError
 from grpo_plugin.prompts.readers import CHUNK, read
-from grpo_plugin.prompts.sources import resolve
+
+from .test_sources import one
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def rows(tmp_path):
     def of(name: str, content: str | bytes | None = None) -> list[dict]:
         if content is not None:
             (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        (source,) = resolve("prompts.train", name, tmp_path)
+        source = one(name, tmp_path)
         return [row for chunk in read(source) for row in chunk.rows]
 
     return of
@@ -53,7 +54,7 @@ def test_parquet(rows, tmp_path):
 
 def test_chunks_number_their_rows(tmp_path, jsonl):
     jsonl([{"i": i} for i in range(CHUNK + 3)])
-    (source,) = resolve("prompts.train", "train.jsonl", tmp_path)
+    source = one("train.jsonl", tmp_path)
     assert [(chunk.first, len(chunk.rows)) for chunk in read(source)] == [(1, CHUNK), (CHUNK + 1, 3)]
 
 
@@ -80,9 +81,9 @@ def test_a_folder_laid_out_like_a_hub_dataset(tmp_path, jsonl, monkeypatch):
     jsonl([{"q": "a"}], "user/name/train.jsonl")
     jsonl([{"q": "b"}, {"q": "c"}], "user/name/test.jsonl")
     monkeypatch.chdir(tmp_path)
-    (source,) = resolve("prompts.validation", "user/name@test", tmp_path)
+    source = one("user/name@test", tmp_path)
     assert [row for chunk in read(source) for row in chunk.rows] == [{"q": "b"}, {"q": "c"}]
     assert [row for chunk in read(source, streaming=True) for row in chunk.rows] == [{"q": "b"}, {"q": "c"}]
-    (wrong,) = resolve("prompts.validation", "user/name@dev", tmp_path)
+    wrong = one("user/name@dev", tmp_path)
     with pytest.raises(DataError, match=r"'user/name' \(config default, split dev\) cannot be loaded: Unknown split"):
         list(read(wrong))

@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from grpo_plugin.config.prompts import PromptsConfig
+from grpo_plugin.config.prompts import PromptsConfig, WeightedSource
 from grpo_plugin.errors import DataError
 from grpo_plugin.prompts import check_sources
-from grpo_plugin.prompts.sources import Hub, resolve
+from grpo_plugin.prompts.sources import Hub, Source, resolve
 
 
-def one(spec, folder: Path):
-    return resolve("prompts.train", spec, folder)[0]
+def one(spec: str, folder: Path) -> Source:
+    return resolve("prompts.train", [WeightedSource(source=spec)], folder)[0]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,6 @@ def test_weights_are_one_where_only_others_have_them(tmp_path, jsonl):
         ("user/name:config", "names no split; write user/name:config@train"),
         ("notes.txt", r"is a \.txt file; known formats: \.jsonl, \.json, \.csv, \.parquet"),
         ("empty", "folder 'empty' holds no data file"),
-        ([], "the list is empty"),
     ],
 )
 def test_what_is_not_there_is_said_before_anything_loads(spec, words, tmp_path, jsonl):
