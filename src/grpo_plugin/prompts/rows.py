@@ -1,10 +1,12 @@
 """From a row of the data to a row for the trainer."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jinja2 import Template
 
@@ -16,6 +18,8 @@ from grpo_plugin.prompts.images import Picture, PixelBounds, pictures, place
 from grpo_plugin.prompts.readers import Chunk, Row, read
 from grpo_plugin.prompts.sources import Source
 from grpo_plugin.prompts.wording import Message, compile_template, template_text, word
+
+Result = TypeVar("Result")
 
 # Names with a meaning of their own in TRL's rows, and in its calls of reward functions.
 IN_ROWS = frozenset({"prompt", "completion", "completion_ids", "chosen", "rejected", "image", "images"})
@@ -65,11 +69,27 @@ class RowReader:
 
     def _prompts(self, chunk: Chunk, faults: Faults) -> Iterator[Prompt]:
         folders = (Path(chunk.label).parent, self.base_dir, Path.cwd())
-        for number, row in enumerate(chunk.rows, chunk.first):
+
+        def attempt(number: int, row: Row) -> Prompt | Fault:
             try:
-                yield self._prompt(number, row, folders)
+                return self._prompt(number, row, folders)
             except Fault as fault:
-                faults.add(chunk.label, number, fault)
+                return fault
+
+        numbers = range(chunk.first, chunk.first + len(chunk.rows))
+        for number, found in zip(numbers, self._map(attempt, numbers, chunk.rows), strict=True):
+            if isinstance(found, Fault):
+                faults.add(chunk.label, number, found)
+            else:
+                yield found
+
+    def _map(self, attempt: Callable[[int, Row], Result], numbers: Iterable[int], rows: list[Row]) -> Iterator[Result]:
+        """In threads where there are images to decode, which leaves Python's lock free; in turn otherwise."""
+        if self.config.image_key is None:
+            yield from map(attempt, numbers, rows)
+            return
+        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="images") as pool:
+            yield from pool.map(attempt, numbers, rows)
 
     def _prompt(self, number: int, row: Row, folders: tuple[Path, ...]) -> Prompt:
         config = self.config
