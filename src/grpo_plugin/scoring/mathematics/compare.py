@@ -6,7 +6,7 @@ from fractions import Fraction
 from grpo_plugin.scoring.mathematics import relations
 from grpo_plugin.scoring.mathematics.nodes import CONTAINERS, Node, has_constant
 from grpo_plugin.scoring.mathematics.reals import same_set, to_reals
-from grpo_plugin.scoring.mathematics.scalars import same_scalar
+from grpo_plugin.scoring.mathematics.scalars import exact_or_none, same_scalar
 
 _MAX_ITEMS = 200
 _HALF_OPEN = {("(", "]"), ("[", ")")}
@@ -84,7 +84,8 @@ def _same_value(gold: Node, answer: Node) -> bool:
 
 def _is_small(node: Node) -> bool:
     """At most 1: as the gold answer, such a number is a share already, and 0.25 is not 0.25%."""
-    return node[0] == "n" and abs(node[1]) <= 1
+    value = exact_or_none(node)
+    return value is not None and abs(value) <= 1
 
 
 def _same_container(gold: Node, answer: Node) -> bool:

@@ -20,6 +20,7 @@ _WORDS_FOR_SETS: dict[str, Node] = {
 }  # fmt: skip
 _JOINTS = (" and ", " or ", ",", ";")
 _LETTER_UNIT = re.compile(r"[0-9] [mgshLlNJWVKACFT](?![a-zA-Z])|[0-9][a-zA-Z]/")
+_ZERO_GROUP = re.compile(r",0[0-9]")
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 _LOOSE_SPACE = re.compile(r"(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])")
 
@@ -93,7 +94,7 @@ def _as_mathematics(text: str) -> tuple[tuple[Node, ...], bool]:
     The second item says whether something in the text is beyond this grammar.
     """
     ways = [(True, False)]
-    if "," in text:
+    if "," in text and not _ZERO_GROUP.search(text):
         ways.append((False, False))
     if _LETTER_UNIT.search(text):
         ways.append((True, True))

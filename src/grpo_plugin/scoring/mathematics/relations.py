@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from grpo_plugin.scoring.mathematics.errors import NotExact, Undefined
+from grpo_plugin.scoring.mathematics.errors import NotExact, TooBig, Undefined
 from grpo_plugin.scoring.mathematics.exact import Rational, divide, exact
 from grpo_plugin.scoring.mathematics.nodes import CONTAINERS, Node, symbols
 from grpo_plugin.scoring.mathematics.scalars import same_scalar
@@ -114,7 +114,7 @@ def _factor_candidates(one: Node, other: Node) -> list[Rational]:
     values = {name: Fraction(7 * place + 3, 2 * place + 5) for place, name in enumerate(names)}
     try:
         return [divide(exact(one, values), exact(other, values))]
-    except (NotExact, Undefined):
+    except (NotExact, Undefined, TooBig):
         return [1, -1]
 
 

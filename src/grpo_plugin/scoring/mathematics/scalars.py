@@ -32,7 +32,7 @@ def same_scalar(left: Node, right: Node) -> bool:
 
 
 def same_constant(left: Node, right: Node) -> bool:
-    exact_left, exact_right = _exact_or_none(left), _exact_or_none(right)
+    exact_left, exact_right = exact_or_none(left), exact_or_none(right)
     if exact_left is not None and exact_right is not None:
         return exact_left == exact_right or _rounds(left, right, exact_right) or _rounds(right, left, exact_left)
     if _infinity(left) or _infinity(right):
@@ -46,10 +46,11 @@ def same_constant(left: Node, right: Node) -> bool:
     return _rounds_irrational(left, right) or _rounds_irrational(right, left)
 
 
-def _exact_or_none(node: Node) -> Rational | None:
+def exact_or_none(node: Node) -> Rational | None:
+    """The rational value of a constant, or None where it has none (or is too big to tell)."""
     try:
         return exact(node, {})
-    except (NotExact, Undefined):
+    except (NotExact, Undefined, TooBig):
         return None
 
 
@@ -72,7 +73,7 @@ def _rounds(decimal: Node, other: Node, value: Rational) -> bool:
 
 
 def _rounds_irrational(decimal: Node, other: Node) -> bool:
-    if not _is_long_decimal(decimal) or _exact_or_none(other) is not None:
+    if not _is_long_decimal(decimal) or exact_or_none(other) is not None:
         return False
     try:
         value = evaluate(other, {})

@@ -41,7 +41,7 @@ def stated_answer(text: str) -> str | None:
         return None
     cued = _after_cue(text)
     if cued is not None:
-        return _within(cued) or cued or None
+        return None if _breaks_off(cued) else _within(cued) or cued or None
     line = _without_fillers(text) if len(text) <= _LINE and "\n" not in text else ""
     if line and is_answer(line, words=2):
         return line
@@ -69,6 +69,11 @@ def _after_cue(text: str) -> str | None:
     return _first_sentence(text[max(ends) :].lstrip(" :*=\t\n")).strip().strip("*").strip()
 
 
+def _breaks_off(phrase: str) -> bool:
+    """Whether a group is opened and not closed."""
+    return phrase.count("{") - phrase.count("\\{") > phrase.count("}") - phrase.count("\\}")
+
+
 def _first_sentence(text: str) -> str:
     if text.startswith(("$$", "\\[", "\\begin")):
         return text.partition("\n\n")[0]
@@ -89,6 +94,8 @@ def _within(phrase: str) -> str | None:
 def _from_last_sentences(text: str) -> str | None:
     """Look into the last three sentences, the last one first."""
     sentences = [part for part in _SENTENCE_END.split(text) if part and part.strip()]
+    if not sentences or _breaks_off(sentences[-1]):
+        return None
     return next((found for sentence in reversed(sentences[-3:]) if (found := _within(sentence))), None)
 
 
