@@ -29,7 +29,7 @@ def _load(hub: Hub, streaming: bool) -> Dataset | IterableDataset:
 
     try:
         dataset = datasets.load_dataset(hub.name, hub.config, split=hub.split, streaming=streaming)
-    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
+    except Exception as error:  # whatever the library, its network client or a dataset's own files raise
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise DataError(
             f"dataset {hub.name!r} (config {hub.config or 'default'}, split {hub.split}) cannot be loaded: {reason}; "

@@ -1,6 +1,7 @@
 """Rows come as they were written; what cannot be read is named by file and row."""
 
 import datetime
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -87,3 +88,10 @@ def test_a_folder_laid_out_like_a_hub_dataset(tmp_path, jsonl, monkeypatch):
     wrong = one("user/name@dev", tmp_path)
     with pytest.raises(DataError, match=r"'user/name' \(config default, split dev\) cannot be loaded: Unknown split"):
         list(read(wrong))
+
+
+def test_a_hub_out_of_reach_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.load_dataset", Mock(side_effect=RuntimeError("Cannot send a request.\nmore")))
+    words = r"^dataset 'some/one' \(config main, split train\) cannot be loaded: Cannot send a request; check the name"
+    with pytest.raises(DataError, match=words):
+        list(read(one("some/one:main@train", tmp_path)))
