@@ -164,18 +164,31 @@ class Run:
             RecipeError: when GPUs, processes and recipe do not fit.
         """
         from grpo_plugin.rollout.endpoint import make_run_dir
-        from grpo_plugin.rollout.server import Server
 
         if self._plan is not None or self.recipe.rollout is None:
             return
         self._plan = self._plan_server()
         if not (self.is_main and self.recipe.serves):
             return
-        if self.session and self.session.server_dir:
-            self._server = Server.adopt(self.session.server_dir)
-        else:
+        self._server = self._adopt_server(self._plan)
+        if self._server is None:
             self._server = self._plan.launch(make_run_dir(), self.recipe.output_dir / "vllm.log")
         self.screen.fact("vLLM", f"starting, log in {self.recipe.output_dir / 'vllm.log'}")
+
+    def _adopt_server(self, plan: "ServerPlan") -> "Server | None":
+        """The launcher's server, if it is what the recipe asks for now that Axolotl has read all its overrides."""
+        from grpo_plugin.rollout.server import Server
+
+        if not (self.session and self.session.server_dir):
+            return None
+        server = Server.adopt(self.session.server_dir)
+        self.session.adopt_server()
+        # On TCP each command has a port and a key of its own, so that there is nothing to compare.
+        if plan.rollout.host or server.matches(plan.command(server.run_dir)):
+            return server
+        self.screen.note("the command line changes how vLLM must run; starting it again")
+        server.stop()
+        return None
 
     def _plan_server(self) -> "ServerPlan":
         from grpo_plugin.rollout.plan import plan_server

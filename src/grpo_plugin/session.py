@@ -33,6 +33,14 @@ class Session:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         return console
 
+    def adopt_server(self) -> None:
+        """Tell the launcher that the trainer minds the server from now on."""
+        (self.folder / "adopted").touch()
+
+    @property
+    def server_adopted(self) -> bool:
+        return (self.folder / "adopted").exists()
+
     def report_failure(self) -> None:
         """Tell the launcher that the user has been told why the run failed."""
         (self.folder / "reported").touch()

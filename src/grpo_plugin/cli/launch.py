@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from grpo_plugin import session
@@ -109,20 +111,33 @@ class Launch:
 
     def watch(self, child: int) -> int:
         """Start the server beside the child, wait for both, and say why if the run failed in silence."""
-        supervisor = Supervisor(child, on_end=self._stop_server)
-        try:
+        supervisor = Supervisor(child, on_end=self._stop_server, on_poll=lambda: self._mind_server(supervisor))
+        with self._reported(supervisor):
             if self.plan:
                 self.server_dir.mkdir(mode=0o700)
                 self.server = self.plan.launch(self.server_dir, self.recipe.output_dir / "vllm.log")
-        except GrpoPluginError as error:
-            supervisor.stop()
-            print(f"error: {error}", file=sys.stderr)
-            self.session.report_failure()
         code = supervisor.wait()
         if code and not supervisor.signal and not self.session.failure_reported:
             self._explain(code)
         shutil.rmtree(self.session.folder, ignore_errors=True)
         return code
+
+    def _mind_server(self, supervisor: Supervisor) -> None:
+        """A server that ends before the trainer has taken it over ends the run now, not after the model is loaded."""
+        if self.server and not self.session.server_adopted and not self.server.alive():
+            server, self.server = self.server, None
+            with self._reported(supervisor):
+                server.wait_ready(0.0)
+
+    @contextmanager
+    def _reported(self, supervisor: Supervisor) -> Iterator[None]:
+        """An error here is told at once and ends the run."""
+        try:
+            yield
+        except GrpoPluginError as error:
+            print(f"error: {error}", file=sys.stderr)
+            self.session.report_failure()
+            supervisor.stop()
 
     def _stop_server(self) -> None:
         if self.server:

@@ -50,11 +50,15 @@ def fork(debug_log: int) -> int:
 
 
 class Supervisor:
-    """Waits for the process group of `child`; `on_end` runs once the group is gone, whatever ended it."""
+    """Waits for the process group of `child`.
 
-    def __init__(self, child: int, on_end: Callable[[], None]) -> None:
+    `on_poll` runs all the while, many times a second; `on_end` once the group is gone, whatever ended it.
+    """
+
+    def __init__(self, child: int, on_end: Callable[[], None], on_poll: Callable[[], None] = lambda: None) -> None:
         self.child = child
         self.on_end = on_end
+        self.on_poll = on_poll
         self.signal: int | None = None
         self._kill_at = float("inf")
         for number in SIGNALS:
@@ -85,6 +89,7 @@ class Supervisor:
 
     def _wait_for_child(self) -> int:
         while True:
+            self.on_poll()
             self._kill_if_late()
             pid, status = os.waitpid(self.child, os.WNOHANG)
             if pid:
