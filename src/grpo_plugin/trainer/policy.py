@@ -7,7 +7,7 @@ import torch
 from accelerate.utils import gather_object
 from axolotl.core.trainers.grpo.trainer import AxolotlGRPOTrainer
 from torch import Tensor
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from grpo_plugin.rollout.canary import Gap, check, logp_gap
@@ -63,8 +63,9 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         if self.validator is None:
             return super().evaluate(*args, **kwargs)
         metrics = self.validator(self.state.global_step).logs()
-        self.callback_handler.on_log(self.args, self.state, self.control, {**metrics, "step": self.state.global_step})
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        control: TrainerControl = self.control
+        self.callback_handler.on_log(self.args, self.state, control, {**metrics, "step": self.state.global_step})
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
         return metrics
 
     @property
@@ -140,19 +141,21 @@ class PolicyTrainer(AxolotlGRPOTrainer):
 
     def _check_gap(self, batch: dict[str, Tensor]) -> None:
         """Compare vLLM's log-probabilities of its own tokens with the trainer's; stop if they are too far apart."""
+        rollout = self.run_.recipe.rollout
+        assert rollout is not None
         mask = batch["completion_mask"]
         if "tool_mask" in batch:
             mask = mask * batch["tool_mask"]
         ours, rows = batch.get("old_per_token_logps"), slice(None)
         if ours is None:
-            rows = slice(self.run_.recipe.rollout.canary_samples)
+            rows = slice(rollout.canary_samples)
             ours = self._logps(batch, rows)
         gap = self._over_ranks(logp_gap(ours, batch["sampling_per_token_logps"][rows], mask[rows]))
         if not gap.tokens:  # every completion is masked; the next batch will tell
             return
         self._metrics["train"]["rollout/logp_gap"].append(gap.mean)
         self._metrics["train"]["rollout/logp_gap_max"].append(gap.max)
-        check(gap, self.run_.recipe.rollout.max_logp_gap, self.version)
+        check(gap, rollout.max_logp_gap, self.version)
         self._gap_unchecked = False
 
     def _over_ranks(self, gap: Gap) -> Gap:
