@@ -63,7 +63,7 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         if self.validator is None:
             return super().evaluate(*args, **kwargs)
         metrics = self.validator(self.state.global_step).logs()
-        control: TrainerControl = self.control
+        control: TrainerControl = self.control  # type: ignore[has-type]
         self.callback_handler.on_log(self.args, self.state, control, {**metrics, "step": self.state.global_step})
         self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
         return metrics
