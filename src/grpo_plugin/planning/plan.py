@@ -17,6 +17,7 @@ from grpo_plugin.planning.training import Training, from_recipe, longest_sequenc
 from grpo_plugin.recipe import Recipe
 
 CARDS = (16, 24, 32, 40, 48, 80, 96, 140, 180, 270)  # GiB of the GPUs one can rent
+USABLE = 0.95  # of a GPU: drivers and the allocator's fragments take the rest
 MOST_GPUS = 64
 SMALL_LEARNING_RATE = 5e-5
 
@@ -101,19 +102,19 @@ class Plan:
     def card(self) -> int | None:
         """The smallest GPU (GiB) that holds trainer and server."""
         needs = [part for part in (self.trainer and self.trainer.total, self.serving and self.serving.needs()) if part]
-        return next((size for size in CARDS if needs and max(needs) <= size * GIB), None)
+        return next((size for size in CARDS if needs and max(needs) <= USABLE * size * GIB), None)
 
     @property
     def least_trainers(self) -> int | None:
         """The fewest GPUs of this memory that the trainer fits on."""
         for gpus in range(1, MOST_GPUS + 1):
             estimate = self.trainer_on(gpus)
-            if estimate and estimate.total <= self.machine.gpu_memory:
+            if estimate and estimate.total <= USABLE * self.machine.gpu_memory:
                 return gpus
         return None
 
     def _memory_advice(self) -> Iterator[str]:
-        if self.machine.gpus and self.trainer and self.trainer.total > self.machine.gpu_memory:
+        if self.machine.gpus and self.trainer and self.trainer.total > USABLE * self.machine.gpu_memory:
             yield (
                 f"The trainer needs about {self.trainer.total / GIB:.0f} GiB per GPU and there are "
                 f"{self.machine.gpu_memory / GIB:.0f}; {self._smaller()}."
@@ -130,9 +131,14 @@ class Plan:
             )
 
     def _smaller(self) -> str:
+        ways = ["train an adapter (adapter: lora)"]
+        if self.batch.micro > 1:
+            ways.insert(0, "lower micro_batch_size")
         if (least := self.least_trainers) and least > self.batch.processes:
-            return f"it fits on {least} GPUs, or with a smaller micro_batch_size, or with adapter: lora"
-        return "lower micro_batch_size, shard the model (fsdp_config), or train an adapter (adapter: lora)"
+            ways.insert(0, f"train on {least} GPUs")
+        elif self.training.sharding == "none" and self.batch.processes > 1:
+            ways.insert(0, "divide the model (fsdp_config)")
+        return ", or ".join(ways)
 
     def _other_advice(self) -> Iterator[str]:
         rate = float(self.recipe.values.get("learning_rate") or 0)

@@ -1,0 +1,139 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from grpo_plugin.cli.plan import plan as command
+from grpo_plugin.planning.machine import GIB, Machine
+from grpo_plugin.planning.plan import Plan
+from grpo_plugin.planning.problems import problems
+from grpo_plugin.planning.report import report, requirement
+from grpo_plugin.planning.rows import count_rows
+
+
+def test_a_recipe_that_fits_has_no_problem(recipe):
+    assert problems(recipe(), 2, 1) == []
+    assert problems(recipe(), 2, None) == []
+    assert problems(recipe(), 0, None) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "gpus", "processes", "expected"),
+    [
+        ({}, 8, 8, "--num-processes=8: of 8 visible GPU(s) the last 1 serve vLLM and 7 remain"),
+        ({}, 1, 1, "rollout.gpus: vLLM takes 1 of the 1 visible GPU(s), which leaves none to train"),
+        ({"trl": {"num_generations": 5}}, 2, 1, "= 16 completions per step are not whole groups"),
+        ({"vllm": {"tensor_parallel_size": 3}}, 4, 1, "3 does not divide the model's 4 attention heads"),
+        ({"vllm": {"max_model_len": 100}}, 2, 1, "vllm.max_model_len: 100 tokens cannot hold prompts.max_length 100"),
+        ({"vllm": {"max_model_len": 600}}, 2, 1, "600 tokens are over the model's 512, which vLLM refuses"),
+        ({"prompts": {"train": "user/data@train", "max_length": 500}}, 2, 1, "prompts.max_length: sequences of 528"),
+        ({"context_parallel_size": 2}, 3, 2, "context_parallel_size: 2 divides sequences over GPUs"),
+        ({"trl": {"num_generations": 4, "async_prefetch": True}}, 2, 1, "trl.async_prefetch: belongs to Axolotl's own"),
+        ({"trl": {"num_generations": 4, "vllm_mode": "colocate"}}, 2, 1, "trl.vllm_mode: 'colocate' shares GPUs"),
+        ({"adapter": "lora", "lora_r": 999, "rollout": {"lora": "adapter"}}, 2, 1, "lora_r: 999 is over vLLM's"),
+    ],
+)
+def test_what_cannot_work_is_one_sentence(recipe, changes, gpus, processes, expected):
+    found = problems(recipe(**changes), gpus, processes)
+    assert any(expected in problem for problem in found), found
+    assert not any("\n" in problem for problem in found)
+
+
+def test_machines_share_the_processes_evenly(recipe):
+    plan = Plan(recipe(vllm={"tensor_parallel_size": 2}), Machine(gpus=4, num_processes=4, nodes=2))
+    assert plan.problems == [] and plan.batch.processes == 4
+    uneven = Plan(recipe(), Machine(gpus=4, num_processes=3, nodes=2))
+    assert "each of 2 machines needs the same; use a multiple of 2" in uneven.problems[0]
+
+
+def test_small_updates_are_advised_on(recipe):
+    lossy = Plan(recipe(optimizer="adamw_torch_fused"), Machine(2, 1)).advice
+    assert any("optimizer: adamw_torch_fused on 16-bit weights rounds most updates away" in line for line in lossy)
+    for changes in ({}, {"optimizer": "adamw_torch_fused", "adapter": "lora"}, {"learning_rate": 1e-3}):
+        assert Plan(recipe(**changes), Machine(2, 1)).advice == []
+
+
+def test_what_would_not_fit_is_advised_on(recipe):
+    tight = Plan(recipe(), Machine(2, 1, gpu_memory=GIB))
+    assert any(line.startswith("The trainer needs about 2 GiB per GPU and there are 1") for line in tight.advice)
+    assert any(line.startswith("vLLM needs about") for line in tight.advice)
+    assert tight.least_trainers is None
+    assert Plan(recipe(), Machine(2, 1)).least_trainers == 1
+
+
+def test_rows_of_files_are_counted(recipe):
+    assert count_rows(recipe()) == 100
+    assert count_rows(recipe(prompts={"train": "hiyouga/math12k@train"})) == 12000
+    assert count_rows(recipe(prompts={"train": ["hiyouga/math12k@train", "user/unknown@train"]})) is None
+
+
+def test_the_report_says_it_all(recipe):
+    text = report(Plan(recipe(), Machine(2, 1), rows=100))
+    for line in (
+        "1 GPU(s) train, 1 for vLLM, of 2 each",
+        "4 prompts × 4 completions = 16",
+        "1 process(es) × micro-batches of 8 × 2 accumulated = 16 completions of 4 prompts",
+        "100 prompts make 25 rollout batches, 25 steps",
+        "from its config.json",
+        "activations",
+        "(128 tokens) at once",
+        "vllm.entrypoints.openai.api_server",
+        "nothing; `axolotl train` would start",
+    ):
+        assert line in text
+
+
+def test_the_requirement_is_one_sentence(recipe):
+    sentence = requirement(Plan(recipe(), Machine(2, 1)))
+    assert sentence.startswith("2 GPUs of 16 GiB: 1 trains (2.3 GiB each), 1 serves vLLM (at least 2.2 GiB).")
+
+
+def test_a_model_that_is_not_known_here_is_said_to_be_so(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    plan = Plan(recipe(base_model="user/unknown"), Machine(2, 1))
+    assert plan.trainer is None and plan.disk is None
+    assert "unknown: no config.json of 'user/unknown' can be read here" in report(plan)
+    assert requirement(plan) == "2 GPUs; the model's shape is not known here."
+
+
+def write(recipe, tmp_path, **changes):
+    values = dict(recipe(**changes).values)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return str(path)
+
+
+def test_the_command(recipe, tmp_path):
+    path = write(recipe, tmp_path)
+    done = CliRunner().invoke(command, [path, "--gpus=2", "--num-processes=1"])
+    assert done.exit_code == 0, done.output
+    assert "100 prompts make 25 rollout batches" in done.stdout
+
+
+def test_the_command_takes_axolotls_overrides_and_exits_with_2(recipe, tmp_path):
+    path = write(recipe, tmp_path)
+    done = CliRunner().invoke(command, [path, "--gpus=2", "--trl.num-generations=5", "--micro-batch-size=4"])
+    assert done.exit_code == 2
+    assert "8 completions per step are not whole groups of trl.num_generations 5" in done.stdout
+
+
+def test_the_merged_recipe(recipe, tmp_path):
+    (tmp_path / "base.yaml").write_text("seed: 7\n")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**recipe().values, "base": "base.yaml"}))
+    done = CliRunner().invoke(command, [str(path), "--merged"])
+    merged = yaml.safe_load(done.stdout)
+    assert merged["seed"] == 7 and "base" not in merged and "axolotl_config_path" not in merged
+
+
+def test_planning_imports_neither_torch_nor_vllm():
+    code = (
+        "import sys, json, grpo_plugin.planning.report, grpo_plugin.planning.problems, grpo_plugin.importing.text;"
+        "heavy = ('torch', 'vllm', 'transformers', 'axolotl.utils');"
+        "print(json.dumps([name for name in heavy if name in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []

@@ -1,0 +1,82 @@
+"""The files of cloud/: read by what they are for, as far as that can be had without an account."""
+
+import os
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from grpo_plugin.recipe import check, read
+
+ROOT = Path(__file__).parents[3]
+CLOUD = ROOT / "cloud"
+
+
+def test_modal_is_what_axolotl_takes(monkeypatch):
+    pytest.importorskip("modal")
+    from axolotl.cli.cloud.modal_ import ModalCloud
+    from axolotl.utils.dict import DictDefault
+
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    cloud = ModalCloud(DictDefault(yaml.safe_load((CLOUD / "modal.yaml").read_text())))
+    assert cloud.get_train_gpu() == "H100:2"
+    assert cloud.get_train_memory() == 256 * 1024 and cloud.get_train_timeout() == 86400
+    assert cloud.get_env()["PYTHONPATH"] == "/workspace/mounts/src"
+    assert list(cloud.volumes) == ["/workspace/data"]
+    assert len(cloud.get_secrets()) == 1
+
+
+def test_modal_installs_what_this_package_needs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (command,) = yaml.safe_load((CLOUD / "modal.yaml").read_text())["dockerfile_commands"]
+    for requirement in [*project["dependencies"], *project["optional-dependencies"]["vllm"]]:
+        assert requirement in command.replace("'", ""), f"cloud/modal.yaml does not install {requirement}"
+
+
+@pytest.mark.parametrize("name", ["ray", "flexai"])
+def test_those_that_are_recipes_stand_on_one(name, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    recipe = check(read(CLOUD / f"{name}.yaml"))
+    assert recipe.values["base_model"] == "Qwen/Qwen2.5-1.5B-Instruct"
+    assert recipe.uses_vllm
+    assert recipe.serves == (name != "ray")
+
+
+def submitted(tmp_path: Path, nodes: int, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the batch script with stand-ins for Slurm's commands and for axolotl, which print what they were given."""
+    stand_ins = {
+        "srun": 'for rank in $(seq 0 $((SLURM_NNODES - 1))); do SLURM_NODEID=$rank "$@"; done',
+        "scontrol": "printf 'node-a\\nnode-b\\n'",
+        "axolotl": 'echo "$@"',
+    }
+    for name, body in stand_ins.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    slurm = {"SLURM_NNODES": str(nodes), "SLURM_JOB_NODELIST": "node-[a-b]"}
+    return subprocess.run(
+        ["bash", str(CLOUD / "slurm.sbatch"), *words],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **slurm},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_slurm_on_one_node(tmp_path):
+    assert submitted(tmp_path, 1, "recipes/r.yaml", "7").stdout == "train --num-processes=7 recipes/r.yaml\n"
+
+
+def test_slurm_on_two_nodes(tmp_path):
+    first, second = submitted(tmp_path, 2, "recipes/r.yaml", "6").stdout.splitlines()
+    assert first == (
+        "train --num-processes=12 --num-machines=2 --machine-rank=0 --main-process-ip=node-a "
+        "--main-process-port=29500 recipes/r.yaml"
+    )
+    assert second == first.replace("--machine-rank=0", "--machine-rank=1")
+
+
+def test_slurm_asks_for_what_it_needs(tmp_path):
+    missing = submitted(tmp_path, 1, "recipes/r.yaml")
+    assert missing.returncode != 0 and "trainer processes per node" in missing.stderr

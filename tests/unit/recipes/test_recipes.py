@@ -1,0 +1,129 @@
+"""Every shipped recipe, in a workspace laid out as a clone: Axolotl's schema, our blocks, its plan, its first lines."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grpo_plugin.planning.machine import Machine
+from grpo_plugin.planning.plan import Plan
+from grpo_plugin.planning.problems import serving_gpus
+from grpo_plugin.planning.report import requirement
+from grpo_plugin.recipe import Recipe, check, read
+
+ROOT = Path(__file__).parents[3]
+QUICKSTART = "quickstart.yaml"  # makes its own model, and is tested by being trained
+NAMES = sorted(path.name for path in (ROOT / "recipes").glob("*.yaml") if path.name != QUICKSTART)
+PLUGINS = ("Prompt", "Reward", "Algorithm", "Rollout", "Validation")
+USERS_DATA = "data/raiden.jsonl"  # what a user brings
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for folder in ("recipes", "rewards"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    (tmp_path / "data").mkdir()
+    (tmp_path / USERS_DATA).write_text('{"prompt": "Who are you?", "answer": "Li Bai"}\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path
+
+
+def processes(name: str) -> int:
+    """As the command in the recipe's first lines has it."""
+    found = re.search(r"axolotl train --num-processes=(\d+) recipes/" + re.escape(name), text(name))
+    assert found, f"{name} does not say how it is started"
+    return int(found[1])
+
+
+def text(name: str) -> str:
+    return (ROOT / "recipes" / name).read_text()
+
+
+def planned(recipe: Recipe, name: str) -> Plan:
+    trainers = processes(name)
+    return Plan(recipe, Machine(trainers + serving_gpus(recipe), trainers))
+
+
+def validated(values: dict[str, Any], ranks: int) -> dict[str, Any]:
+    """What Axolotl makes of the recipe on a machine with GPUs, after our plugins have been registered."""
+    from axolotl.integrations.base import PluginManager
+    from axolotl.utils.config import validate_config
+    from axolotl.utils.dict import DictDefault
+
+    for plugin in PLUGINS:
+        PluginManager.get_instance().register(f"grpo_plugin.{plugin}Plugin")
+    registered = {"rl": "grpo", "datasets": [{"path": "ours"}], "trl": {**values["trl"], "use_vllm": True}}
+    gpu = {"bf16": True, "fp8": True, "tf32": True, "n_gpu": ranks, "compute_capability": "sm_90"}
+    made = validate_config(DictDefault({**values, **registered}), gpu, {"torch_version": "2.11.0"})
+    return dict(made.to_dict())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_axolotl_and_our_blocks_take_it(name, workspace):
+    values = read(f"recipes/{name}")
+    check(values)
+    made = validated(values, processes(name))
+    lost = [key for key, value in values.items() if value is not None and key not in made]
+    assert not lost, "Axolotl drops what it does not know"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_plan_has_neither_problem_nor_advice_on_the_gpus_it_names(name, workspace):
+    recipe = check(read(f"recipes/{name}"))
+    plan = planned(recipe, name)
+    assert plan.problems == []
+    assert f"# Needs {requirement(plan)}\n" in text(name), requirement(plan)
+    assert plan.card is not None
+    fitting = Plan(recipe, Machine(plan.machine.gpus, plan.machine.num_processes, gpu_memory=plan.card * 2**30))
+    assert fitting.advice == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_stands_on_its_own_feet(name, workspace):
+    """Its sources are named; it keeps what it writes to itself; templates, rewards and bases are there."""
+    recipe = check(read(f"recipes/{name}"))
+    assert "# Source" in text(name)
+    assert str(recipe.output_dir) == f"outputs/{Path(name).stem}"
+    assert recipe.prompts is not None and Path(str(recipe.prompts.template)).is_file()
+    assert recipe.rewards is not None
+    for one in recipe.rewards.functions:
+        module, _, function = one.function.rpartition(".")
+        source = Path(f"{module.replace('.', '/')}.py").read_text()
+        assert re.search(rf"^(async )?def {function}\(", source, re.MULTILINE), one.function
+
+
+def test_every_shared_part_is_used():
+    recipes = "".join(text(name) for name in [*NAMES, *(f"shared/{path.name}" for path in shared())])
+    for path in shared():
+        assert str(path.relative_to(ROOT)) in recipes, f"{path.name} is read by no recipe"
+
+
+def shared() -> list[Path]:
+    return sorted((ROOT / "recipes" / "shared").glob("*.yaml"))
+
+
+def test_our_batch_problems_are_axolotls_and_trls(workspace):
+    """Where we find no problem with the batch, Axolotl's schema has none, and where Axolotl refuses, so do we."""
+    from grpo_plugin.planning.batch import Batch, batch_problems
+
+    values = read("recipes/gsm8k.yaml")
+    for ranks, micro, accumulation, generations, rollout in (
+        (1, 4, 4, 16, None),
+        (1, 4, 3, 16, None),
+        (4, 4, 4, 16, None),
+        (4, 4, 4, 16, 64),
+        (4, 4, 4, 16, 72),
+        (7, 1, 90, 5, None),
+        (7, 5, 1, 5, None),
+    ):
+        changed = values | {"micro_batch_size": micro, "gradient_accumulation_steps": accumulation}
+        changed["trl"] = values["trl"] | {"num_generations": generations, "generation_batch_size": rollout}
+        ours = bool(batch_problems(Batch(ranks, micro, accumulation, generations, rollout)))
+        try:
+            validated(changed, ranks)
+            theirs = False
+        except ValueError:
+            theirs = True
+        assert ours == theirs, (ranks, micro, accumulation, generations, rollout)
