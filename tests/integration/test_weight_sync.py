@@ -2,77 +2,31 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from accelerate import Accelerator
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
-from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import RolloutError
 from grpo_plugin.rollout import sync_file
-from grpo_plugin.rollout.canary import Gap, check, logp_gap
+from grpo_plugin.rollout.canary import check
 from grpo_plugin.rollout.client import StaleWeights
-from grpo_plugin.rollout.endpoint import make_run_dir, shared_memory_dir
+from grpo_plugin.rollout.endpoint import shared_memory_dir
 from grpo_plugin.rollout.host import Host
-from grpo_plugin.rollout.plan import plan_server
-from grpo_plugin.rollout.sampling import Sampling
 from grpo_plugin.rollout.sync import SyncFailed
 from grpo_plugin.rollout.sync_file import FileUpdater
 from grpo_plugin.rollout.sync_lora import AdapterUpdater
+from tests.agreement import ROUNDING, gap, perturb, serving
 from tests.tiny import make_model
-from tests.training import VLLM_PYTHON
 
 pytestmark = pytest.mark.slow
 
-PROMPTS = [[5, 6, 7, 8], [9, 10, 11]]
-ROUNDING = 1e-4
 LIMIT = 1e-3
-"""As in the quickstart; a wrong sync of a random model is off by 0.1 nats and more."""
-
-
-@contextmanager
-def serving(model: Path, *args: str, **recipe: Any) -> Iterator[Host]:
-    rollout = RolloutConfig(python=str(VLLM_PYTHON), args=list(args), lora=recipe.pop("lora", "merged"))
-    values = {"base_model": str(model), "trl": {"use_vllm": True}, **recipe}
-    plan = plan_server(values, rollout, {**os.environ, "CUDA_VISIBLE_DEVICES": ""}, num_processes=1)
-    server = plan.launch(make_run_dir(), model / "vllm.log")
-    host = Host.of(server, plan.launch, timeout=120.0)
-    try:
-        host.wait_ready(240.0)
-        yield host
-    finally:
-        host.stop()
-        assert not shared_memory_dir(server.run_dir).exists()
-
-
-def gap(model: nn.Module, host: Host, version: int) -> Gap:
-    """Sample from the server, and ask both sides what they think of each token."""
-    groups = host.client.complete(PROMPTS, n=8, sampling=Sampling(max_tokens=24), expect_version=version)
-    ours, theirs = [], []
-    for prompt, completions in zip(PROMPTS, groups, strict=True):
-        for completion in completions:
-            ids = torch.tensor([prompt + completion.token_ids])
-            with torch.no_grad():
-                logps = model(ids).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
-            ours.append(logps.gather(-1, ids[0, len(prompt) :, None])[:, 0])
-            theirs.append(torch.tensor(completion.logps))
-    one, other = torch.cat(ours)[None], torch.cat(theirs)[None]
-    return logp_gap(one, other, torch.ones_like(one))
-
-
-def perturb(model: nn.Module, seed: int) -> None:
-    """A step of training, larger than any real one."""
-    torch.manual_seed(seed)
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data += 0.02 * torch.randn_like(parameter)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def host(folder: Path) -> Iterator[Host]:
-    with serving(folder, adapter="lora", lora="adapter", lora_r=8) as running:
+    with serving(folder, {"lora": "adapter"}, adapter="lora", lora_r=8) as running:
         yield running
 
 
@@ -193,7 +147,7 @@ def test_tied_embeddings_on_the_cpu_backend_are_caught(tmp_path: Path, accelerat
 def test_tied_embeddings_arrive_where_the_server_holds_them_apart(tmp_path: Path, accelerator: Accelerator) -> None:
     folder = make_model(tmp_path, tied=True)
     model = AutoModelForCausalLM.from_pretrained(folder)
-    with serving(folder, "--hf-overrides", '{"tie_word_embeddings": false}') as host:
+    with serving(folder, {"args": ["--hf-overrides", '{"tie_word_embeddings": false}']}) as host:
         updater = FileUpdater(host, accelerator, timeout=60.0, untied=True)
         for version in (1, 2):
             perturb(model, version)

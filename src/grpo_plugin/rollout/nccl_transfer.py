@@ -5,11 +5,13 @@ engine object drives the four calls itself, and the handshake says how tensors a
 transfer is opened: with `sync: file` the trainer's environment has none.
 """
 
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from threading import Thread
 from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import torch
 from torch import Tensor
@@ -25,8 +27,9 @@ ABORTED_WITHIN = 60.0
 """Seconds an aborted transfer may take to gather what is left, which the other ranks wait for."""
 
 
-class Meta(Protocol):
-    """What vLLM must know of a tensor before it comes; vLLM's own class for it is `ParamMeta`."""
+@dataclass(frozen=True)
+class ParamMeta:
+    """A tensor that is to come: name, type and shape, as vLLM asks for them under the same name."""
 
     name: str
     dtype: torch.dtype
@@ -36,14 +39,14 @@ class Meta(Protocol):
 class Source:
     """The tensors of one push, as vLLM's `WeightSource` has them; `refill` before each push."""
 
-    def __init__(self, metadata: list[Any]) -> None:
+    def __init__(self, metadata: list[ParamMeta]) -> None:
         self._metadata = metadata
         self._tensors: Callable[[], Iterable[tuple[str, Tensor]]] = tuple
 
     def refill(self, tensors: Callable[[], Iterable[tuple[str, Tensor]]]) -> None:
         self._tensors = tensors
 
-    def metadata(self) -> list[Any]:
+    def metadata(self) -> list[ParamMeta]:
         return self._metadata
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
@@ -97,6 +100,21 @@ def open_transfer(routes: Routes, source: Source, address: str, port: int, worke
 
     modern = hasattr(nccl_engine, "NCCLTrainerWeightTransferEngine")
     return (EngineTransfer if modern else FunctionTransfer)(routes, source, address, port, workers)
+
+
+def meeting_point(server: str) -> tuple[str, int]:
+    """An address of this machine that the server can reach, and a free port; `server` as `Client` takes it."""
+    host = urlsplit(server).hostname
+    if host is None:
+        address = "127.0.0.1"
+    else:
+        family = socket.getaddrinfo(host, 9)[0][0]
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((host, 9))  # sends nothing; it only chooses the interface
+            address = probe.getsockname()[0]
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        probe.bind((address, 0))
+        return address, probe.getsockname()[1]
 
 
 class EngineTransfer:

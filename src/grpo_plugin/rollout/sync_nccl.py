@@ -1,11 +1,8 @@
 """Weights from the trainer's first GPU to vLLM's GPUs over NCCL, through vLLM's own weight-transfer routes."""
 
-import socket
 from collections import deque
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from inspect import GEN_RUNNING, getgeneratorstate
-from urllib.parse import urlsplit
 
 import torch
 from accelerate import Accelerator
@@ -14,20 +11,11 @@ from torch import Tensor, nn
 
 from grpo_plugin.errors import RolloutError
 from grpo_plugin.rollout.host import Host
-from grpo_plugin.rollout.nccl_transfer import Routes, Source, Transfer, bounded, open_transfer
+from grpo_plugin.rollout.nccl_transfer import ParamMeta, Routes, Source, Transfer, bounded, meeting_point, open_transfer
 from grpo_plugin.rollout.sync import SyncFailed, together
 from grpo_plugin.rollout.weights import named_tensors
 
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
-
-
-@dataclass(frozen=True)
-class ParamMeta:
-    """A tensor that is to come: name, type and shape, as vLLM asks for them under the same name."""
-
-    name: str
-    dtype: torch.dtype
-    shape: tuple[int, ...]
 
 
 class NcclUpdater:
@@ -98,18 +86,3 @@ def _finish_gpu_work() -> None:
     """vLLM packs tensors on streams of its own, which do not wait for the optimizer, nor it for them."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-
-
-def meeting_point(server: str) -> tuple[str, int]:
-    """An address of this machine that the server can reach, and a free port; `server` as `Client` takes it."""
-    host = urlsplit(server).hostname
-    if host is None:
-        address = "127.0.0.1"
-    else:
-        family = socket.getaddrinfo(host, 9)[0][0]
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((host, 9))  # sends nothing; it only chooses the interface
-            address = probe.getsockname()[0]
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        probe.bind((address, 0))
-        return address, probe.getsockname()[1]
