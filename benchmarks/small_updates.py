@@ -31,7 +31,7 @@ def movement(make: Optimizer, dtype: torch.dtype, rate: float) -> Tensor:
     torch.manual_seed(0)
     start = (torch.randn(WEIGHTS) * DEVIATION).bfloat16()
     direction = torch.randn(WEIGHTS)
-    weights = torch.nn.Parameter(start.to(dtype))
+    weights = torch.nn.Parameter(start.to(dtype, copy=True))
     optimizer = make([weights], rate)
     for _ in range(STEPS):
         weights.grad = (direction + torch.randn(WEIGHTS)).to(dtype)
