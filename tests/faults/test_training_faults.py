@@ -118,5 +118,6 @@ def test_a_server_that_cannot_start_says_why(tmp_path, start):
     recipe = write_recipe(tmp_path, rollout={"python": str(VLLM_PYTHON), "args": ["--no-such-option"]})
     training = start(recipe)
     assert training.wait() != 0
-    assert "--no-such-option" in training.screen and training.screen.count("error:") == 1
+    lines = [line for line in training.screen.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and "unrecognized arguments: --no-such-option; check rollout.args" in lines[0]
     training.wait_for_end_of_all(10)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 POLL = 0.2
+NO_SIGNAL = 0  # os.kill's way of doing nothing
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 # Blocked and fetched with sigtimedwait: no handler, no race. A terminal's Ctrl-C and hang-up are the owner's business.
 WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
@@ -69,7 +70,7 @@ def unlink_unmapped(paths: Iterable[str]) -> None:
         Path(path).unlink(missing_ok=True)
 
 
-def kill(pid: int, number: signal.Signals) -> None:
+def kill(pid: int, number: int) -> None:
     """Send a signal to a process that was just listed; one that has ended since is fine."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
@@ -112,19 +113,20 @@ class Tree:
         return self.exit_code is None
 
     def end(self) -> None:
-        """End everything within 6 seconds: the main process by its own shutdown, then what is left."""
+        """End everything within 8 seconds: the main process by its own shutdown, then what is left."""
         shared = mapped_shared_memory(descendants(os.getpid()))
         # Python's resource trackers end last: once their clients are gone they unlink the clients' shared memory.
         for number, chosen, seconds in (
             (signal.SIGTERM, self._main, 3.0),
             (signal.SIGTERM, self._all, 1.0),
             (signal.SIGKILL, self._all_but_trackers, 1.0),
+            (NO_SIGNAL, self._all, 2.0),
             (signal.SIGKILL, self._all, 1.0),
         ):
             self._signal(number, chosen, seconds)
         unlink_unmapped(shared)
 
-    def _signal(self, number: signal.Signals, chosen: Callable[[], list[int]], seconds: float) -> None:
+    def _signal(self, number: int, chosen: Callable[[], list[int]], seconds: float) -> None:
         deadline = time.monotonic() + seconds
         for pid in chosen():
             kill(pid, number)

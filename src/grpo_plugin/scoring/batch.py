@@ -25,13 +25,14 @@ class Batch:
         return len(self.completions)
 
     def take(self, rows: Sequence[int], columns: Iterable[str] | None = None) -> "Batch":
-        """The completions at `rows`, with the named columns (all by default) and without extras."""
+        """The completions at `rows`: with all columns and extras, or for a worker with the named columns alone."""
         names = self.columns.keys() if columns is None else [name for name in columns if name in self.columns]
         return Batch(
             [self.prompts[row] for row in rows],
             [self.completions[row] for row in rows],
             [self.completion_ids[row] for row in rows],
             {name: [self.columns[name][row] for row in rows] for name in names},
+            extras=self.extras if columns is None else {},
             places=[self.place(row) for row in rows],
             total=self.total or len(self),
         )
