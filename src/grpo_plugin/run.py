@@ -84,6 +84,8 @@ class Run:
         axolotl_train.apply()
         if self.session:
             end_with_parent()
+            if self.is_main:
+                atexit.register(self.session.remove_if_orphaned)
         self.mind_signals()
 
     def mind_signals(self) -> None:

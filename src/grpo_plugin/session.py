@@ -1,11 +1,15 @@
 """What the processes of one run tell each other through the environment: who watches, where the screen is."""
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-FOLDER, CONSOLE, SERVER, GPUS = "GRPO_SESSION", "GRPO_CONSOLE", "GRPO_SERVER", "GRPO_GPUS_SPLIT"
+from grpo_plugin.rollout.guard import start_time
+
+FOLDER, LAUNCHER = "GRPO_SESSION", "GRPO_LAUNCHER"
+CONSOLE, SERVER, GPUS = "GRPO_CONSOLE", "GRPO_SERVER", "GRPO_GPUS_SPLIT"
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,11 @@ class Session:
     @property
     def server_adopted(self) -> bool:
         return (self.folder / "adopted").exists()
+
+    def remove_if_orphaned(self) -> None:
+        """Remove the folder where the launcher, whose task that is, has been killed."""
+        if start_time(int(os.environ.get(LAUNCHER, 0))) is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def report_failure(self) -> None:
         """Tell the launcher that the user has been told why the run failed."""

@@ -101,6 +101,7 @@ class Launch:
     def fork(self) -> int:
         """0 in the process that goes on as Axolotl, which finds what it needs to know in its environment."""
         os.environ[session.FOLDER] = str(self.session.folder)
+        os.environ[session.LAUNCHER] = str(os.getpid())
         if self.plan:
             os.environ[session.SERVER] = str(self.server_dir)
             if self.plan.split.trainer:
