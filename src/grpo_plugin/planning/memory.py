@@ -43,7 +43,8 @@ class Estimate:
 
 
 def trainer_memory(shape: ModelShape, training: Training, gpus: int) -> Estimate:
-    """What each of the trainer's `gpus` GPUs holds at its fullest."""
+    """What each of the trainer's `gpus` GPUs holds at its fullest; 0 for one process on a CPU."""
+    overhead, gpus = OVERHEAD if gpus else 0, max(1, gpus)
     whole = training.sharding in ("none", "zero1", "zero2")
     weights = int(training.weight_bytes * shape.parameters)
     trained = training.trained(shape)
@@ -56,7 +57,7 @@ def trainer_memory(shape: ModelShape, training: Training, gpus: int) -> Estimate
         "gathered layers": 0 if whole else int(training.weight_bytes * (2 * shape.layer + shape.embeddings)),
         "activations": activations(shape, training),
         "output head": _head(shape, training),
-        "CUDA, NCCL, fragments": OVERHEAD,
+        "CUDA, NCCL, fragments": overhead,
     }
     return Estimate({name: size for name, size in parts.items() if size})
 

@@ -20,6 +20,7 @@ CARDS = (16, 24, 32, 40, 48, 80, 96, 140, 180, 270)  # GiB of the GPUs one can r
 USABLE = 0.95  # of a GPU: drivers and the allocator's fragments take the rest
 MOST_GPUS = 64
 SMALL_LEARNING_RATE = 5e-5
+LONG = 8192  # tokens; from here on vLLM reserves noticeably for sequences that never come
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,13 @@ class Plan:
         return batch_of(self.recipe, self.machine)
 
     @property
+    def steps(self) -> int | None:
+        """Optimizer steps of the whole run; None without max_steps or the number of rows."""
+        limit, epochs = self.recipe.values.get("max_steps"), float(self.recipe.values.get("num_epochs") or 1)
+        whole = None if self.rows is None else int(self.batch.steps_per_epoch(self.rows) * epochs)
+        return min(int(steps) for steps in (limit, whole) if steps) if limit or whole else None
+
+    @property
     def serving_gpus(self) -> int:
         return serving_gpus(self.recipe)
 
@@ -54,7 +62,7 @@ class Plan:
 
     @cached_property
     def trainer(self) -> Estimate | None:
-        return self.trainer_on(self.batch.processes)
+        return self.trainer_on(self.batch.processes if self.machine.gpus else 0)
 
     def trainer_on(self, gpus: int) -> Estimate | None:
         return trainer_memory(self.model.shape, self.training, gpus) if self.model else None
@@ -147,8 +155,11 @@ class Plan:
                 f"optimizer: {self.training.optimizer} on 16-bit weights rounds most updates away at learning_rate "
                 f"{rate:g}; use optimi_adamw, which carries what is lost (pip install torch-optimi), or DeepSpeed."
             )
-        if self.recipe.serves and self.recipe.prompts and not self.recipe.prompts.max_length:
-            yield "prompts.max_length is not set, so vLLM is started for the model's longest sequence; set it."
+        if self.serving and self.serving.sequence is None and self.model and self.model.shape.positions > LONG:
+            yield (
+                f"prompts.max_length is not set, so vLLM is started for sequences of {self.model.shape.positions} "
+                "tokens; set it, or vllm.max_model_len."
+            )
         if self.machine.gpus and self.batch.processes < (self.machine.gpus - self.serving_gpus) * self.machine.nodes:
             idle = self.machine.gpus * self.machine.nodes - self.serving_gpus - self.batch.processes
             yield f"{idle} GPU(s) have nothing to do; raise --num-processes."

@@ -22,9 +22,9 @@ def requirement(plan: Plan) -> str:
     if plan.trainer is None or plan.card is None:
         return f"{_gpus(plan.batch.processes + plan.serving_gpus)}; the model's shape is not known here."
     trainers, servers = plan.batch.processes, plan.serving_gpus
-    parts = [f"{trainers} train{'' if trainers > 1 else 's'} ({_gib(plan.trainer.total)} each)"]
+    parts = [f"{trainers} train{'' if trainers > 1 else 's'} ({_size(plan.trainer.total)} each)"]
     if plan.serving:
-        parts.append(f"{servers} serve{'' if servers > 1 else 's'} vLLM (at least {_gib(plan.serving.needs())})")
+        parts.append(f"{servers} serve{'' if servers > 1 else 's'} vLLM (at least {_size(plan.serving.needs())})")
     return f"{_gpus(trainers + servers)} of {plan.card} GiB: {', '.join(parts)}."
 
 
@@ -57,10 +57,12 @@ def _batch(plan: Plan) -> Iterator[str]:
 
 
 def _epoch(plan: Plan) -> str:
+    run = f"; the run: {plan.steps:,} optimizer steps" if plan.steps else ""
     if plan.rows is None:
-        return f"rows ÷ {plan.batch.prompts_per_rollout} rollout batches; give --rows to have it in steps"
+        return f"rows ÷ {plan.batch.prompts_per_rollout} rollout batches (--rows says how many){run}"
+    steps = plan.batch.steps_per_epoch(plan.rows)
     rollouts = plan.rows // max(1, plan.batch.prompts_per_rollout)
-    return f"{plan.rows:,} prompts make {rollouts:,} rollout batches, {plan.batch.steps_per_epoch(plan.rows):,} steps"
+    return f"{plan.rows:,} prompts make {rollouts:,} rollout batches, {steps:,} optimizer steps{run}"
 
 
 def _memory(plan: Plan) -> Iterator[str]:
@@ -68,9 +70,10 @@ def _memory(plan: Plan) -> Iterator[str]:
         yield _line("memory", f"unknown: no config.json of {plan.recipe.values['base_model']!r} can be read here")
         return
     assert plan.trainer is not None
-    yield _line("model", f"{plan.model.shape.parameters / 1e9:.2f} billion parameters, from {plan.model.source}")
-    yield _line("trainer", f"about {_gib(plan.trainer.total)} per GPU, with every sequence at its limit")
-    yield from (_line("", f"{_gib(size):>9}  {part}") for part, size in plan.trainer.parts.items())
+    where = "per GPU" if plan.machine.gpus else "in memory"
+    yield _line("model", f"{_count(plan.model.shape.parameters)} parameters, from {plan.model.source}")
+    yield _line("trainer", f"about {_size(plan.trainer.total)} {where}, with every sequence at its limit")
+    yield from (_line("", f"{_size(size):>9}  {part}") for part, size in plan.trainer.parts.items())
     yield from _serving(plan)
 
 
@@ -78,7 +81,10 @@ def _serving(plan: Plan) -> Iterator[str]:
     if plan.serving is None:
         return
     memory, serving = plan.machine.gpu_memory, plan.serving
-    yield _line("vLLM", f"takes {serving.utilization:.0%} of {_gib(memory)} per GPU: weights {_gib(serving.weights)}")
+    if not plan.machine.gpus:
+        yield _line("vLLM", f"weights {_size(2 * serving.weights)}, and the cache that VLLM_CPU_KVCACHE_SPACE allows")
+        return
+    yield _line("vLLM", f"takes {serving.utilization:.0%} of {_size(memory)} per GPU: weights {_size(serving.weights)}")
     if serving.sequence:
         yield _line(
             "",
@@ -91,13 +97,11 @@ def _disk(plan: Plan) -> Iterator[str]:
     if plan.disk is None:
         return
     disk = plan.disk
-    yield _line(
-        "disk",
-        f"{_gib(disk.download)} model, {_gib(disk.output)} in output_dir "
-        f"({disk.checkpoints} checkpoint(s) of {_gib(disk.checkpoint)}, one in the making, and the final model)",
-    )
+    kept = f"{disk.checkpoints} checkpoint(s) of {_size(disk.checkpoint)}, one in the making, and "
+    what = f"{kept if disk.checkpoints else ''}the final model"
+    yield _line("disk", f"{_size(disk.download)} to load, {_size(disk.output)} in output_dir ({what})")
     if disk.shared_memory:
-        yield _line("", f"{_gib(disk.shared_memory)} in /dev/shm, for weights on their way to vLLM")
+        yield _line("", f"{_size(disk.shared_memory)} in /dev/shm, for weights on their way to vLLM")
 
 
 def _command(plan: Plan) -> Iterator[str]:
@@ -116,8 +120,14 @@ def _line(label: str, text: str) -> str:
     return f"{label:<{WIDTH}}  {text}"
 
 
-def _gib(size: float) -> str:
+def _size(size: float) -> str:
+    if size < GIB / 2:
+        return f"{size / 2**20:.0f} MiB"
     return f"{size / GIB:.1f} GiB" if size < 10 * GIB else f"{size / GIB:.0f} GiB"
+
+
+def _count(parameters: int) -> str:
+    return f"{parameters / 1e9:.2f} billion" if parameters >= 1e8 else f"{parameters / 1e6:.1f} million"
 
 
 def _gpus(count: int) -> str:

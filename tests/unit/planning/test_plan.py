@@ -64,6 +64,30 @@ def test_what_would_not_fit_is_advised_on(recipe):
     assert Plan(recipe(), Machine(2, 1)).least_trainers == 1
 
 
+def test_without_a_limit_vllm_is_started_for_the_longest_sequence(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    unlimited = {"train": "user/data@train"}
+    plan = Plan(recipe(base_model="Qwen/Qwen2.5-0.5B", prompts=unlimited), Machine(2, 1))
+    assert any("vLLM is started for sequences of 32768 tokens" in line for line in plan.advice)
+    assert Plan(recipe(prompts=unlimited), Machine(2, 1)).advice == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "rows", "steps"),
+    [({}, 100, 25), ({"num_epochs": 3}, 100, 75), ({"max_steps": 10}, 100, 10), ({"max_steps": 10}, None, 10)],
+)
+def test_the_length_of_the_run(recipe, changes, rows, steps):
+    assert Plan(recipe(**changes), Machine(2, 1), rows=rows).steps == steps
+    assert Plan(recipe(), Machine(2, 1)).steps is None
+
+
+def test_on_a_cpu_there_is_no_gpu_to_speak_of(recipe):
+    plan = Plan(recipe(bf16=False), Machine(0))
+    assert "CUDA, NCCL, fragments" not in plan.trainer.parts and plan.training.weight_bytes == 4
+    text = report(plan)
+    assert "no GPU: the trainer and vLLM share the processor" in text and "per GPU" not in text
+
+
 def test_rows_of_files_are_counted(recipe):
     assert count_rows(recipe()) == 100
     assert count_rows(recipe(prompts={"train": "hiyouga/math12k@train"})) == 12000
@@ -76,7 +100,7 @@ def test_the_report_says_it_all(recipe):
         "1 GPU(s) train, 1 for vLLM, of 2 each",
         "4 prompts × 4 completions = 16",
         "1 process(es) × micro-batches of 8 × 2 accumulated = 16 completions of 4 prompts",
-        "100 prompts make 25 rollout batches, 25 steps",
+        "100 prompts make 25 rollout batches, 25 optimizer steps; the run: 25 optimizer steps",
         "from its config.json",
         "activations",
         "(128 tokens) at once",
