@@ -1,18 +1,17 @@
 """HTTP to a vLLM server: token ids in, token ids and log-probabilities out."""
 
 import asyncio
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import httpx
 
 from grpo_plugin.errors import RolloutError
+from grpo_plugin.rollout.answers import Completion, ServerGone, StaleWeights
+from grpo_plugin.rollout.batch import Batch
 from grpo_plugin.rollout.sampling import Sampling
 
 Version = int | Literal["broken"]
@@ -20,23 +19,6 @@ Version = int | Literal["broken"]
 # Requests that one batch of prompts is spread over. All are in flight at once, so that vLLM has the whole batch to
 # choose from; more requests let answers be read while others are still generated. See benchmarks/completions.py.
 REQUESTS = 16
-
-
-class ServerGone(RolloutError):
-    """The server cannot be reached, or answered that it failed; a restart may help."""
-
-
-class StaleWeights(RolloutError):
-    """The server's weights are not the version that was expected."""
-
-
-@dataclass(frozen=True)
-class Completion:
-    """One sampled completion; `logps[t]` is the log-probability (nats) of `token_ids[t]` as it was sampled."""
-
-    token_ids: list[int]
-    logps: list[float]
-    finish_reason: str
 
 
 class Client:
@@ -71,11 +53,12 @@ class Client:
         n: int,
         sampling: Sampling,
         expect_version: int | None,
-        images: Sequence[Any] | None = None,
+        images: Sequence[Sequence[Any] | None] | None = None,
     ) -> list[list[Completion]]:
         """`n` completions of each prompt (token ids): outer list per prompt, inner list of `n`.
 
         `expect_version`: the weight version the server must have; None asks for no check.
+        `images`: per prompt its Pillow images, if any; such a prompt has one placeholder per image, not expanded.
 
         Raises:
             ServerGone: no connection, a broken one, or a dead engine.
@@ -83,8 +66,6 @@ class Client:
             RecipeError: `sampling.extra` has a field that this vLLM does not know.
             RolloutError: a refused request (a prompt too long…), or log-probabilities that are missing or NaN.
         """
-        if images is not None:
-            raise RolloutError("images cannot be sent to vLLM's completions route; set trl.use_vllm: false.")
         if not prompts:
             return []
         self._check_lengths(prompts, sampling.max_tokens)
@@ -94,7 +75,7 @@ class Client:
         if self._adapter is not None:
             fields["model"] = self._adapter
         headers = {} if expect_version is None else {"x-grpo-expect-version": str(expect_version)}
-        return asyncio.run(self._complete(prompts, n, fields, headers))
+        return asyncio.run(self._complete(prompts, images or [None] * len(prompts), fields, headers))
 
     def post(
         self,
@@ -164,25 +145,21 @@ class Client:
         return {"uds": self._socket, "verify": self.address.startswith("https:"), "limits": limits}
 
     async def _complete(
-        self, prompts: Sequence[Sequence[int]], n: int, fields: Mapping[str, Any], headers: Mapping[str, str]
+        self,
+        prompts: Sequence[Sequence[int]],
+        images: Sequence[Sequence[Any] | None],
+        fields: Mapping[str, Any],
+        headers: Mapping[str, str],
     ) -> list[list[Completion]]:
         transport = httpx.AsyncHTTPTransport(**self._transport())
         async with httpx.AsyncClient(transport=transport, **self._options) as http:
 
-            async def ask(chunk: Sequence[Sequence[int]]) -> list[list[Completion]]:
-                with self._translated("/v1/completions"):
-                    answer = await http.post(
-                        "/v1/completions", json={**fields, "prompt": [list(ids) for ids in chunk]}, headers=headers
-                    )
-                return _completions(_json(self._checked(answer)), len(chunk), n)
+            async def ask(path: str, body: Mapping[str, Any]) -> Any:
+                with self._translated(path):
+                    answer = await http.post(path, json=body, headers=headers)
+                return _json(self._checked(answer))
 
-            try:
-                async with asyncio.TaskGroup() as group:
-                    # The first failure cancels the others, and vLLM stops generating for a client that hangs up.
-                    tasks = [group.create_task(ask(chunk)) for chunk in _spread(prompts, self._requests)]
-            except* RolloutError as failures:
-                raise failures.exceptions[0] from None
-        return [answer for task in tasks for answer in task.result()]
+            return await Batch(ask, prompts, images, fields).complete(self._requests)
 
     def _send(self, method: str, path: str, timeout: float | None = None, **options: Any) -> httpx.Response:
         if timeout is not None:
@@ -238,33 +215,6 @@ class Client:
         except RolloutError:
             return ()
         return list(schema["components"]["schemas"]["CompletionRequest"]["properties"])
-
-
-def _spread(prompts: Sequence[Sequence[int]], most: int) -> list[Sequence[Sequence[int]]]:
-    """At most `most` runs of neighbouring prompts, as even as can be."""
-    count = min(most, len(prompts))
-    bounds = [len(prompts) * index // count for index in range(count + 1)]
-    return [prompts[start:end] for start, end in pairwise(bounds)]
-
-
-def _completions(answer: Any, prompts: int, n: int) -> list[list[Completion]]:
-    """Choices come as n per prompt, prompt after prompt."""
-    choices = sorted(answer["choices"], key=lambda choice: choice["index"])
-    if len(choices) != prompts * n:
-        raise RolloutError(f"vLLM returned {len(choices)} completions for {prompts} prompts × {n}; check its version.")
-    flat = [_completion(choice) for choice in choices]
-    return [flat[start : start + n] for start in range(0, len(flat), n)]
-
-
-def _completion(choice: Mapping[str, Any]) -> Completion:
-    token_ids, logps, reason = choice["token_ids"], choice["logprobs"]["token_logprobs"], choice["finish_reason"]
-    if reason in (None, "abort", "error"):
-        raise ServerGone(f"vLLM broke a completion off (finish_reason {reason!r}).")
-    if token_ids is None or len(token_ids) != len(logps) or any(logp is None or math.isnan(logp) for logp in logps):
-        raise RolloutError(
-            "vLLM returned tokens without a log-probability, or NaN; check the weights for NaN and the version of vLLM."
-        )
-    return Completion(token_ids, logps, reason)
 
 
 def _json(answer: httpx.Response) -> Any:

@@ -96,6 +96,8 @@ def server_command(
         *(_lora_args(recipe) if adapter else ()),
         *(("--weight-transfer-config", '{"backend": "nccl"}') if sync == "nccl" else ()),
         *_serving_args(endpoint),
+        # Prompts with images travel by the chat route, with a template that leaves them as they are (images.py).
+        *(("--trust-request-chat-template",) if (recipe.get("prompts") or {}).get("image_key") else ()),
         *rollout.args,
     )
     settings = _settings(rollout, split, endpoint, environ)

@@ -1,13 +1,18 @@
+import base64
+import io
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jinja2
 import pytest
+from PIL import Image
 
 from grpo_plugin.errors import RecipeError, RolloutError
 from grpo_plugin.rollout.client import Client, Completion, Sampling, ServerGone, StaleWeights
+from grpo_plugin.rollout.images import VERBATIM, chat_request
 from tests.unit.rollout.fake_vllm import Answer, FakeVllm, Request
 
 MODELS = Answer({"data": [{"id": "policy", "max_model_len": 100}]})
@@ -264,7 +269,53 @@ def test_the_version_the_server_says_it_has(serve: Serve, header: str | None, ve
     assert client.health()
 
 
-def test_images_cannot_travel_this_way(serve: Serve) -> None:
-    _, client = serve()
-    with pytest.raises(RolloutError, match="images"):
-        client.complete([[1]], n=1, sampling=Sampling(max_tokens=1), expect_version=None, images=["picture"])
+IMAGE_TOKEN = 99
+
+
+def seeing(request: Request) -> Answer:
+    """Puts three image tokens in the place of each; its text is the tokens as characters."""
+    if request.path == "/detokenize":
+        return Answer({"prompt": "".join(map(chr, request.body["tokens"]))})
+    if request.path != "/v1/chat/completions":
+        return answer(request)
+    text = request.body["messages"][0]["content"][0]["text"]
+    used = [token for character in text for token in [ord(character)] * (3 if ord(character) == IMAGE_TOKEN else 1)]
+    logprobs = {"content": [{"logprob": -0.5}, {"logprob": -0.25}]}
+    made = [
+        {"index": index, "token_ids": [index, 7], "logprobs": logprobs, "finish_reason": "stop"}
+        for index in range(request.body["n"])
+    ]
+    return Answer({"choices": made, "prompt_token_ids": used})
+
+
+def test_prompts_with_and_without_images_in_one_batch(serve: Serve) -> None:
+    server, client = serve(seeing)
+    prompts, picture = [[65], [66, IMAGE_TOKEN, 67], [68]], Image.new("RGB", (2, 1), "red")
+    sampling = Sampling(max_tokens=5, temperature=0.7)
+    answers = client.complete(prompts, n=2, sampling=sampling, expect_version=3, images=[None, [picture], []])
+    assert answers[1] == [Completion([index, 7], [-0.5, -0.25], "stop") for index in range(2)]
+    assert [group[0].token_ids for group in answers] == [[65, 0], [0, 7], [68, 0]]
+    (chat,) = [request for request in server.requests if request.path == "/v1/chat/completions"]
+    text, image = chat.body["messages"][0]["content"]
+    assert text == {"type": "text", "text": "BcC"}
+    assert image["image_url"]["url"].startswith("data:image/png;base64,")
+    pixels = base64.b64decode(image["image_url"]["url"].partition(",")[2])
+    assert Image.open(io.BytesIO(pixels)).convert("RGB").getpixel((1, 0)) == (255, 0, 0)
+    assert (chat.body["temperature"], chat.body["max_tokens"], chat.body["logprobs"]) == (0.7, 5, True)
+    assert chat.headers["x-grpo-expect-version"] == "3"
+
+
+def test_the_template_of_a_prompt_with_images_repeats_it() -> None:
+    parts = chat_request("<a>\n {{ b }} ", [], {})["messages"]
+    assert jinja2.Template(VERBATIM, keep_trailing_newline=True).render(messages=parts) == "<a>\n {{ b }} "
+
+
+def test_a_prompt_with_images_that_vllm_reads_differently_is_an_error(serve: Serve) -> None:
+    def misreading(request: Request) -> Answer:
+        given = seeing(request)
+        return Answer({**given.body, "prompt_token_ids": [66, 99, 99, 99]}) if "chat" in request.path else given
+
+    _, client = serve(misreading)
+    picture = Image.new("RGB", (1, 1))
+    with pytest.raises(RolloutError, match="tokenised a prompt with images differently"):
+        client.complete([[66, 99, 67]], n=1, sampling=Sampling(max_tokens=1), expect_version=None, images=[[picture]])

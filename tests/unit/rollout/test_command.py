@@ -136,6 +136,12 @@ def test_what_the_model_is() -> None:
     assert not {"--host", "--port"} & set(built.argv), "vllm.host and vllm.port belong to TRL's server"
 
 
+def test_prompts_with_images_bring_their_template() -> None:
+    flag = "--trust-request-chat-template"
+    assert flag in command({"prompts": {"image_key": "images"}}).argv
+    assert flag not in command({"prompts": {"train": "x"}}).argv
+
+
 def test_the_trainers_environment_stays_with_the_trainer() -> None:
     trainer = {"RANK": "3", "MASTER_PORT": "29500", "ACCELERATE_MIXED_PRECISION": "bf16", "TORCHELASTIC_RUN_ID": "x"}
     trainer |= {

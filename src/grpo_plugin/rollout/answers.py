@@ -1,0 +1,57 @@
+"""What vLLM answers: completions read from its JSON, and the errors of a server that fails."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from grpo_plugin.errors import RolloutError
+
+
+class ServerGone(RolloutError):
+    """The server cannot be reached, or answered that it failed; a restart may help."""
+
+
+class StaleWeights(RolloutError):
+    """The server's weights are not the version that was expected."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sampled completion; `logps[t]` is the log-probability (nats) of `token_ids[t]` as it was sampled."""
+
+    token_ids: list[int]
+    logps: list[float]
+    finish_reason: str
+
+
+def completions(answer: Any, prompts: int, n: int) -> list[list[Completion]]:
+    """The answer of `/v1/completions` or `/v1/chat/completions`: n choices per prompt, prompt after prompt.
+
+    Raises:
+        ServerGone: a completion was broken off.
+        RolloutError: a completion is missing, or has a token without a log-probability.
+    """
+    choices = sorted(answer["choices"], key=lambda choice: choice["index"])
+    if len(choices) != prompts * n:
+        raise RolloutError(f"vLLM returned {len(choices)} completions for {prompts} prompts × {n}; check its version.")
+    flat = [_completion(choice) for choice in choices]
+    return [flat[start : start + n] for start in range(0, len(flat), n)]
+
+
+def _completion(choice: Mapping[str, Any]) -> Completion:
+    token_ids, logps, reason = choice["token_ids"], _logps(choice["logprobs"]), choice["finish_reason"]
+    if reason in (None, "abort", "error"):
+        raise ServerGone(f"vLLM broke a completion off (finish_reason {reason!r}).")
+    if token_ids is None or len(token_ids) != len(logps) or any(logp is None or math.isnan(logp) for logp in logps):
+        raise RolloutError(
+            "vLLM returned tokens without a log-probability, or NaN; check the weights for NaN and the version of vLLM."
+        )
+    return Completion(token_ids, logps, reason)
+
+
+def _logps(logprobs: Mapping[str, Any]) -> list[Any]:
+    """From the completions route's form, or the chat route's."""
+    if "token_logprobs" in logprobs:
+        return logprobs["token_logprobs"]
+    return [token["logprob"] for token in logprobs["content"] or ()]
