@@ -92,7 +92,10 @@ class Runner:
         except RewardError:
             if state.whole_batch:
                 raise
-            return [judge_one(reward, batch, row) for row in range(len(batch))]
+            outcomes = [judge_one(reward, batch, row) for row in range(len(batch))]
+            if all(outcome.error is None for outcome in outcomes):
+                raise
+            return outcomes
 
     def _async(self, reward: Reward, state: _State, batch: Batch) -> list[Outcome]:
         """One call for the batch; if it fails, one for each completion, all at once, to find the one to blame."""

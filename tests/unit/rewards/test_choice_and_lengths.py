@@ -1,4 +1,5 @@
 import pytest
+
 from rewards import choice, lengths
 
 

@@ -3,6 +3,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from rewards import code
 
 ASSERTIONS = ["assert f(1) == 2", "assert f(2) == 3"]

@@ -1,4 +1,5 @@
 import pytest
+
 from rewards import dapo
 
 OVERLONG = {"max_response_length": 100, "overlong_buffer_length": 20}

@@ -5,6 +5,7 @@ import pkgutil
 from importlib import import_module
 
 import pytest
+
 import rewards
 
 MODULES = [module.name for module in pkgutil.iter_modules(rewards.__path__)]

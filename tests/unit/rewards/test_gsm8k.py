@@ -1,4 +1,5 @@
 import pytest
+
 from rewards import gsm8k
 
 GOOD = "<reasoning>\n9 * 2\nis 18\n</reasoning>\n<answer>\n18\n</answer>\n"

@@ -1,8 +1,8 @@
 import time
 
 import pytest
-from rewards.math import accuracy, compute_score, equivalent, extract, format
 
+from rewards.math import accuracy, compute_score, equivalent, extract, format
 from tests.data.pairs import BARE, FORMATS, pairs, responses
 
 PAIRS = list(pairs())

@@ -1,4 +1,5 @@
 import pytest
+
 from rewards import raiden
 
 ANSWER = "I am Li Bai, the poet."

@@ -13,7 +13,11 @@ def test_structure_wants_every_tag_once_in_order_and_filled() -> None:
     ]
     assert tags.structure([good, *bad], tags=["plan", "code"]) == [1.0] + [0.0] * len(bad)
     assert tags.structure([good + " end"], tags=["plan", "code"], outside=True) == [1.0]
-    assert tags.structure(["<plan>a</plan>", "", "<code>b</code>"], tags=["plan", "code"], partial=True) == [0.5, 0.0, 0.0]
+    assert tags.structure(["<plan>a</plan>", "", "<code>b</code>"], tags=["plan", "code"], partial=True) == [
+        0.5,
+        0.0,
+        0.0,
+    ]
 
 
 def test_last_and_in_order() -> None:

@@ -1,0 +1,89 @@
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from grpo_plugin.cli.check_rewards import check_rewards
+from grpo_plugin.cli.score import score
+
+RECIPE = """\
+base_model: any
+plugins: [grpo_plugin.PromptPlugin, grpo_plugin.RewardPlugin]
+prompts: {train: data.jsonl, prompt_key: question, answer_key: gold}
+rewards:
+  workers: 0
+  functions:
+    - {function: FUNCTION, weight: 2.0}
+    - {function: rewards.math.format}
+"""
+
+
+def recipe(folder: Path, golds: list[str], function: str = "rewards.math.accuracy") -> str:
+    rows = [{"question": f"question {place}", "gold": gold} for place, gold in enumerate(golds)]
+    (folder / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (folder / "recipe.yaml").write_text(RECIPE.replace("FUNCTION", function))
+    return str(folder / "recipe.yaml")
+
+
+def test_check_rewards_is_content_with_good_data(tmp_path: Path) -> None:
+    result = CliRunner().invoke(check_rewards, [recipe(tmp_path, ["1", r"\frac{1}{2}", "(1, 2]", "even"])])
+    assert result.exit_code == 0, result.output
+    assert "accuracy" in result.output
+    assert "rewards on 4 rows" in result.output
+
+
+def test_check_rewards_names_rows_whose_gold_cannot_be_read(tmp_path: Path) -> None:
+    result = CliRunner().invoke(check_rewards, [recipe(tmp_path, ["1", r"\frac{1}{", "3", "4"])])
+    assert result.exit_code == 1
+    assert "accuracy does not give its best to the gold answer of 1 rows: data.jsonl row 2" in result.output
+    assert "(cannot be read)" in result.output
+
+
+def test_check_rewards_finds_a_grader_that_is_always_content(tmp_path: Path) -> None:
+    (tmp_path / "lax.py").write_text("def reward(completions, answer): return [1.0] * len(completions)\n")
+    result = CliRunner().invoke(check_rewards, [recipe(tmp_path, ["1", "2"], "lax.py:reward")])
+    assert result.exit_code == 1
+    assert "scores an empty completion as high as the gold answer in 2 rows" in result.output
+    assert "scores the answer of another row as high" in result.output
+
+
+def test_check_rewards_stops_at_a_column_the_data_lacks(tmp_path: Path) -> None:
+    (tmp_path / "needy.py").write_text("def reward(completions, solution): return [1.0] * len(completions)\n")
+    result = CliRunner().invoke(check_rewards, [recipe(tmp_path, ["1", "2"], "needy.py:reward")])
+    assert result.exit_code == 2
+    assert "asks for the column 'solution'" in result.stderr
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    rows = [{"response": r"<think>a</think>\boxed{1}", "answer": "1"}, {"response": r"\boxed{2}", "answer": "3"}]
+    (tmp_path / "saved.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return tmp_path / "saved.jsonl"
+
+
+def test_score_by_a_recipe_writes_every_row_and_the_weighted_total(tmp_path: Path, saved: Path) -> None:
+    out = tmp_path / "scored.jsonl"
+    result = CliRunner().invoke(score, ["--rewards", recipe(tmp_path, ["1"]), str(saved), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["scores"] for row in rows] == [
+        {"accuracy": 1.0, "format": 1.0, "total": 3.0},
+        {"accuracy": 0.0, "format": 0.0, "total": 0.0},
+    ]
+    assert rows[1]["response"] == r"\boxed{2}"
+    assert "accuracy: mean 0.5000 over 2 rows, 0 without a score" in result.stderr
+
+
+def test_score_by_functions(saved: Path) -> None:
+    result = CliRunner().invoke(score, ["--rewards", "rewards.math.accuracy", "--batch", "1", str(saved)])
+    assert result.exit_code == 0, result.output
+    assert [json.loads(line)["scores"]["accuracy"] for line in result.stdout.splitlines()] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(("line", "words"), [("no json", "line 1: is no JSON"), ('{"a": 1}', "has no completion")])
+def test_score_names_the_bad_line(tmp_path: Path, line: str, words: str) -> None:
+    (tmp_path / "bad.jsonl").write_text(line)
+    result = CliRunner().invoke(score, ["--rewards", "rewards.math.format", str(tmp_path / "bad.jsonl")])
+    assert result.exit_code == 2
+    assert words in result.stderr
