@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from grpo_plugin.rollout.guard import mapped_shared_memory
 from tests.tiny import make_model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,6 +83,7 @@ class Training:
     def __init__(self, recipe: Path, *words: str, launcher_words: tuple[str, ...] = ("--num-processes=1",)) -> None:
         self.mark = f"GRPO_TEST_MARK={uuid.uuid4()}"
         self.folder = recipe.parent
+        self.traces: set[Path] = set()
         self._screen = self.folder / f"screen-{len(list(self.folder.glob('screen-*')))}.txt"
         name, _, value = self.mark.partition("=")
         environ = os.environ | {name: value, "PATH": f"{BIN}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
@@ -118,12 +120,23 @@ class Training:
         """The run's living processes whose command line has all `words`."""
         return [pid for pid in _living() if _has_mark(pid, self.mark) and all(w in _command(pid) for w in words)]
 
-    def kill(self, *words: str) -> None:
-        """SIGKILL the processes of the run whose command line has all `words`."""
-        pids = self.pids(*words)
+    def kill(self, *words: str, spare: str = "guard.py") -> None:
+        """SIGKILL the processes of the run whose command line has all `words`, and not `spare`."""
+        spared = set(self.pids(spare))
+        pids = [pid for pid in self.pids(*words) if pid not in spared]
         assert pids, f"no process with {words}"
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
+
+    def note_traces(self) -> None:
+        """Remember what the run's processes have outside its folder: shared memory, sockets' and session's folders."""
+        pids = self.pids()
+        self.traces |= {Path(path) for path in mapped_shared_memory(pids)}
+        self.traces |= {folder for pid in pids if (folder := _session_folder(pid))}
+
+    def left(self) -> set[Path]:
+        """What is still there of the traces."""
+        return {path for path in self.traces if path.exists()}
 
     def destroy(self) -> None:
         for pid in self.pids():
@@ -133,6 +146,7 @@ class Training:
     def _wait_until(self, condition: Callable[[], bool], seconds: float, complaint: str) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
+            self.note_traces()
             if time.monotonic() > deadline:
                 left = {pid: _command(pid) for pid in self.pids()}
                 self.destroy()
@@ -156,6 +170,14 @@ def _has_mark(pid: int, mark: str) -> bool:
         return mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return False
+
+
+def _session_folder(pid: int) -> Path | None:
+    try:
+        environ = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return None
+    return next((Path(entry.partition("=")[2]) for entry in environ if entry.startswith("GRPO_SESSION=")), None)
 
 
 def _command(pid: int) -> str:

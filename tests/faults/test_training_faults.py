@@ -2,7 +2,6 @@
 
 import os
 import signal
-import tempfile
 from pathlib import Path
 
 import pandas
@@ -17,22 +16,10 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    """No file of ours in shared memory or among the temporary ones may outlive a run."""
-    before = _traces()
-    yield
-    assert _traces() - before == set()
-
-
-def _traces() -> set[Path]:
-    return {*Path("/dev/shm").iterdir(), *Path(tempfile.gettempdir()).glob("grpo*")}
-
-
 @pytest.fixture
 def start():
-    """Starts runs; whatever a failed test leaves of them is killed."""
-    started = []
+    """Starts runs; no file of theirs may outlive them in shared memory or among the temporary ones."""
+    started: list[Training] = []
 
     def run(recipe: Path, *words: str) -> Training:
         started.append(Training(recipe, *words))
@@ -41,6 +28,8 @@ def start():
     yield run
     for training in started:
         training.destroy()
+        assert training.traces, "the run had something to leave behind"
+        assert training.left() == set()
 
 
 def long_answers(folder: Path, **changes):
@@ -69,7 +58,7 @@ def test_a_server_that_dies_again_and_again_ends_the_run_with_its_log(tmp_path, 
     rollout = {"python": str(VLLM_PYTHON), "restarts": 0}
     training = start(long_answers(tmp_path, rollout=rollout))
     training.wait_for("    1 ")
-    training.kill("api_server")
+    training.kill("api_server", spare="nothing: the server's guard is killed, too")
     assert training.wait() not in (0, None)
     assert training.screen.count("error:") == 1 and "rollout.restarts" in training.screen
     training.wait_for_end_of_all(10)

@@ -124,6 +124,7 @@ class Tree:
             (signal.SIGKILL, self._all, 1.0),
         ):
             self._signal(number, chosen, seconds)
+        self.running()  # the last of them may have ended unseen
         unlink_unmapped(shared)
 
     def _signal(self, number: int, chosen: Callable[[], list[int]], seconds: float) -> None:
@@ -145,14 +146,15 @@ class Tree:
         return descendants(os.getpid())
 
     def _all_but_trackers(self) -> list[int]:
-        return [pid for pid in self._all() if b"resource_tracker" not in _command_line(pid)]
+        return [pid for pid in self._all() if not is_tracker(pid)]
 
 
-def _command_line(pid: int) -> bytes:
+def is_tracker(pid: int) -> bool:
+    """Whether it is a resource tracker of Python's, which unlinks what its clients leave once they are gone."""
     try:
-        return (PROC / str(pid) / "cmdline").read_bytes()
+        return b"multiprocessing.resource_tracker import main" in (PROC / str(pid) / "cmdline").read_bytes()
     except OSError:
-        return b""
+        return False
 
 
 def _prctl(option: int, value: int) -> None:

@@ -141,8 +141,11 @@ class Server:
         _wait_until(lambda: not self._orphans(), 3.0)
         shared = guard.mapped_shared_memory(self._orphans())
         for pid in self._orphans():
-            guard.kill(pid, signal.SIGKILL)
-        _wait_until(lambda: not self._orphans(), 2.0)
+            if not guard.is_tracker(pid):
+                guard.kill(pid, signal.SIGKILL)
+        if not _wait_until(lambda: not self._orphans(), 2.0):
+            for pid in self._orphans():
+                guard.kill(pid, signal.SIGKILL)
         guard.unlink_unmapped(shared)
 
     def _orphans(self) -> list[int]:
