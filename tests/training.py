@@ -102,11 +102,14 @@ class Training:
         return self._screen.read_text()
 
     def wait(self, seconds: float = 240) -> int:
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.destroy()
-            raise AssertionError(f"still running after {seconds} s:\n{self.screen}") from None
+        deadline = time.monotonic() + seconds
+        while self.process.poll() is None:
+            self.note_traces()
+            if time.monotonic() > deadline:
+                self.destroy()
+                raise AssertionError(f"still running after {seconds} s:\n{self.screen}")
+            time.sleep(0.2)
+        return self.process.returncode
 
     def wait_for(self, text: str, seconds: float = 180) -> None:
         """Return once the screen shows `text`."""
