@@ -1,5 +1,7 @@
 """Every shipped recipe, in a workspace laid out as a clone: Axolotl's schema, our blocks, its plan, its first lines."""
 
+import importlib
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -82,16 +84,24 @@ def test_its_plan_has_neither_problem_nor_advice_on_the_gpus_it_names(name, work
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_stands_on_its_own_feet(name, workspace):
-    """Its sources are named; it keeps what it writes to itself; templates, rewards and bases are there."""
+    """Its source is named; it keeps what it writes to itself; its template is there."""
     recipe = check(read(f"recipes/{name}"))
     assert "# Source" in text(name)
     assert str(recipe.output_dir) == f"outputs/{Path(name).stem}"
     assert recipe.prompts is not None and Path(str(recipe.prompts.template)).is_file()
-    assert recipe.rewards is not None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_rewards_ask_for_columns_that_it_has(name, workspace):
+    recipe = check(read(f"recipes/{name}"))
+    assert recipe.rewards is not None and recipe.prompts is not None
+    has = {"completions", "completion_ids"} | ({"answer"} if recipe.prompts.answer_key else set())
     for one in recipe.rewards.functions:
         module, _, function = one.function.rpartition(".")
-        source = Path(f"{module.replace('.', '/')}.py").read_text()
-        assert re.search(rf"^(async )?def {function}\(", source, re.MULTILINE), one.function
+        parameters = inspect.signature(getattr(importlib.import_module(module), function)).parameters.values()
+        needed = {p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
+        assert needed <= has | one.kwargs.keys(), one.function
+        assert one.kwargs.keys() <= {p.name for p in parameters}, one.function
 
 
 def test_every_shared_part_is_used():
