@@ -23,8 +23,9 @@ UNSUPPORTED = {
     "modules_to_save": "lora_modules_to_save",
     "trainable_token_indices": "peft_trainable_token_indices",
     "target_parameters": "lora_target_parameters",
-    "lora_bias": "lora_bias",
 }
+PLAIN_STARTS = ("gaussian", "eva", "orthogonal")
+"""Values of peft_init_lora_weights that leave the base weights, of which vLLM keeps its own, as they are."""
 
 
 class AdapterUpdater:
@@ -85,4 +86,9 @@ def _config(model: Any) -> LoraConfig:
     for field, key in UNSUPPORTED.items():
         if getattr(config, field, None):
             raise RolloutError(f"rollout.lora: vLLM cannot apply an adapter with {key}; set rollout.lora: merged.")
+    if isinstance(start := config.init_lora_weights, str) and start not in PLAIN_STARTS:
+        raise RolloutError(
+            f"rollout.lora: peft_init_lora_weights: {start} changes the base weights, which an adapter alone does not "
+            "carry; set rollout.lora: merged."
+        )
     return config
