@@ -99,9 +99,9 @@ GOLDS = ("42", r"\sqrt{2}", "x+1", r"\{1, 2\}", "x = 5", "(1, 2]")
 @pytest.mark.parametrize("name", ADVERSARIES)
 def test_adversaries_score_low_and_return(name: str) -> None:
     for gold in GOLDS:
-        began = time.perf_counter()
+        began = time.process_time()  # what this process did, however busy the machine is
         assert accuracy([ADVERSARIES[name]], [gold]) == [0.0]
-        assert time.perf_counter() - began < 2.0
+        assert time.process_time() - began < 2.0
 
 
 def test_completions_as_messages_and_golds_of_other_types() -> None:

@@ -85,7 +85,7 @@ def _same_value(gold: Node, answer: Node) -> bool:
 def _is_small(node: Node) -> bool:
     """At most 1: as the gold answer, such a number is a share already, and 0.25 is not 0.25%."""
     value = exact_or_none(node)
-    return value is not None and abs(value) <= 1
+    return value is not None and -1 <= value <= 1
 
 
 def _same_container(gold: Node, answer: Node) -> bool:

@@ -4,6 +4,7 @@ from functools import lru_cache
 
 from grpo_plugin.scoring.mathematics import last_stage, words
 from grpo_plugin.scoring.mathematics.compare import same
+from grpo_plugin.scoring.mathematics.errors import Undecided
 from grpo_plugin.scoring.mathematics.reading import Reading, read
 
 _SHORT = 18
@@ -13,13 +14,17 @@ def equivalent(answer: str, gold: str) -> bool:
     """Whether `answer` says the same as `gold`; a gold that cannot be read is never matched."""
     if len(answer) <= _SHORT and answer.isascii() and answer.isdigit() and gold.isascii() and gold.isdigit():
         return len(gold) <= _SHORT and int(answer) == int(gold)
-    return _equivalent(answer, gold)
+    try:
+        return _equivalent(answer, gold)
+    except Undecided:
+        return False
 
 
 @lru_cache(maxsize=100_000)
 def _equivalent(answer: str, gold: str) -> bool:
+    """The verdict, kept by (answer, gold); a raised `Undecided` is not kept."""
     gold_reading, reading = read(gold), read(answer)
-    if not reading.wellformed or not is_readable(gold):
+    if not reading.wellformed or not _readable(gold):
         return False
     if reading.text == gold_reading.text or _same_choice(reading, gold_reading):
         return True
@@ -28,9 +33,16 @@ def _equivalent(answer: str, gold: str) -> bool:
     return (reading.beyond or gold_reading.beyond) and last_stage.verify(gold, answer)
 
 
-@lru_cache(maxsize=50_000)
 def is_readable(gold: str) -> bool:
     """Whether a gold answer can be compared with anything."""
+    try:
+        return _readable(gold)
+    except Undecided:
+        return False
+
+
+@lru_cache(maxsize=50_000)
+def _readable(gold: str) -> bool:
     reading = read(gold)
     if not reading.wellformed:
         return False

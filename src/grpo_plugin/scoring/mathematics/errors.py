@@ -9,6 +9,10 @@ class UnknownCommand(Unparsable):
     """The text has a LaTeX command or environment that is not in the vocabulary."""
 
 
+class Undecided(Exception):
+    """The last stage gave no verdict in its time; asked again it may."""
+
+
 class Undefined(ArithmeticError):
     """The expression has no value at this point (a division by zero, the logarithm of a negative number)."""
 

@@ -87,6 +87,8 @@ def _find_box(text: str) -> tuple[int, str] | None:
     first = min((place for place in (text.find("\\boxed"), text.find("\\fbox")) if place >= 0), default=-1)
     if first < 0:
         return None
+    if "{" in text[first:] and text.find("}", first) < 0:
+        raise _Truncated
     open_braces: list[tuple[int, int]] = []  # (start of the box or -1, start of the content)
     boxes: list[tuple[int, int, int]] = []  # (start, start of the content, end), those inside a later one dropped
     for match in _BOX_OR_BRACE.finditer(text, first):

@@ -4,10 +4,12 @@ import atexit
 import logging
 import multiprocessing
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from pebble import ProcessPool
+from pebble import ProcessExpired, ProcessPool
 
+from grpo_plugin.scoring.mathematics.errors import Undecided
 from grpo_plugin.scoring.processes import start_pool
 
 SECONDS = 1.5
@@ -18,13 +20,21 @@ _pool: ProcessPool | None = None
 
 
 def verify(gold: str, answer: str) -> bool:
-    """Whether math-verify finds `answer` equivalent to `gold`; False where it cannot tell within `SECONDS`."""
-    return bool(_ask(_verify, gold, answer))
+    """Whether math-verify finds `answer` equivalent to `gold`.
+
+    Raises:
+        Undecided: it has not said so within `SECONDS`.
+    """
+    return _ask(_verify, gold, answer)
 
 
 def is_readable(gold: str) -> bool:
-    """Whether math-verify can read a gold answer."""
-    return bool(_ask(_reads, gold))
+    """Whether math-verify can read a gold answer.
+
+    Raises:
+        Undecided: it has not said so within `SECONDS`.
+    """
+    return _ask(_reads, gold)
 
 
 def warm_up() -> None:
@@ -33,13 +43,17 @@ def warm_up() -> None:
         _started_pool()
 
 
-def _ask(question: Any, *texts: str) -> Any:
+def _ask(question: Callable[..., bool], *texts: str) -> bool:
     if any(len(text) > _MAX_LENGTH for text in texts):
         return False
+    asked = _started_pool().schedule(question, args=texts, timeout=SECONDS)
     try:
-        return _started_pool().schedule(question, args=texts, timeout=SECONDS).result(timeout=SECONDS)
+        return bool(asked.result(timeout=SECONDS))
+    except (TimeoutError, ProcessExpired) as error:
+        asked.cancel()
+        raise Undecided(texts) from error
     except Exception:
-        # Time limit, crash, or a complaint of math-verify's own: it has no verdict.
+        # A complaint of math-verify's own: it cannot read one of the two.
         return False
 
 
@@ -47,7 +61,7 @@ def _started_pool() -> ProcessPool:
     global _pool
     with _lock:
         if _pool is None or not _pool.active:
-            _pool = start_pool(1, _MEMORY_BYTES, _import)
+            _pool = start_pool(1, _MEMORY_BYTES, _prepare)
             atexit.register(_stop, _pool)
         return _pool
 
@@ -57,9 +71,10 @@ def _stop(pool: ProcessPool) -> None:
     pool.join(timeout=5)
 
 
-def _import() -> None:
+def _prepare() -> None:
+    """Pay for slow imports and the grammar's tables before the first question is timed."""
     logging.disable(logging.CRITICAL)
-    import math_verify  # noqa: F401 — the import is slow: pay for it before the first question
+    _verify(r"\int_0^1 x dx", r"\frac{1}{2}")
 
 
 def _read(text: str) -> list[Any]:
