@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from grpo_plugin.scoring.batch import text_of
-from grpo_plugin.scoring.mathematics import equivalent, gold_text, last_box
+from grpo_plugin.scoring.mathematics import agrees, last_box
 
 _TAIL = 300
 
@@ -95,5 +95,4 @@ def answer_line(text: str) -> str | None:
 
 
 def _is_correct(text: str, gold: Any) -> bool:
-    answer = answer_line(text)
-    return answer is not None and equivalent(answer, gold_text(gold))
+    return agrees(answer_line(text), gold)

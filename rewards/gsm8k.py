@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from grpo_plugin.scoring.batch import text_of
-from grpo_plugin.scoring.mathematics import equivalent, gold_text
+from grpo_plugin.scoring.mathematics import agrees
 from rewards.tags import in_order, last, once
 
 
@@ -60,8 +60,7 @@ def _answer(text: str) -> str:
 
 
 def _is_correct(text: str, gold: Any) -> bool:
-    answer = _answer(text)
-    return bool(answer) and equivalent(answer, gold_text(gold))
+    return agrees(_answer(text) or None, gold)
 
 
 def _is_integer(answer: str) -> bool:

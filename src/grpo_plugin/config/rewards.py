@@ -33,7 +33,7 @@ class RewardsConfig(Block):
     ] = 2
     timeout: Annotated[float, Field(gt=0, description="Seconds one completion may take to score.")] = 10.0
     batch_timeout: Annotated[float, Field(gt=0, description="Seconds one function may take for a whole batch.")] = 300.0
-    memory_gb: Annotated[float, Field(gt=0, description="Address space of one worker process, in GiB.")] = 8.0
+    memory_gb: Annotated[float, Field(gt=0, description="Memory one worker process may take, in GiB.")] = 8.0
     on_error: Annotated[
         Literal["raise", "exclude"], Field(description="A broken grader stops the run, or its completion is excluded.")
     ] = "raise"

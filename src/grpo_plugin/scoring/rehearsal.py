@@ -104,8 +104,8 @@ def _report(
 ) -> FunctionReport:
     available = list(dict.fromkeys(name for example in examples for name in example.columns))
     columns = [name for name in reward.signature.columns(available) if name != "row"]
-    if reward.signature.optional is None:
-        columns = [name for name in columns if name in reward.signature.required]
+    if reward.signature.takes_any:
+        columns = [name for name in columns if name in reward.signature.required | reward.signature.optional]
     wall = rewards.last[reward.name].wall
     report = FunctionReport(
         name=reward.name,

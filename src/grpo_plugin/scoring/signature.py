@@ -15,6 +15,8 @@ from grpo_plugin.scoring.batch import Batch, text_of
 
 GOLD_COLUMNS = ("ground_truth", "answer", "solution")
 GIVEN_BY_TRL = ("prompts", "completions", "completion_ids")
+# Columns that are costly to hand to another process.
+_HEAVY = ("image", "images")
 EXTRAS = ("trainer_state", "log_extra", "log_metric", "environments")
 
 
@@ -25,22 +27,23 @@ class Signature:
     Attributes:
         shape: a key of `SHAPES`.
         required: columns without which the function cannot be called.
-        optional: columns it can take and lives without; None stands for all columns (`**columns`).
+        optional: columns it names and lives without.
+        takes_any: it takes every column (`**columns`), images excepted, which are given to those who name them.
         extras: objects of the trainer it names among its parameters.
     """
 
     shape: str
     required: frozenset[str]
-    optional: frozenset[str] | None
+    optional: frozenset[str]
+    takes_any: bool
     extras: frozenset[str]
 
     def columns(self, available: Collection[str]) -> list[str]:
         """The available columns that this function is given."""
         if self.shape != "trl":
             return [name for name in (*GOLD_COLUMNS, "row") if name in available]
-        if self.optional is None:
-            return list(available)
-        return [name for name in available if name in self.required or name in self.optional]
+        named = self.required | self.optional
+        return [name for name in available if name in named or (self.takes_any and name not in _HEAVY)]
 
 
 def read(where: str, function: Callable[..., Any], kwargs: Mapping[str, Any]) -> Signature:
@@ -59,11 +62,10 @@ def read(where: str, function: Callable[..., Any], kwargs: Mapping[str, Any]) ->
             raise RewardError(f"{where}.kwargs.{key}: the function has no such parameter; {hint}")
     shape = _shape(where, function, named, takes_any)
     if shape != "trl":
-        return Signature(shape, frozenset(), frozenset(), frozenset())
+        return Signature(shape, frozenset(), frozenset(), False, frozenset())
     free = {name: p for name, p in named.items() if name not in (*GIVEN_BY_TRL, *EXTRAS, *kwargs)}
     required = frozenset(name for name, p in free.items() if p.default is p.empty)
-    optional = None if takes_any else frozenset(free) - required
-    return Signature("trl", required, optional, frozenset(EXTRAS) & frozenset(named))
+    return Signature("trl", required, frozenset(free) - required, takes_any, frozenset(EXTRAS) & frozenset(named))
 
 
 def check_columns(where: str, signature: Signature, available: Collection[str]) -> None:
@@ -109,7 +111,7 @@ def _shape(where: str, function: Callable[..., Any], named: Collection[str], tak
 
 def _call_trl(signature: Signature, function: Callable[..., Any], batch: Batch, kwargs: Mapping[str, Any]) -> Any:
     names = inspect.signature(function).parameters
-    takes_any = signature.optional is None
+    takes_any = signature.takes_any
     given = {"prompts": batch.prompts, "completions": batch.completions, "completion_ids": batch.completion_ids}
     values = {name: value for name, value in given.items() if takes_any or name in names}
     values |= {name: batch.columns[name] for name in signature.columns(batch.columns)}

@@ -109,6 +109,7 @@ def test_completions_as_messages_and_golds_of_other_types() -> None:
     parts = [{"role": "assistant", "content": [{"type": "text", "text": r"\boxed{5}"}]}]
     assert accuracy([message, parts, r"\boxed{5}"], [5, "5", 5.0]) == [1.0, 1.0, 1.0]
     assert accuracy([r"\boxed{18}", r"\boxed{18}"], ["9 * 2 = 18\n#### 18", r"So it is \boxed{18}."]) == [1.0, 1.0]
+    assert accuracy([r"\boxed{5}", r"\boxed{5}"], [["4", "5"], ["4", "6"]]) == [1.0, 0.0]
     assert accuracy([r"\boxed{5}"], [None]) == [0.0]
 
 
