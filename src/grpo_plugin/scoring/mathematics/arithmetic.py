@@ -8,7 +8,7 @@ from grpo_plugin.scoring.mathematics.lexicon import DECORATIONS, FUNCTIONS, STOP
 from grpo_plugin.scoring.mathematics.nodes import Node, add, is_integer, mixed_number, multiply, negate, number
 from grpo_plugin.scoring.mathematics.tokens import Token
 
-CURRENCIES = frozenset("$€£¥₹")
+CURRENCIES = frozenset("$€£¥₹¢")
 _CONSTANTS = {"pi": ("c", "pi"), "infty": ("c", "infty"), "imath": ("c", "i")}
 _LETTERS = {"e": ("c", "e"), "i": ("c", "i")}
 _TEMPERATURES = {"C": "celsius", "Celsius": "celsius", "F": "fahrenheit", "Fahrenheit": "fahrenheit"}

@@ -126,6 +126,9 @@ def _find_tag(text: str) -> tuple[int, str] | None:
     Raises:
         _Truncated: the last tag is not closed.
     """
+    for shape in ("Answer", "ANSWER"):
+        if f"</{shape}>" in text:
+            text = text.replace(f"<{shape}>", "<answer>").replace(f"</{shape}>", "</answer>")
     end = text.rfind("</answer>")
     if text.find("<answer>", end + 1 if end >= 0 else 0) >= 0:
         raise _Truncated

@@ -56,7 +56,8 @@ PROSE = words(
     "that this these those they you he she there are was were has have had gives give find obtain since because as",
     "required if then must can will need needs let now by to from with for at correct compute conclude after when",
     "where i'm don't know think sum product difference total number add adding subtract multiply dividing not sure",
-    "help hope let's our my his her their its some any also first next",
+    "help hope let's our my his her their its some any also first next got am choose chose select pick guess maybe",
+    "perhaps step cost costs",
 )
 
 # Plain words that mean a command.
@@ -77,5 +78,5 @@ SYNONYMS = {
     "cdots": "ldots", "dotsc": "ldots", "asin": "arcsin", "acos": "arccos", "atan": "arctan", "arctg": "arctan",
     "tg": "tan", "ctg": "cot", "lg": "log", "euro": "€", "pounds": "£", "textdollar": "$", "colon": ":",
     "degrees": "degree", "textdegree": "degree", "rightarrow": "to", "longrightarrow": "to", "implies": "Rightarrow",
-    "infin": "infty",
+    "infin": "infty", "bar": "overline", "widehat": "hat", "widetilde": "tilde", "overrightarrow": "vec",
 }  # fmt: skip

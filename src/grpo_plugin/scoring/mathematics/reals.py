@@ -88,6 +88,8 @@ def _from_relation(node: Node) -> Pieces | None:
     _, sides, operators = node
     if operators == ("in",):
         return _convert(sides[1])
+    if len(sides) == 2 and (bounded := _without_bars(sides[0], sides[1], operators[0])) is not None:
+        return _convert(bounded)
     names = set().union(*map(symbols, sides))
     if len(names) != 1 or not set(operators) <= {"<", ">", "le", "ge", "ne"}:
         return None
@@ -98,6 +100,18 @@ def _from_relation(node: Node) -> Pieces | None:
             return None
         pieces = intersect(pieces, solved)
     return pieces
+
+
+def _without_bars(left: Node, right: Node, operator: str) -> Node | None:
+    """|u| < c as -c < u < c, and |u| > c as u < -c or u > c; None where neither side is in bars."""
+    if right[:2] == ("f", "abs") and operator in _OPPOSITE:
+        left, right, operator = right, left, _OPPOSITE[operator]
+    if left[:2] != ("f", "abs") or symbols(right) or operator not in _OPPOSITE:
+        return None
+    [inside], least = left[2], ("-", right)
+    if operator in ("<", "le"):
+        return ("rel", (least, inside, right), (operator, operator))
+    return ("list", (("rel", (inside, least), (_OPPOSITE[operator],)), ("rel", (inside, right), (operator,))), "or")
 
 
 def _from_list(node: Node) -> Pieces | None:

@@ -12,12 +12,12 @@ _LINE_CUES = (
 )  # fmt: skip
 _VERBS = (
     " is equal to ", " are equal to ", " equals ", " is ", " are ", " was ", " were ", " be ", " get ", " gives ",
-    " give ", " yields ", " obtain ", " find ", " has ", " have ", " costs ", " cost ", " takes ", " took ", " = ",
-    ": ", " to ", " of ", " by ",
+    " give ", " yields ", " obtain ", " find ", " got ", " choose ", " has ", " have ", " costs ", " cost ", " takes ",
+    " took ", " = ", ": ", " to ", " of ", " by ",
 )  # fmt: skip
 _REASON = re.compile(
     r",? (?:because|since|which|where|so that|as required|as desired|as needed|when|for all|for any|by the)\b"
-    r"|,? (?:not|rather than|instead of)\b|, (?:so|as|and so|and that)\b"
+    r"|,? (?:rather than|instead of)\b|, (?:not|so|as|and so|and that)\b"
 )
 _SENTENCE_END = re.compile(r"(?:(?<!\.)\.(?!\.)|[!?])(?=\s+[A-Z\\$(*]|\s*\n|\s*\Z)|\n+")
 _FORMULA = re.compile(r"\$\$([^$]+)\$\$|\$([^$]+)\$|\\\(((?:[^\\]|\\[^)])+)\\\)|\\\[((?:[^\\]|\\[^\]])+)\\\]")
@@ -27,8 +27,12 @@ _UNFINISHED = re.compile(
     r"|\b(?:is|are|be|by|the|a|an|and|or|to|of|then|we|get|equals|so|that|with|for|have|has|from|as|if|it))\s*\Z"
 )
 _IS_THE_ANSWER = re.compile(
-    r",? (?:is|are) (?:the|our|my|your) (?:final |correct |right |only )?(?:answer|result|solution)s?\Z"
+    r",? (?:is|are) (?:correct|right"
+    r"|(?:the|our|my|your) (?:final |correct |right |only )?(?:answer|result|solution)s?)\Z"
 )
+_CONCLUSION = re.compile(r"[,;]? (?:so|hence|therefore|thus|which means(?: that)?) (?!that )")
+_IN_WORDS = re.compile(r"\s+\([a-z -]{2,}\)\Z")
+_YES_OR_NO = re.compile(r"(yes|no|true|false)\b(?=[,.;:])", re.IGNORECASE)
 _COMMAND_OR_WORD = re.compile(r"\\(?:text|mathrm|textbf|operatorname)\s*\{[^{}]*\}|\\[a-zA-Z]+|[A-Za-z']{2,}")
 _MAX_WORDS = 4
 _LINE = 300
@@ -86,9 +90,10 @@ def _within(phrase: str) -> str | None:
     phrase = _without_fillers(_IS_THE_ANSWER.sub("", phrase.strip().strip("*").strip()))
     if reason := _REASON.search(phrase):
         phrase = phrase[: reason.start()]
+    phrase = _IN_WORDS.sub("", phrase)
     if is_answer(phrase):
         return phrase or None
-    return _after_verb(phrase) or _last_mathematics(phrase)
+    return _after_verb(phrase) or _last_mathematics(phrase) or _yes_or_no(phrase)
 
 
 def _from_last_sentences(text: str) -> str | None:
@@ -96,7 +101,8 @@ def _from_last_sentences(text: str) -> str | None:
     sentences = [part for part in _SENTENCE_END.split(text) if part and part.strip()]
     if not sentences or _breaks_off(sentences[-1]):
         return None
-    return next((found for sentence in reversed(sentences[-3:]) if (found := _within(sentence))), None)
+    parts = [part for sentence in sentences[-3:] for part in (sentence, _CONCLUSION.split(sentence)[-1])]
+    return next((found for part in reversed(parts) if (found := _within(part))), None)
 
 
 def _after_verb(sentence: str) -> str | None:
@@ -116,6 +122,12 @@ def _without_fillers(phrase: str) -> str:
         if not rest or word.lower().strip(",") not in FILLERS:
             return phrase
         phrase = rest.lstrip()
+
+
+def _yes_or_no(phrase: str) -> str | None:
+    """The first word of `Yes, it converges`."""
+    match = _YES_OR_NO.match(phrase)
+    return match[1] if match else None
 
 
 def _last_mathematics(sentence: str) -> str | None:

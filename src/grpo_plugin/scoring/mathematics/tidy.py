@@ -10,6 +10,7 @@ _PUNCTUATION = ".,;: \t\r\n"
 _PUNCTUATED_GROUPS = re.compile(r"(?<![0-9.,])([0-9]{1,3})((?:(?:\{,\}|,?\\[,!;: ]|,\\!| )[0-9]{3})+)(?![0-9])")
 _REPETEND = re.compile(r"([0-9]*\.[0-9]*)\s*(?:\\(?:overline|bar|dot)\s*\{([0-9]+)\}|\(([0-9]+)\))")
 _ELLIPSIS = re.compile(r"([0-9]*)\.([0-9]+)\s*(?:\.\.\.|\\ldots|\\dots|\\cdots)(?![a-zA-Z])")
+_EMPTY_TEXT = re.compile(r"\\text\s*\{\s*[.,;:]?\s*\}")
 _LEADING = re.compile(r"^(?:=|:=|\\approx|\\equiv|~)\s*")
 _NEGATIVE = re.compile(r"^(?:negative|minus)\s+(?=[0-9.\\$(])", re.IGNORECASE)
 _TIMES_TEN = re.compile(r"(?<=[0-9])\s*[xX]\s*(?=10\s*(?:\^|\*\*))")
@@ -20,6 +21,7 @@ _CLOSING_DOLLAR = re.compile(r"[^\s$\\]\$(?:$|[\s.,;:)])")
 
 def tidy(text: str) -> str:
     """`text` in ASCII LaTeX without its wrappers; a dollar sign that is left is money."""
+    text = _EMPTY_TEXT.sub(" ", text) if "\\text" in text else text
     text = _LEADING.sub("", unwrap(to_latex(text)))
     if "$" in text:
         text = _money(text)
@@ -50,7 +52,7 @@ def unwrap(text: str) -> str:
 def _without_stop(text: str) -> str:
     if text.endswith(("...", "\\,", "\\;", "\\:", "\\.")):
         return text
-    return text.rstrip(_PUNCTUATION)
+    return text.removesuffix("\\\\").rstrip(_PUNCTUATION)
 
 
 def _money(text: str) -> str:
