@@ -1,24 +1,21 @@
-"""Expressions: sums, products, powers, functions, fractions, roots."""
+"""Expressions: sums, products and powers of atoms."""
 
 from fractions import Fraction
 
-from grpo_plugin.scoring.mathematics.cursor import Cursor
+from grpo_plugin.scoring.mathematics.atoms import AtomParser
 from grpo_plugin.scoring.mathematics.errors import Unparsable
-from grpo_plugin.scoring.mathematics.lexicon import DECORATIONS, FUNCTIONS, STOPS
-from grpo_plugin.scoring.mathematics.nodes import Node, add, is_integer, mixed_number, multiply, negate, number
+from grpo_plugin.scoring.mathematics.lexicon import STOPS
+from grpo_plugin.scoring.mathematics.nodes import Node, add, is_integer, mixed_number, multiply, negate
 from grpo_plugin.scoring.mathematics.tokens import Token
 
 CURRENCIES = frozenset("$€£¥₹¢")
-_CONSTANTS = {"pi": ("c", "pi"), "infty": ("c", "infty"), "imath": ("c", "i")}
-_LETTERS = {"e": ("c", "e"), "i": ("c", "i")}
 _TEMPERATURES = {"C": "celsius", "Celsius": "celsius", "F": "fahrenheit", "Fahrenheit": "fahrenheit"}
 _CIRCLES = ("circ", "o")
-_TWO: Node = ("n", 2, None)
 _SIGNS = frozenset(("+", "-", "pm", "mp"))
 _POSTFIX = frozenset(("!", "%", "percent", "degree", *CURRENCIES))
 
 
-class ArithmeticParser(Cursor):
+class ArithmeticParser(AtomParser):
     """Recursive descent; `bars` counts open absolute values, `currency` is a money sign met in the expression."""
 
     def __init__(self, tokens: list[Token]) -> None:
@@ -80,9 +77,9 @@ class ArithmeticParser(Cursor):
         is_fraction = [token.kind for token in ahead] == ["number", "op", "number"] and ahead[1].value == "/"
         if not (is_integer(left) and is_fraction and self.spaced):
             raise Unparsable("two numbers side by side")
-        top = self._number()
+        top = self.number()
         self.expect("/")
-        return ("/", top, self._number())
+        return ("/", top, self.number())
 
     def starts_factor(self) -> bool:
         """Whether the token can begin a factor that multiplies what stands before it."""
@@ -160,131 +157,3 @@ class ArithmeticParser(Cursor):
             sign = self.next()
             return self.exponent() if sign == "+" else negate(self.exponent())
         return self.group() if self.sign == "{" else self.power()
-
-    def group(self) -> Node:
-        """What stands in braces; without braces, one token (one digit of a number)."""
-        if self.sign != "{":
-            return self._single()
-        self.next()
-        node = self.contents()
-        if self.accept("over"):
-            node = ("/", node, self.additive())
-        elif self.accept("choose"):
-            node = ("f", "binom", (node, self.additive()))
-        self.expect("}")
-        return node
-
-    def contents(self) -> Node:
-        return self.additive()
-
-    def _single(self) -> Node:
-        if self.kind == "number" and self.value.isdigit() and len(self.value) > 1:
-            digit, rest = self.value[0], self.value[1:]
-            self.tokens[self.position] = Token("number", rest, False)
-            self.move_to(self.position)
-            return ("n", int(digit), None)
-        return self.primary()
-
-    def primary(self) -> Node:
-        kind = self.kind
-        if kind == "number":
-            return self._number()
-        if kind == "letter":
-            return self._symbol(self.next())
-        if kind == "word":
-            return ("v", self.next())
-        if kind == "command":
-            return self._command(self.next())
-        return self.group() if self.sign == "{" else self.bracket()
-
-    def bracket(self) -> Node:
-        raise NotImplementedError
-
-    def _number(self) -> Node:
-        digits = self.next()
-        if self.sign == "_" and digits.isdigit():
-            self.next()
-            return ("base", digits, self.group())
-        return number(digits)
-
-    def _symbol(self, name: str) -> Node:
-        if name in _LETTERS and self.sign != "_":
-            return _LETTERS[name]
-        if self.accept("_"):
-            name += "_" + self.raw()
-        while self.sign in ("'", "prime"):
-            self.next()
-            name += "'"
-        return ("v", name)
-
-    def raw(self) -> str:
-        """The text of the next group, for names: the n+1 of a_{n+1}."""
-        if not self.accept("{"):
-            return self.next()
-        parts: list[str] = []
-        depth = 1
-        while not self.at_end:
-            value = self.next()
-            depth += (value == "{") - (value == "}")
-            if depth == 0:
-                return "".join(parts)
-            parts.append(value)
-        raise Unparsable("a group is not closed")
-
-    def _command(self, name: str) -> Node:
-        if name == "frac":
-            top = self.group()
-            return ("/", top, self.group())
-        if name == "sqrt":
-            return self._root()
-        if name in _CONSTANTS:
-            return _CONSTANTS[name]
-        if name == "binom":
-            top = self.group()
-            return ("f", "binom", (top, self.group()))
-        if name in FUNCTIONS:
-            return self._function(name)
-        if name in DECORATIONS:
-            return self._symbol(name + " " + self.raw())
-        return self.special(name)
-
-    def special(self, name: str) -> Node:
-        """A command that is none of arithmetic's own; a Greek letter in the end."""
-        raise NotImplementedError
-
-    def _root(self) -> Node:
-        degree = _TWO
-        if self.accept("["):
-            degree = self.additive()
-            self.expect("]")
-        self.deeper()
-        radicand = self.group() if self.sign == "{" else self.primary()
-        self.depth -= 1
-        return ("f", "root", (radicand, degree))
-
-    def _function(self, name: str) -> Node:
-        """`\\sin x`, `\\sin^2 x`, `\\log_2 8`, `\\max(a, b)`; without brackets, the factors that follow."""
-        base = power = None
-        for _ in range(2):
-            if self.accept("_"):
-                base = self.group()
-            elif self.accept("^"):
-                power = self.exponent()
-        self.deeper()
-        arguments = self._arguments()
-        self.depth -= 1
-        if name == "log" and base is not None:
-            arguments = (*arguments, base)
-        if power == ("n", -1, None) and "arc" + name in FUNCTIONS:
-            return ("f", "arc" + name, arguments)
-        node: Node = ("f", name, arguments)
-        return node if power is None else ("^", node, power)
-
-    def _arguments(self) -> tuple[Node, ...]:
-        if self.sign in ("(", "{", "[", "\\{"):
-            argument = self.group() if self.sign == "{" else self.bracket()
-            return tuple(argument[3]) if argument[0] == "seq" else (argument,)
-        argument = negate(self.power()) if self.accept("-") else self.power()
-        while self.starts_factor() and self.value not in FUNCTIONS:
-            argument = multiply(argument, self.power())
-        return (argument,)

@@ -36,7 +36,7 @@ class BracketParser(ArithmeticParser):
         if name in BIG_OPERATORS:
             return self._big_operator(name)
         if name in SYMBOLS:
-            return self._symbol(name)
+            return self.symbol(name)
         raise UnknownCommand(f"unknown command \\{name}")
 
     def _big_operator(self, name: str) -> Node:
