@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from jinja2 import TemplateError
-
+from grpo_plugin.prompts.chat_template import ChatTemplate
 from grpo_plugin.prompts.segments import SegmentCounter
 
 if TYPE_CHECKING:
@@ -52,6 +51,11 @@ class ChatCounter:
         self._template_kwargs = dict(template_kwargs or {})
         self._segments = SegmentCounter(tokenizer.backend_tokenizer) if _is_stock(tokenizer) else None
         self.chats = bool(chat_template or tokenizer.chat_template)
+        self._template = self._compiled() if self._segments and self.chats else None
+
+    def _compiled(self) -> ChatTemplate:
+        variables = {**self._tokenizer.special_tokens_map, **self._template_kwargs}
+        return ChatTemplate(self._tokenizer.get_chat_template(self._chat_template), variables)
 
     @property
     def identity(self) -> str:
@@ -89,17 +93,15 @@ class ChatCounter:
         Raises:
             RefusedChat: the chat template raised on one of them.
         """
-        if not self._segments or not self.chats:
+        if self._template is None:
             return chats
-        try:
-            return self._rendered(chats)
-        except TemplateError:
-            for position, chat in enumerate(chats):
-                try:
-                    self._rendered([chat])
-                except TemplateError as error:
-                    raise RefusedChat(position, error) from None
-            raise
+        rendered = []
+        for position, chat in enumerate(chats):
+            try:
+                rendered.append(self._template.render(cast(Any, chat)))
+            except Exception as error:  # a template may raise on purpose, or trip over what it did not expect
+                raise RefusedChat(position, error) from error
+        return rendered
 
     def count_rendered(self, rendered: Sequence[Any]) -> list[int]:
         """Tokens of what `render` gave; for most of the time Python's lock is free."""
@@ -108,17 +110,6 @@ class ChatCounter:
         if self._segments:
             return self._segments.count(rendered)
         return [len(self._apply(chat)) for chat in rendered]
-
-    def _rendered(self, chats: Sequence[Chat]) -> list[str]:
-        from transformers.utils.chat_template_utils import render_jinja_template
-
-        texts: Any = render_jinja_template(  # annotated by transformers as one text, it returns them and more
-            conversations=cast(Any, chats),
-            chat_template=self._tokenizer.get_chat_template(self._chat_template),
-            add_generation_prompt=True,
-            **{**self._tokenizer.special_tokens_map, **self._template_kwargs},
-        )
-        return texts[0]
 
     def _apply(self, chat: Any) -> Any:
         return self._tokenizer.apply_chat_template(

@@ -4,7 +4,9 @@ from functools import partial
 
 import pytest
 from transformers import PreTrainedTokenizerFast
+from transformers.utils.chat_template_utils import render_jinja_template
 
+from grpo_plugin.prompts.chat_template import ChatTemplate
 from grpo_plugin.prompts.lengths import ChatCounter, RefusedChat, ahead
 
 from .vocabularies import CHATML, DEFAULT_SYSTEM, LLAMA, TOKENIZERS, qwen, wrapped
@@ -80,3 +82,27 @@ def test_identity_changes_with_what_changes_the_numbers():
     ]
     assert same[0] == same[1]
     assert len({same[0], *others}) == 4
+
+
+# What templates do with their environment: filters and functions of transformers, loops with controls, macros, state.
+BUSY = (
+    "{% macro say(m) %}{{ m.role | upper }}: {{ m['content'] | tojson }}{% endmacro %}{% set ns = namespace(seen=0) %}"
+    "{%- for m in messages %}{% if m.role == 'tool' %}{% continue %}{% endif %}{% set ns.seen = ns.seen + 1 %}"
+    "{{ say(m) }}{{ loop.index }}/{{ loop.length }}{{ ' ' ~ ns.seen }}\n{% endfor %}{{ strftime_now('%Y') }}"
+    "{{ eos_token }}{% if tools is none and not documents %}{{ dict(a=1).a }}{% endif %}{{ range(3) | list }}"
+    "{% generation %}x{% endgeneration %}{% if thinking is defined %}{{ thinking }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize("source", [CHATML, DEFAULT_SYSTEM, LLAMA, BUSY], ids=["chatml", "system", "llama", "busy"])
+def test_templates_are_rendered_as_transformers_renders_them(source):
+    variables = {"bos_token": "<s>", "eos_token": "</s>", "thinking": False}
+    expected, _ = render_jinja_template(CHATS, chat_template=source, add_generation_prompt=True, **variables)
+    template = ChatTemplate(source, variables)
+    assert [template.render(chat) for chat in CHATS] == expected
+
+
+def test_a_template_that_trips_is_told_as_one_that_refuses():
+    counter = ChatCounter(wrapped(qwen(), "{{ messages[0].content + 1 }}"))
+    with pytest.raises(RefusedChat, match="can only concatenate str"):
+        counter.count(CHATS[:1])
