@@ -140,8 +140,10 @@ class Client:
         self.close()
 
     def _transport(self) -> dict[str, Any]:
-        # Building a certificate store takes longer than a request; only https needs one.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        # Training steps are longer than uvicorn keeps an idle connection, and a request on one that it just closed
+        # looks like a dead server; so every request has its own. A certificate store takes longer than a request to
+        # build; only https needs one.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         return {"uds": self._socket, "verify": self.address.startswith("https:"), "limits": limits}
 
     async def _complete(
@@ -155,7 +157,7 @@ class Client:
         async with httpx.AsyncClient(transport=transport, **self._options) as http:
 
             async def ask(path: str, body: Mapping[str, Any]) -> Any:
-                with self._translated(path):
+                with self._translated(path, self._timeout):
                     answer = await http.post(path, json=body, headers=headers)
                 return _json(self._checked(answer))
 
@@ -164,17 +166,17 @@ class Client:
     def _send(self, method: str, path: str, timeout: float | None = None, **options: Any) -> httpx.Response:
         if timeout is not None:
             options["timeout"] = timeout
-        with self._translated(path):
+        with self._translated(path, self._timeout if timeout is None else timeout):
             return self._checked(self._http.request(method, path, **options))
 
     @contextmanager
-    def _translated(self, path: str) -> Iterator[None]:
+    def _translated(self, path: str, timeout: float) -> Iterator[None]:
         """Failures of the transport as errors of this package."""
         try:
             yield
         except (httpx.ReadTimeout, httpx.WriteTimeout):
             raise RolloutError(
-                f"vLLM at {self.address} did not answer {path} within {self._timeout:g} s (rollout.request_timeout); "
+                f"vLLM at {self.address} did not answer {path} within {timeout:g} s (rollout.request_timeout); "
                 "raise it, or ask for fewer or shorter completions."
             ) from None
         except httpx.TransportError as error:

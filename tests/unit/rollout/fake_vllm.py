@@ -30,15 +30,20 @@ class Answer:
 
 
 class FakeVllm(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Every request goes to `answer`; `requests` keeps them in the order they came in."""
+    """Every request goes to `answer`; `requests` keeps them in the order they came in, `connections` counts."""
 
     daemon_threads = True
 
     def __init__(self, path: Path, answer: Callable[[Request], Answer | None]) -> None:
         self.answer = answer
         self.requests: list[Request] = []
+        self.connections = 0
         super().__init__(str(path), _Handler)
         self.address = f"unix:{path}"
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections += 1
+        super().process_request(request, client_address)
 
     def start(self) -> None:
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

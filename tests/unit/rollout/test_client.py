@@ -221,6 +221,23 @@ def test_an_answer_that_never_comes_names_the_field_to_raise(serve: Serve) -> No
         ask(client, [[1]])
 
 
+def test_no_connection_is_used_twice_since_the_server_may_have_closed_it(serve: Serve) -> None:
+    server, client = serve(lambda request: Answer({"ok": True}))
+    for _ in range(3):
+        client.post("/pause")
+    assert server.connections == 3
+
+
+def test_the_timeout_of_one_call_is_the_one_that_is_named(serve: Serve) -> None:
+    def never(request: Request) -> Answer:
+        time.sleep(0.5)
+        return Answer()
+
+    _, client = serve(never)
+    with pytest.raises(RolloutError, match=r"did not answer /update_weights within 0.1 s"):
+        client.post("/update_weights", timeout=0.1)
+
+
 def test_other_weights_are_stale(serve: Serve) -> None:
     refusal = Answer({"error": {"message": "the weights have version 0, expected was 2"}}, 409, {"x-grpo-version": "0"})
     _, client = serve(completing(lambda request: refusal))
