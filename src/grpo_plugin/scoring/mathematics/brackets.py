@@ -35,7 +35,7 @@ class BracketParser(ArithmeticParser):
             return self.primary()
         if name in BIG_OPERATORS:
             return self._big_operator(name)
-        if name in SYMBOLS:
+        if name in SYMBOLS or self.sign not in ("{", "_", "^", "["):
             return self.symbol(name)
         raise UnknownCommand(f"unknown command \\{name}")
 

@@ -75,6 +75,7 @@ def _prepare() -> None:
     """Pay for slow imports and the grammar's tables before the first question is timed."""
     logging.disable(logging.CRITICAL)
     _verify(r"\int_0^1 x dx", r"\frac{1}{2}")
+    _verify(r"\sum_{k=1}^{n} k", r"\frac{n(n+1)}{2}")
 
 
 def _read(text: str) -> list[Any]:
