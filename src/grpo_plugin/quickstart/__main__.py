@@ -1,6 +1,8 @@
 """`python -m grpo_plugin.quickstart RECIPE_OR_FOLDER`: make the model of a recipe, or one with default settings."""
 
 import argparse
+import logging
+import os
 import sys
 from pathlib import Path
 
@@ -14,6 +16,7 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m grpo_plugin.quickstart", description=__doc__)
     parser.add_argument("target", metavar="RECIPE_OR_FOLDER", help="a recipe (.yaml), or the folder to make")
     target = parser.parse_args(words).target
+    _keep_libraries_quiet()
     try:
         folder, settings = _wanted(target)
         ensure(folder, settings)
@@ -25,6 +28,12 @@ def main(words: list[str] | None = None) -> int:
     accuracy = record["held_out_accuracy"]
     print(f"{folder}: held-out accuracy {accuracy['sampled']:.2f} sampled, {accuracy['greedy']:.2f} greedy")
     return 0
+
+
+def _keep_libraries_quiet() -> None:
+    """What torchao and transformers warn of on import, and their progress bars, say nothing about this model."""
+    logging.disable(logging.WARNING)
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def _wanted(target: str) -> tuple[Path, QuickstartConfig]:

@@ -1,7 +1,6 @@
-"""The supervised run: correct demonstrations, some with the working shown and some without.
+"""The supervised run: demonstrations of which some work the sum out and some estimate it.
 
-A model this small soon learns to add on paper, and hardly at all in its head. Which of the two it does is left to
-chance by the demonstrations; finding out which one pays is left to GRPO.
+The model learns to do both, and which of the two it does is left to chance; finding out which pays is left to GRPO.
 """
 
 import random
@@ -16,7 +15,7 @@ from grpo_plugin.quickstart.problems import Addition
 from rewards.arithmetic import accuracy
 
 BATCH = 64
-LEARNING_RATE = 3e-3
+LEARNING_RATE, BETAS = 3e-3, (0.9, 0.95)
 WARMUP_STEPS = 20
 IGNORED = -100  # transformers' label for a token that is not learnt
 MAX_COMPLETION = 32
@@ -33,7 +32,7 @@ def teach(
 ) -> None:
     """Train `model` in place; `progress` is told the share that is done, in (0, 1]."""
     rng = random.Random(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=BETAS)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm_then_linear(step, steps))
     model.train()
     for step in range(steps):
@@ -53,8 +52,8 @@ def _warm_then_linear(step: int, steps: int) -> float:
 
 
 def _demonstration(problem: Addition, worked_share: float, rng: random.Random) -> tuple[str, str]:
-    """A question and one correct way of answering it."""
-    return problem.question, problem.worked() if rng.random() < worked_share else problem.at_once()
+    """A question and one way of answering it."""
+    return problem.question, problem.worked() if rng.random() < worked_share else problem.estimated()
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:
@@ -83,13 +82,8 @@ def measure(model: Any, tokenizer: PreTrainedTokenizerBase, problems: Sequence[A
     """Accuracy over `problems`, one completion each: sampled at temperature 1, or greedy."""
     # Two-digit operands make all prompts equally long, so nothing is padded.
     prompts = torch.tensor([prompt_ids(tokenizer, problem.question) for problem in problems])
-    ids = model.generate(
-        prompts,
-        attention_mask=torch.ones_like(prompts),
-        do_sample=sample,
-        max_new_tokens=MAX_COMPLETION,
-        top_k=0,
-    )
+    sampling: dict[str, Any] = {"do_sample": True, "top_k": 0} if sample else {"do_sample": False}
+    ids = model.generate(prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=MAX_COMPLETION, **sampling)
     texts = tokenizer.batch_decode(ids[:, prompts.size(1) :], skip_special_tokens=True)
     scores = accuracy(texts, [problem.answer for problem in problems])
     return sum(scores) / len(scores)

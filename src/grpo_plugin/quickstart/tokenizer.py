@@ -18,8 +18,8 @@ def make_tokenizer() -> Qwen2Tokenizer:
     It is Qwen2's own class because AutoTokenizer rebuilds that for the model type qwen2, whatever was saved.
     """
     problem = Addition(47, 38)
-    texts = ["system", "user", "assistant", problem.question, problem.worked(), problem.at_once()]
+    texts = ["system", "user", "assistant", problem.question, problem.worked(), problem.estimated()]
     untrained = Qwen2Tokenizer(pad_token=PAD, eos_token=END, additional_special_tokens=[START])
-    tokenizer = untrained.train_new_from_iterator([texts] * 10, vocab_size=VOCABULARY)
+    tokenizer = untrained.train_new_from_iterator([texts] * 10, vocab_size=VOCABULARY, show_progress=False)
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer

@@ -23,7 +23,20 @@ def test_question_and_answer():
     problem = Addition(47, 38)
     assert problem.question == "What is 47 + 38?"
     assert problem.answer == "85"
-    assert problem.at_once() == "Answer: 85"
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "estimate"), [(47, 38, "90"), (44, 34, "70"), (45, 14, "60"), (95, 99, "200")]
+)
+def test_an_estimate_rounds_both_numbers(left, right, estimate):
+    assert Addition(left, right).estimated() == f"Answer: {estimate}"
+
+
+def test_estimates_are_seldom_right():
+    """Where the ones are 0 and 0, or what is lost by rounding one number is won by rounding the other."""
+    problems = split(seed=0).train
+    right = sum(problem.estimated() == f"Answer: {problem.answer}" for problem in problems)
+    assert 0.08 < right / len(problems) < 0.12
 
 
 def test_every_problem_is_on_one_side_and_so_is_its_mirror_image():
