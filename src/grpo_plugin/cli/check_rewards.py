@@ -27,12 +27,14 @@ def check_rewards(recipe: str, rows: int) -> None:
     Exits with 1 if a reward does not score as it should, with 2 if it cannot be called at all.
     """
     try:
-        examples, reports = _rehearse(recipe, rows)
+        examples, reports, notes = _rehearse(recipe, rows)
     except GrpoPluginError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     console = Console()
     console.print(table(reports, len(examples)))
+    for note in notes:
+        console.print(note, highlight=False, soft_wrap=True)
     troubles = [f"{report.name} {problem}." for report in reports for problem in report.problems]
     troubles += [_rows(f"{report.name} does not give its best to", report.unscored) for report in reports]
     troubles = [trouble for trouble in troubles if trouble]
@@ -41,7 +43,7 @@ def check_rewards(recipe: str, rows: int) -> None:
     sys.exit(1 if troubles else 0)
 
 
-def _rehearse(path: str, rows: int) -> tuple[list[Example], list[FunctionReport]]:
+def _rehearse(path: str, rows: int) -> tuple[list[Example], list[FunctionReport], list[str]]:
     from grpo_plugin.scoring import load
 
     recipe = check(read(path))
@@ -50,7 +52,7 @@ def _rehearse(path: str, rows: int) -> tuple[list[Example], list[FunctionReport]
     examples = list(islice(training_examples(recipe.prompts, recipe.folder), rows))
     rewards = load(recipe.rewards, recipe.folder)
     try:
-        return examples, rehearse(rewards, examples)
+        return examples, rehearse(rewards, examples), rewards.notes()
     finally:
         rewards.close()
 

@@ -42,6 +42,11 @@ class Reward:
         if callable(prepare):
             prepare()
 
+    def describe(self) -> str | None:
+        """What `describe()` of the function's module says of the way it judges here, if it has one."""
+        describe = getattr(inspect.getmodule(self.function), "describe", None)
+        return str(describe()) if callable(describe) else None
+
 
 def build(config: RewardFunction, index: int, base_dir: Path) -> Reward:
     """Load the function that entry `index` of `rewards.functions` names; its name is made unique later.

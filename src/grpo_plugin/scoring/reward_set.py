@@ -40,6 +40,10 @@ class RewardSet:
     def weights(self) -> list[float]:
         return [reward.weight for reward in self.rewards]
 
+    def notes(self) -> list[str]:
+        """One line for each thing a user should know of how these functions judge on this machine."""
+        return list(dict.fromkeys(note for reward in self.rewards if (note := reward.describe())))
+
     def check_columns(self, available: Collection[str]) -> None:
         """Raise RewardError where a function asks for a dataset column that is not `available`."""
         for reward in self.rewards:
@@ -132,7 +136,10 @@ def load(config: RewardsConfig, base_dir: Path) -> RewardSet:
         RewardError: a function cannot be found, imported or called as a reward.
     """
     rewards = [build(function, index, base_dir) for index, function in enumerate(config.functions)]
-    return RewardSet(_with_unique_names(rewards), config, base_dir)
+    loaded = RewardSet(_with_unique_names(rewards), config, base_dir)
+    for note in loaded.notes():
+        log.info(note)
+    return loaded
 
 
 def _log_metrics(name: str, judged: Verdicts, log_metric: Callable[[str, float], None] | None) -> None:

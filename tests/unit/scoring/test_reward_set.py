@@ -112,3 +112,9 @@ def test_totals_by_hand(loaded: Loader) -> None:
 def test_a_block_without_functions_is_refused(loaded: Loader) -> None:
     with pytest.raises(RecipeError, match=r"rewards\.functions"):
         loaded()
+
+
+def test_modules_may_say_how_they_judge(loaded: Loader) -> None:
+    rewards = loaded({"function": "rewards.raiden.vrar"}, "length")
+    [note] = rewards.notes()
+    assert note.startswith("rewards.raiden: similarity by ")

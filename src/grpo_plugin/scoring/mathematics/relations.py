@@ -7,7 +7,6 @@ from grpo_plugin.scoring.mathematics.exact import Rational, divide, exact
 from grpo_plugin.scoring.mathematics.nodes import CONTAINERS, Node, symbols
 from grpo_plugin.scoring.mathematics.scalars import same_scalar
 
-KINDS = frozenset(("rel",))
 _FUNCTION_NAMES = frozenset("fghpqABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
