@@ -1,9 +1,10 @@
 """The update, forward and backward of the loss, on ragged sequences: TRL's padded path, ours, and a bare packed pass.
 
-    python benchmarks/update.py [--pairs 5] [--no-trl]
+    python benchmarks/update.py [--pairs 3] [--no-trl] [--wall]
 
-8 sequences (prompts of 40–120 tokens, completions of 32–512), vocabulary 151,936, 4 layers of 256. Times are medians
-over rounds in which all paths run one after the other, so that whatever else the machine does hits all of them; memory
+8 sequences (prompts of 40–120 tokens, completions of 32–512), vocabulary 151,936, 4 layers of 256. All paths run one
+after the other in each round, and ratios are medians over the rounds. Times are processor time of one thread, which
+other work on the machine does not stretch; on a machine of one's own, `--wall` takes the clock and all threads. Memory
 is the peak of resident memory over that of the loaded model, each path in a process of its own.
 """
 
@@ -128,20 +129,21 @@ PATHS: dict[str, Callable[[Qwen2ForCausalLM, Batch], float]] = {
 }
 
 
-def timed(path: str, models: dict[bool, Qwen2ForCausalLM], batch: Batch) -> float:
-    model = models[path != "trl"]
-    model.zero_grad(set_to_none=True)
-    start = time.perf_counter()
-    PATHS[path](model, batch)
-    return time.perf_counter() - start
-
-
-def times(paths: list[str], pairs: int) -> list[dict[str, float]]:
+def times(paths: list[str], pairs: int, clock: Callable[[], float]) -> list[dict[str, float]]:
+    """Seconds of each path, round by round, after one run of the quick ones to warm up."""
     models, batch = {packed: make_model() for packed in (False, True)}, make_batch()
     install(models[True])
-    for path in paths[1:]:
-        timed(path, models, batch)
-    return [{path: timed(path, models, batch) for path in paths} for _ in range(pairs)]
+
+    def timed(path: str) -> float:
+        model = models[path != "trl"]
+        model.zero_grad(set_to_none=True)
+        start = clock()
+        PATHS[path](model, batch)
+        return clock() - start
+
+    for path in paths[-2:]:
+        timed(path)
+    return [{path: timed(path) for path in paths} for _ in range(pairs)]
 
 
 def resident(field: str) -> float:
@@ -177,8 +179,9 @@ def median_ratio(rounds: list[dict[str, float]], over: str, under: str) -> float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=5, help="rounds; every path runs once in each")
+    parser.add_argument("--pairs", type=int, default=3, help="rounds; every path runs once in each")
     parser.add_argument("--no-trl", action="store_true", help="leave TRL's slow path out of the rounds")
+    parser.add_argument("--wall", action="store_true", help="wall-clock time, all threads")
     parser.add_argument("--peak", choices=PATHS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak:
@@ -186,7 +189,9 @@ def main() -> None:
         return
     paths = [path for path in PATHS if path != "trl" or not arguments.no_trl]
     memory = {path: measure_peak(path) for path in paths}
-    rounds = times(paths, arguments.pairs)
+    if not arguments.wall:
+        torch.set_num_threads(1)
+    rounds = times(paths, arguments.pairs, time.perf_counter if arguments.wall else time.process_time)
     print(f"{'path':8} {'median s':>9} {'peak GB':>8} {'loss':>12}")
     for path in paths:
         seconds = statistics.median(round_[path] for round_ in rounds)

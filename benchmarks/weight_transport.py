@@ -2,11 +2,11 @@
 
     python benchmarks/weight_transport.py [--pairs 7] [--python .venv-vllm/bin/python]
 
-Both ways end when the other process has the tensors, has read every byte of them for a checksum, and has answered.
+Both ways end when the other process has the tensors, has read every byte of them for a sum, and has answered.
 Axolotl's way is its own encode_for_http and decode_from_http in requests of 10 MB, as its trainer sends them; its
-FastAPI layer and the second hop to vLLM's worker are left out, which favours it. Runs come in pairs, so that a busy
-machine slows both; the ratio is the median over pairs. With --python, a vLLM server takes the same weights, its own
-loading included.
+FastAPI layer and the second hop to vLLM's worker are left out, which favours it. Runs come in pairs, and ratios are
+medians over pairs: of the time that passed, and of the processor time of both processes, one thread each, which other
+work on the machine does not stretch. With --python, a vLLM server takes the same weights, its own loading included.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,27 +63,27 @@ def make_policy() -> Qwen2ForCausalLM:
     return Qwen2ForCausalLM(config)
 
 
-def checksum(tensors: Iterable[tuple[str, torch.Tensor]]) -> int:
-    """The sum of all words, exact; it reads every byte."""
-    return sum(int(tensor.view(torch.int32).sum()) for _, tensor in tensors)
+def sums(tensors: Iterable[tuple[str, torch.Tensor]]) -> list[float]:
+    """The sum of each tensor; it reads every byte, and is the same for the same bits."""
+    return [tensor.sum().item() for _, tensor in tensors]
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """The other process; answers with the checksum of what has come since it was last asked for."""
+    """The other process; asked for its report, it answers with the sums of what came since, and its seconds."""
 
     protocol_version = "HTTP/1.1"
-    total: ClassVar[int] = 0
+    arrived: ClassVar[list[float]] = []
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])) or "null")
         answer: Any = None
         if self.path == "/http_update_weights/":
-            Receiver.total += checksum(decode_from_http(entry) for entry in body["params"])
+            Receiver.arrived += sums(decode_from_http(entry) for entry in body["params"])
         elif self.path == "/collective_rpc":
             for file in Path(body["kwargs"]["weights_path"]).glob("*.safetensors"):
-                Receiver.total += checksum(load_file(file).items())
-        elif self.path == "/checksum":
-            answer, Receiver.total = Receiver.total, 0
+                Receiver.arrived += sums(load_file(file).items())
+        elif self.path == "/report":
+            answer, Receiver.arrived = (sorted(self.arrived), time.process_time()), []
         text = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
@@ -95,6 +96,7 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 def receive(pipe: Any) -> None:
+    torch.set_num_threads(1)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     pipe.send(server.server_port)
     server.serve_forever()
@@ -125,27 +127,37 @@ def send_as_axolotl(session: requests.Session, address: str, model: torch.nn.Mod
     session.post(f"{address}/http_update_weights/", json={"params": batch}).raise_for_status()
 
 
-def seconds(work: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+@dataclass(frozen=True)
+class Cost:
+    """Seconds that passed, and seconds that a processor worked in either process."""
+
+    passed: float
+    worked: float
 
 
-def compare(model: torch.nn.Module, pairs: int) -> tuple[list[float], list[float]]:
-    """Seconds of ours and of Axolotl's, pair by pair; the first pair is warm-up."""
-    expected = checksum((name, parameter.data) for name, parameter in model.named_parameters())
+def measure(send: Callable[[], None], report: Callable[[], tuple[list[float], float]], expected: list[float]) -> Cost:
+    _, before = report()
+    start, working = time.perf_counter(), time.process_time()
+    send()
+    passed, worked = time.perf_counter() - start, time.process_time() - working
+    arrived, after = report()
+    assert arrived == expected
+    return Cost(passed, worked + after - before)
+
+
+def compare(model: torch.nn.Module, pairs: int) -> tuple[list[Cost], list[Cost]]:
+    """What ours and Axolotl's cost, pair by pair, after one pair of warm-up."""
+    expected = sorted(sums((name, parameter.data) for name, parameter in model.named_parameters()))
     with other_process() as address, requests.Session() as session, tempfile.TemporaryDirectory() as run_dir:
         host: Any = SimpleNamespace(client=Client(address), run_dir=Path(run_dir))
         updater = FileUpdater(host, Accelerator(cpu=True), timeout=60.0)
         ours, theirs = [], []
         for _ in range(pairs + 1):
-            for times, send in (
+            for costs, send in (
                 (ours, lambda: updater.push(model, 1)),
                 (theirs, lambda: send_as_axolotl(session, address, model)),
             ):
-                times.append(seconds(send))
-                arrived = session.post(f"{address}/checksum").json()
-                assert arrived == expected, (arrived, expected)
+                costs.append(measure(send, lambda: session.post(f"{address}/report").json(), expected))
     return ours[1:], theirs[1:]
 
 
@@ -163,7 +175,11 @@ def into_vllm(model: Qwen2ForCausalLM, python: str, pushes: int) -> float:
             server.wait_ready(600)
             host = Host(server, Client(endpoint.address), None, timeout=60.0)
             updater = FileUpdater(host, Accelerator(cpu=True), timeout=60.0)
-            times = [seconds(lambda: updater.push(model, 1)) for _ in range(pushes + 1)]
+            times = []
+            for _ in range(pushes + 1):
+                start = time.perf_counter()
+                updater.push(model, 1)
+                times.append(time.perf_counter() - start)
         finally:
             server.stop()
     return statistics.median(times[1:])
@@ -174,16 +190,21 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=7, help="how often both are run")
     parser.add_argument("--python", help="interpreter that has vLLM, to time a whole sync too")
     options = parser.parse_args()
+    torch.set_num_threads(1)
     model = make_policy()
     size = sum(parameter.nbytes for parameter in model.parameters()) / 1e6
     ours, theirs = compare(model, options.pairs)
-    ratios = [slow / fast for fast, slow in zip(ours, theirs, strict=True)]
-    print(f"{size:.0f} MB of fp32, {options.pairs} pairs, medians")
-    print(f"  safetensors in shared memory   {statistics.median(ours):7.3f} s")
-    print(f"  Axolotl's HTTP encoding        {statistics.median(theirs):7.3f} s")
-    print(f"  ratio                          {statistics.median(ratios):7.1f}   (lowest {min(ratios):.1f})")
+    print(f"{size:.0f} MB of fp32, {options.pairs} pairs, medians           passed     worked")
+    for label, costs in (("safetensors in shared memory", ours), ("Axolotl's HTTP encoding", theirs)):
+        passed, worked = (statistics.median(getattr(cost, kind) for cost in costs) for kind in ("passed", "worked"))
+        print(f"  {label:32} {passed:10.3f} s {worked:8.3f} s")
+    passed, worked = (
+        statistics.median(getattr(slow, kind) / getattr(fast, kind) for fast, slow in zip(ours, theirs, strict=True))
+        for kind in ("passed", "worked")
+    )
+    print(f"  {'ratio':32} {passed:10.1f}   {worked:8.1f}")
     if options.python:
-        print(f"  whole sync, vLLM's load too    {into_vllm(model, options.python, options.pairs):7.3f} s")
+        print(f"  {'whole sync, with vLLM loading':32} {into_vllm(model, options.python, options.pairs):10.3f} s")
 
 
 if __name__ == "__main__":

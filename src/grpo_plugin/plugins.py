@@ -14,6 +14,7 @@ from axolotl.integrations.base import BasePlugin
 from grpo_plugin import recipe_base
 from grpo_plugin.compat import cpu_ranks
 from grpo_plugin.run import Run, is_training
+from grpo_plugin.trainer.algorithm import of_recipe
 from grpo_plugin.trainer.arguments import training_arguments
 
 
@@ -77,8 +78,7 @@ class AlgorithmPlugin(_Plugin):
     block = "algorithm"
 
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
-        assert self.run.recipe.algorithm is not None
-        return training_arguments(self.run.recipe.algorithm)
+        return training_arguments(of_recipe(self.run.recipe.algorithm, self.run.recipe.trl))
 
 
 class RolloutPlugin(_Plugin):

@@ -1,15 +1,10 @@
-"""From the `algorithm:` block to the fields of TRL's GRPOConfig."""
+"""From the algorithm to the fields of TRL's GRPOConfig that TRL itself still reads."""
 
 from typing import Any
 
-from grpo_plugin.config.algorithm import AlgorithmConfig
+from grpo_plugin.trainer.algorithm import Algorithm
 
 
-def training_arguments(algorithm: AlgorithmConfig) -> dict[str, Any]:
-    """GRPOConfig fields; a key the block leaves open keeps the recipe's `trl:` value, or TRL's default."""
-    fields: dict[str, Any] = {"loss_type": algorithm.name, "beta": algorithm.kl_coef}
-    if algorithm.clip_low is not None:
-        fields["epsilon"] = algorithm.clip_low
-    if algorithm.clip_high is not None:
-        fields["epsilon_high"] = algorithm.clip_high
-    return fields
+def training_arguments(algorithm: Algorithm) -> dict[str, Any]:
+    """`beta` decides whether TRL loads a reference model; the loss itself is ours."""
+    return {"beta": algorithm.preset.kl_coef, "vllm_importance_sampling_correction": False}

@@ -1,29 +1,53 @@
-"""The trainer: Axolotl's GRPO trainer, with completions from our engine and every generation kept."""
+"""The trainer: Axolotl's GRPO trainer, with our engine, algorithms and logs in the place of TRL's."""
 
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import DistributedType, gather_object
 from axolotl.core.trainers.grpo.trainer import AxolotlGRPOTrainer
-from torch import Tensor
-from transformers import TrainerCallback, TrainerControl
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerCallback, TrainerControl
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from trl.models.utils import disable_gradient_checkpointing
+from trl.trainer.utils import use_adapter
 
-from grpo_plugin.rollout.canary import Gap, check, logp_gap
+from grpo_plugin.algorithms import advantages
+from grpo_plugin.compat.packed_attention import install
 from grpo_plugin.rollout.engine import RolloutEngine
 from grpo_plugin.rollout.sampling import Sampling
 from grpo_plugin.run import Run
-from grpo_plugin.trainer import huggingface
+from grpo_plugin.scoring.aggregate import totals
+from grpo_plugin.trainer import dealing, huggingface
+from grpo_plugin.trainer.algorithm import Algorithm, of_recipe
+from grpo_plugin.trainer.canary import check_gap
+from grpo_plugin.trainer.drawing import Drawing
+from grpo_plugin.trainer.feed import Clock, Feed
+from grpo_plugin.trainer.forward import causal
+from grpo_plugin.trainer.observe import Observer
+from grpo_plugin.trainer.rollouts import Rollouts
+from grpo_plugin.trainer.sample import Sample
+from grpo_plugin.trainer.state import load, save
+from grpo_plugin.trainer.tally import Tally
+from grpo_plugin.trainer.update import Pass, Update, dealt
 from grpo_plugin.trainer.validate import Validator
 from grpo_plugin.validation.callbacks import ScreenCallback, ValidationCallback
-from grpo_plugin.validation.generation_log import Generations
+
+T = TypeVar("T")
 
 
 class PolicyTrainer(AxolotlGRPOTrainer):
-    """Differs from TRL's trainer in where completions come from (`_generate_single_turn`) and in what is kept.
+    """Differs from TRL's trainer in what an optimizer step is made of.
 
-    Axolotl's optimizers, schedulers, adapters, checkpoints and callbacks work as they do without us.
+    The data loader is a clock: each tick is one gradient accumulation step. When a batch has been used up, prompts are
+    taken from the feed, completed, scored and turned into lessons (`Rollouts`, `Drawing`, `Update`); ticks then run
+    the passes that `dealt` gave this rank. Axolotl's optimizers, schedulers, adapters, checkpoints and callbacks work
+    as they do without us.
     """
 
     def __init__(self, model: Any, reward_funcs: Any = None, **kwargs: Any) -> None:
@@ -32,13 +56,45 @@ class PolicyTrainer(AxolotlGRPOTrainer):
             reward_funcs = self.run_.rewards.trl_functions()
         super().__init__(model, reward_funcs, **kwargs)
         self.engine: RolloutEngine | None = self.run_.make_engine(self.accelerator)
-        # Only TRL's importance-sampling correction still reads this; its own vLLM client is never built.
-        self.use_vllm = self.engine is not None
+        self.finish_reasons: list[str] = []
+        self.tally = Tally()
         self._synced_step: int | None = None
         self._gap_unchecked = False
-        self._finish_reasons: list[str] = []
+        self._ticks: deque[list[Pass]] = deque()
+        self._plan_batches()
         self.validator = Validator(self) if self.run_.validates else None
+        for packable in (self.model, self.ref_model):
+            if packable is not None:
+                install(causal(self.accelerator.unwrap_model(packable)))
         self._change_callbacks()
+
+    def _plan_batches(self) -> None:
+        """A batch of completions is at least one optimizer step, else as many as `generation_batch_size` holds."""
+        args, processes = self.args, self.accelerator.num_processes
+        per_step = args.per_device_train_batch_size * args.gradient_accumulation_steps * processes
+        self._steps_per_batch = max(args.generation_batch_size, per_step) // per_step
+        prompts = max(args.generation_batch_size, per_step) // self.num_generations
+        self.algorithm: Algorithm = of_recipe(self.run_.recipe.algorithm, self.run_.recipe.trl)
+        self.feed = Feed(self.train_dataset, args.seed, shuffle=self.shuffle_dataset)
+        self.drawing = Drawing(self, self.feed)
+        self.observer = Observer(self)
+        self.rollouts = Rollouts(
+            self.feed,
+            self.observer.watched(self.drawing.samples),
+            prompts=prompts,
+            group_size=self.num_generations,
+            multiple=processes // torch.gcd(torch.tensor(processes), torch.tensor(self.num_generations)).item(),
+            chosen=self.algorithm.filter,
+            tolerance=self.algorithm.config.tolerance,
+        )
+        self.update = Update(self, self.algorithm, differs=self._sampler_differs())
+
+    def _sampler_differs(self) -> bool:
+        """Whether completions may come from another policy than the one they train."""
+        if self.engine is None:
+            return False
+        half = next(self.model.parameters()).dtype != torch.float32 or self.args.bf16 or self.args.fp16
+        return half or self.algorithm.filter is not None
 
     def _change_callbacks(self) -> None:
         for callback in (ProgressCallback, PrinterCallback):
@@ -47,6 +103,17 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         if self.validator is not None and self.run_.recipe.validation is not None:
             self.add_callback(ValidationCallback(self.run_.recipe.validation, self.validator))
         self.add_callback(ScreenCallback(self.run_.screen))  # last: the wait for vLLM is no part of its ETA
+
+    @property
+    def watch(self) -> Any:
+        return self.run_.watch
+
+    @property
+    def version(self) -> int:
+        """How many times the policy was brought to the engine; the optimizer step where Hugging Face generates."""
+        return self.engine.version if self.engine else self.state.global_step
+
+    # --- the loop ---------------------------------------------------------------------------------------------------
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As TRL trains; vLLM ends with the last step, so that its GPU is free while the model is saved."""
@@ -58,19 +125,72 @@ class PolicyTrainer(AxolotlGRPOTrainer):
             if self.engine is not None:
                 self.engine.close()
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Validate on the held-out prompts; the figures are logged and may be `metric_for_best_model`."""
-        if self.validator is None:
-            return super().evaluate(*args, **kwargs)
-        metrics = self.validator(self.state.global_step).logs()
-        control: TrainerControl = self.control  # type: ignore[has-type]
-        self.callback_handler.on_log(self.args, self.state, control, {**metrics, "step": self.state.global_step})
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
-        return metrics
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """As many ticks as an epoch has gradient accumulation steps; where there is no end, as many as are wanted."""
+        per_batch = self._steps_per_batch * self.num_iterations * self.args.gradient_accumulation_steps
+        if hasattr(self.train_dataset, "__len__"):
+            ticks = max(1, len(self.train_dataset) // self.rollouts.prompts) * per_batch
+        else:
+            ticks = self.args.max_steps * self.args.gradient_accumulation_steps
+        return DataLoader(Clock(ticks), batch_size=1, collate_fn=_nothing)
 
-    @property
-    def watch(self) -> Any:
-        return self.run_.watch
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """One tick: the forward and backward passes of one gradient accumulation step."""
+        model.train()
+        with self.watch("train"):
+            if not self._ticks:
+                self._ticks.extend(self._next_batch())
+            loss = torch.zeros((), device=self.args.device)
+            passes = self._ticks.popleft()
+            for index, batch in enumerate(passes):
+                with nullcontext() if index == len(passes) - 1 else self._without_sharing(model):
+                    loss += Trainer.training_step(self, model, batch)  # type: ignore[arg-type]
+            if self.accelerator.gradient_state.sync_gradients:
+                self.update.steer(self.args.train_batch_size * self.args.gradient_accumulation_steps)
+            return loss
+
+    def _next_batch(self) -> list[list[Pass]]:
+        samples = self.rollouts.next()
+        if self._gap_unchecked:
+            with self.watch("canary"):
+                check_gap(self, samples)
+            self._gap_unchecked = False
+        needs_baselines = "baselines" in advantages.inputs(self.algorithm.preset.advantage)
+        baselines = self.drawing.baselines(samples) if needs_baselines and samples else None
+        reused = self._steps_per_batch * self.num_iterations > 1
+        lessons = self.update.lessons(samples, baselines, reused)
+        self.observer.record(lessons)
+        return dealt(self, self.update, lessons, self._steps_per_batch) * self.num_iterations
+
+    @contextmanager
+    def _without_sharing(self, model: nn.Module) -> Iterator[None]:
+        """A pass that is not the last of its step: gradients stay on this rank."""
+        state = self.accelerator.gradient_state
+        before = state.sync_gradients
+        state._set_sync_gradients(False)
+        deepspeed = self.accelerator.distributed_type == DistributedType.DEEPSPEED
+        try:
+            with nullcontext() if deepspeed else self.accelerator.no_sync(model):
+                yield
+        finally:
+            state._set_sync_gradients(before)
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        return inputs if isinstance(inputs, Pass) else super()._prepare_inputs(inputs)
+
+    def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Ours for a pass; TRL's own for batches of its evaluation."""
+        if isinstance(inputs, Pass):
+            return self.update.loss(model, inputs)
+        return super().compute_loss(model, inputs, *args, **kwargs)
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        if self.model.training and "reward" in self._metrics["train"]:
+            seconds = {f"time/{name}": seconds for name, seconds in self.watch.step().items()}
+            logs = {**logs, **self.tally.drain(), **seconds}
+        super().log(logs, *args, **kwargs)
+
+    # --- the engine -------------------------------------------------------------------------------------------------
 
     def sync_policy(self) -> None:
         """Bring the engine up to this optimizer step; does nothing if it has it already."""
@@ -84,23 +204,22 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         self._synced_step = self.state.global_step
         self._gap_unchecked = True
 
-    @property
-    def version(self) -> int:
-        """How many times the policy was brought to the engine; the optimizer step where Hugging Face generates."""
-        return self.engine.version if self.engine else self.state.global_step
-
     def tokenize(self, prompts: list[Any]) -> list[list[int]]:
         """Token ids of prompts (chat messages or text), exactly as in training."""
         return self._tokenize_prompts(prompts)[0]
 
+    def text(self, token_ids: list[int]) -> str:
+        """What a user reads of token ids."""
+        return self.processing_class.decode(token_ids, skip_special_tokens=True)
+
     def complete(
-        self, prompt_ids: list[list[int]], n: int, temperature: float
+        self, prompt_ids: list[list[int]], n: int, temperature: float, images: list[Any] | None = None
     ) -> list[list[tuple[list[int], str | None]]]:
         """`n` completions (token ids, finish reason) of each of this rank's prompts; temperature 0 is greedy."""
         if self.engine is None:
             return huggingface.complete(self, prompt_ids, n, temperature)
         sampling = at_temperature(Sampling.from_args(self.args), temperature)
-        groups = self.engine.complete(self.model, prompt_ids, n, sampling, None)
+        groups = self.engine.complete(self.model, prompt_ids, n, sampling, images)
         return [[(c.token_ids, c.finish_reason) for c in group] for group in groups]
 
     def _generate_single_turn(
@@ -109,105 +228,83 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         if self.engine is None:
             with self.watch("generate"):
                 ids, logps = super()._generate_single_turn(prompt_ids, images, multimodal_fields)
-            self._finish_reasons = [huggingface.finish_reason(self, row) for row in ids]
+            self.finish_reasons = [huggingface.finish_reason(self, row) for row in ids]
             return ids, logps
         self.sync_policy()
         with self.watch("generate"):
             n = self.num_generations if self.model.training else self.num_generations_eval
             completions = self.engine.generate(self.model, prompt_ids, n, Sampling.from_args(self.args), images)
-        self._finish_reasons = [completion.finish_reason for completion in completions]
+        self.finish_reasons = [completion.finish_reason for completion in completions]
         return [c.token_ids for c in completions], [c.logps for c in completions]
 
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        batch = super()._generate_and_score_completions(inputs)
-        if self._gap_unchecked and "sampling_per_token_logps" in batch:
-            with self.watch("canary"):
-                self._check_gap(batch)
-        self._keep_generations(inputs)
-        return batch
+    # --- what the rooms below ask of a trainer ------------------------------------------------------------------------
 
-    def _calculate_rewards(self, *args: Any) -> Tensor:
-        with self.watch("score"):
-            return super()._calculate_rewards(*args)
+    @property
+    def reference(self) -> nn.Module:
+        """The reference model: one of its own, or the policy within `as_reference`."""
+        return self.model if self.ref_model is None else self.ref_model
 
-    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
-        with self.watch("train"):
-            return super().training_step(*args, **kwargs)
-
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        if self.model.training and "reward" in self._metrics["train"]:
-            logs = {**logs, **{f"time/{name}": seconds for name, seconds in self.watch.step().items()}}
-        super().log(logs, *args, **kwargs)
-
-    def _check_gap(self, batch: dict[str, Tensor]) -> None:
-        """Compare vLLM's log-probabilities of its own tokens with the trainer's; stop if they are too far apart."""
-        rollout = self.run_.recipe.rollout
-        assert rollout is not None
-        mask = batch["completion_mask"]
-        if "tool_mask" in batch:
-            mask = mask * batch["tool_mask"]
-        ours, rows = batch.get("old_per_token_logps"), slice(None)
-        if ours is None:
-            rows = slice(rollout.canary_samples)
-            ours = self._logps(batch, rows)
-        gap = self._over_ranks(logp_gap(ours, batch["sampling_per_token_logps"][rows], mask[rows]))
-        if not gap.tokens:  # every completion is masked; the next batch will tell
+    @contextmanager
+    def as_reference(self) -> Iterator[None]:
+        """The policy without its adapter, or with the one it began from, where there is no model of its own for it."""
+        core = self.accelerator.unwrap_model(self.model)
+        if self.ref_model is not None or not hasattr(core, "peft_config"):
+            yield
             return
-        self._metrics["train"]["rollout/logp_gap"].append(gap.mean)
-        self._metrics["train"]["rollout/logp_gap_max"].append(gap.max)
-        check(gap, rollout.max_logp_gap, self.version)
-        self._gap_unchecked = False
+        with use_adapter(core, adapter_name="ref" if "ref" in core.peft_config else None):
+            yield
 
-    def _over_ranks(self, gap: Gap) -> Gap:
-        mine = torch.tensor([[gap.mean * gap.tokens, gap.max, gap.tokens]], device=self.accelerator.device)
-        every = self.accelerator.gather(mine)
-        tokens = int(every[:, 2].sum())
-        return Gap(mean=every[:, 0].sum().item() / max(tokens, 1), max=every[:, 1].max().item(), tokens=tokens)
+    def quiet_checkpointing(self) -> Any:
+        """Without a gradient, recomputing activations only warns."""
+        return disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs)
 
-    def _logps(self, batch: dict[str, Tensor], rows: slice) -> Tensor:
-        """The trainer's log-probabilities (rows, T) of some completions, without gradient."""
-        prompt_ids, completion_ids = batch["prompt_ids"][rows], batch["completion_ids"][rows]
-        with torch.no_grad():
-            logps, _, _ = self._get_per_token_logps_and_entropies(
-                self.model,
-                torch.cat([prompt_ids, completion_ids], dim=1),
-                torch.cat([batch["prompt_mask"][rows], batch["completion_mask"][rows]], dim=1),
-                completion_ids.size(1),
-                batch_size=self.args.per_device_train_batch_size,
-            )
-        return logps
-
-    def _keep_generations(self, inputs: list[dict[str, Any]]) -> None:
-        finish_reasons = gather_object(self._finish_reasons)
-        answers = gather_object([row.get("answer") for row in inputs])
-        if not self.accelerator.is_main_process:
-            return
-        logs = self._logs
-        functions = {name: [none_if_nan(x) for x in logs["rewards"][name]] for name in self.reward_func_names}
-        self.run_.generation_log.write(
-            self.state.global_step + 1,
-            Generations(
-                prompts=list(logs["prompt"]),
-                completions=list(logs["completion"]),
-                rewards=self.totals(functions),
-                functions=functions,
-                finish_reasons=finish_reasons,
-                temperature=self.temperature,
-                policy_version=self.version,
-                advantages=list(logs["advantages"]),
-                answers=[None if answer is None else str(answer) for answer in answers],
-            ),
+    def deal(self, samples: list[Sample], ticks: int) -> list[dealing.Passes]:
+        """This rank's passes over samples that every rank has."""
+        return dealing.deal(
+            [sample.tokens for sample in samples],
+            rank=self.accelerator.process_index,
+            ranks=self.accelerator.num_processes,
+            ticks=ticks,
+            micro=self.args.per_device_train_batch_size,
+            budget=self.algorithm.config.tokens_per_micro_batch,
         )
 
-    def totals(self, functions: dict[str, list[float | None]]) -> list[float | None]:
-        """The weighted total of each completion; None where no function gave a score."""
-        weights = self.reward_weights.tolist()
-        return [
-            sum(w * x for w, x in zip(weights, row, strict=True) if x is not None)
-            if any(x is not None for x in row)
-            else None
-            for row in zip(*functions.values(), strict=True)
-        ]
+    def share(self, work: Callable[[dealing.Passes], dict[int, T]], samples: list[Sample]) -> dict[int, T]:
+        """Each rank works on its share of the samples; all get all results, by the sample's index."""
+        (passes,) = self.deal(samples, ticks=1)
+        return {index: value for part in gather_object([work(passes)]) for index, value in part.items()}
+
+    def totals(self, functions: dict[str, Any], group_size: int) -> list[float | None]:
+        """The total of each completion, over whole groups; None where no function gave a score."""
+        scores = [[none_if_nan(score) for score in column] for column in functions.values()]
+        if self.run_.rewards is not None:
+            return self.run_.rewards.totals(scores, group_size)
+        return totals(scores, self.reward_weights.tolist(), "sum", group_size)
+
+    # --- evaluation and checkpoints -----------------------------------------------------------------------------------
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Validate on the held-out prompts; the figures are logged and may be `metric_for_best_model`."""
+        if self.validator is None:
+            return super().evaluate(*args, **kwargs)
+        metrics = self.validator(self.state.global_step).logs()
+        control: TrainerControl = self.control  # type: ignore[has-type]
+        self.callback_handler.on_log(self.args, self.state, control, {**metrics, "step": self.state.global_step})
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
+        return metrics
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        shared = {"rollouts": self.rollouts.state(), "update": self.update.state()}
+        folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+        save(folder, shared, self._ticks, self)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None and (found := load(Path(checkpoint), self)) is not None:
+            shared, self._ticks = found
+            self.rollouts.restore(shared["rollouts"])
+            self.update.restore(shared["update"])
 
 
 class SignalCallback(TrainerCallback):
@@ -227,5 +324,9 @@ def at_temperature(sampling: Sampling, temperature: float) -> Sampling:
     return replace(sampling, temperature=temperature)
 
 
-def none_if_nan(value: float) -> float | None:
-    return None if value != value else value
+def none_if_nan(value: float | None) -> float | None:
+    return None if value is None or value != value else value
+
+
+def _nothing(rows: list[None]) -> dict[str, Any]:
+    return {}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from accelerate.utils import broadcast_object_list, gather_object
 
 from grpo_plugin.run import Run
+from grpo_plugin.scoring.aggregate import totals
 from grpo_plugin.validation.evaluate import Answer, Evaluation, Row, Scores, evaluate
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Validator:
         assert rewards is not None
         scores = rewards.score(prompts, texts, [answer.token_ids for answer in answers], columns)
         functions = dict(zip(rewards.names, scores, strict=True))
-        return Scores(totals=self.trainer.totals(functions), functions=functions)
+        return Scores(totals=totals(scores, rewards.weights, "sum", 1), functions=functions)
 
     def _keep(self, step: int, judged: Any) -> None:
         if not self.trainer.accelerator.is_main_process:

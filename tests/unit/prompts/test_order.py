@@ -5,7 +5,7 @@ import pytest
 
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.prompts.mixture import mix, shares
-from grpo_plugin.prompts.order import PromptOrder, permutation
+from grpo_plugin.prompts.order import permutation, sequence
 from grpo_plugin.prompts.sources import Source
 
 
@@ -26,39 +26,16 @@ def test_places_are_uniform():
     assert np.abs(counts / 500 - 1).max() < 0.2  # expected 500 each, standard deviation 20
 
 
-def order(epoch=None, **changes) -> PromptOrder:
-    return PromptOrder(**({"rows": 7, "batch": 3, "generations": 2, "repeats": 2, "seed": 5} | changes), epoch=epoch)
+def test_places_run_through_one_pass_into_the_next():
+    first, second = permutation(7, 5, 0).tolist(), permutation(7, 5, 1).tolist()
+    assert sequence(7, 5, first=0, number=14).tolist() == first + second
+    assert sequence(7, 5, first=4, number=6).tolist() == first[4:] + second[:3]
+    assert sequence(3, 5, first=7, number=2, shuffle=False).tolist() == [1, 2]
 
 
-def test_batches_repeat_as_the_trainer_reads_them():
-    a, b, c = permutation(7, 5, 0)[:3]
-    batch = [a, a, b, b, c, c]
-    assert list(order())[:12] == batch + batch
-    assert len(list(order())) == len(order()) == 2 * 3 * 2 * 2
-
-
-def test_what_an_epoch_leaves_over_comes_first_in_the_next():
-    running = order(generations=1, repeats=1)
-    epochs = [list(running) for _ in range(7)]
-    assert all(len(epoch) == 6 for epoch in epochs)
-    flat = [row for epoch in epochs for row in epoch]
-    assert [sorted(flat[start : start + 7]) for start in range(0, 42, 7)] == [list(range(7))] * 6
-
-
-def test_a_resumed_run_goes_on_with_the_same_prompts():
-    whole = order()
-    epochs = [list(whole) for _ in range(4)]
-    told = order()
-    told.set_epoch(2)
-    assert list(told) == epochs[2]
-    assert list(told) == epochs[3]
-    assert list(order(epoch=lambda: 3)) == epochs[3]
-
-
-def test_fewer_prompts_than_a_batch_fill_one():
-    few = order(rows=2, batch=5, generations=1, repeats=1)
-    assert len(few) == 5
-    assert sorted(list(few)[:2]) == [0, 1]
+def test_a_batch_may_be_larger_than_the_data():
+    drawn = sequence(2, 0, first=1, number=6)
+    assert np.bincount(drawn).tolist() == [3, 3]
 
 
 def source(weight: float | None) -> Source:

@@ -1,0 +1,32 @@
+"""After each sync: vLLM's log-probabilities of its own tokens against the trainer's."""
+
+from typing import TYPE_CHECKING
+
+from grpo_plugin.rollout.canary import check, logp_gap
+from grpo_plugin.trainer.forward import values_of
+from grpo_plugin.trainer.sample import Sample, completion_mask, padded
+
+if TYPE_CHECKING:
+    from grpo_plugin.trainer.policy import PolicyTrainer
+
+
+def check_gap(trainer: "PolicyTrainer", samples: list[Sample]) -> None:
+    """Compare on a few samples of the present policy, and stop if the two are too far apart. Collective.
+
+    Raises:
+        RolloutError: the mean gap is over `rollout.max_logp_gap`.
+    """
+    rollout = trainer.run_.recipe.rollout
+    assert rollout is not None
+    most = rollout.canary_samples * trainer.accelerator.num_processes
+    fresh = [s for s in samples if s.version == trainer.version and s.sampler_logps and s.model_mask is None][:most]
+    if not fresh:  # the next batch will tell
+        return
+    with trainer.quiet_checkpointing():
+        ours = trainer.share(lambda passes: values_of(trainer, trainer.model, fresh, passes), fresh)
+    mask = completion_mask(fresh)
+    theirs = padded([sample.sampler_logps or () for sample in fresh], mask.shape[1])
+    gap = logp_gap(padded([ours[index] for index in range(len(fresh))], mask.shape[1]), theirs, mask)
+    trainer._metrics["train"]["rollout/logp_gap"].append(gap.mean)
+    trainer._metrics["train"]["rollout/logp_gap_max"].append(gap.max)
+    check(gap, rollout.max_logp_gap, trainer.version)

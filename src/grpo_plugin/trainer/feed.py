@@ -1,0 +1,91 @@
+"""Which prompts come next: a function of the seed and of how many were taken, on every rank alike."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from datasets import Dataset, IterableDataset
+
+from grpo_plugin.prompts import order
+
+Row = dict[str, Any]
+
+
+class Feed:
+    """The endless sequence of prompts, each pass over the data in an order of its own.
+
+    A row is known by its number in the data set; by its place in the stream where there are no numbers.
+
+    Args:
+        dataset: rows with a `prompt`.
+        shuffle: otherwise the data's own order, pass after pass.
+    """
+
+    def __init__(self, dataset: Dataset | IterableDataset, seed: int, shuffle: bool = True) -> None:
+        self.taken = 0
+        self._dataset, self._seed, self._shuffle = dataset, seed, shuffle
+        self._held: dict[int, Row] = {}
+        self._stream: Iterator[Row] | None = None
+        if isinstance(dataset, IterableDataset):
+            self._stream = _endless(dataset.shuffle(seed=seed) if shuffle else dataset)
+
+    def take(self, number: int) -> list[int]:
+        """The next rows."""
+        rows = self.peek(number)
+        self.taken += number
+        return rows
+
+    def peek(self, number: int) -> list[int]:
+        """The rows that the next `take` will give."""
+        if self._stream is None:
+            rows = order.sequence(len(self._dataset), self._seed, self.taken, number, self._shuffle)
+            return [int(row) for row in rows]
+        places = list(range(self.taken, self.taken + number))
+        for place in places:
+            if place not in self._held:
+                self._held[place] = next(self._stream)
+        return places
+
+    def row(self, number: int) -> Row:
+        """The columns of a row that was taken."""
+        if self._stream is not None:
+            return self._held[number]
+        row: Row = self._dataset[number]
+        return row
+
+    def forget(self, keep: set[int]) -> None:
+        """Let go of streamed rows that have been taken, but for those to keep."""
+        self._held = {number: row for number, row in self._held.items() if number >= self.taken or number in keep}
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"taken": self.taken, "held": {k: row for k, row in self._held.items() if k < self.taken}}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where a checkpoint was made."""
+        if self._stream is not None:
+            for _ in range(state["taken"] - self.taken):
+                next(self._stream)
+        self.taken, self._held = state["taken"], dict(state["held"])
+
+
+def _endless(dataset: IterableDataset) -> Iterator[Row]:
+    epoch = 0
+    while True:
+        dataset.set_epoch(epoch)
+        yield from dataset
+        epoch += 1
+
+
+class Clock(torch.utils.data.Dataset[None]):
+    """What the data loader of transformers' Trainer counts: one tick per micro-batch; the rows come from the feed."""
+
+    def __init__(self, ticks: int) -> None:
+        self.ticks = ticks
+
+    def __len__(self) -> int:
+        return self.ticks
+
+    def __getitem__(self, tick: int) -> None:
+        if not 0 <= tick < self.ticks:
+            raise IndexError(tick)

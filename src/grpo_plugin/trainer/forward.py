@@ -1,0 +1,109 @@
+"""Log-probabilities of samples by a model as it is wrapped for training: DDP, FSDP, DeepSpeed, adapters."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from trl.models.utils import _ForwardRedirection
+
+from grpo_plugin.algorithms import forward
+from grpo_plugin.algorithms.heads import head_divergence
+from grpo_plugin.algorithms.packing import Packed, pack
+from grpo_plugin.trainer.sample import Sample, completion_mask
+
+if TYPE_CHECKING:
+    from grpo_plugin.trainer.policy import PolicyTrainer
+
+_redirect = _ForwardRedirection()
+
+
+def packed(samples: Sequence[Sample], mask: Tensor) -> Packed:
+    """The samples end to end; `mask` (B, T) says which tokens' log-probabilities are needed."""
+    return pack(
+        _ids([sample.prompt_ids for sample in samples], mask.device),
+        _real([sample.prompt_ids for sample in samples], mask.device),
+        _ids([sample.completion_ids for sample in samples], mask.device),
+        _real([sample.completion_ids for sample in samples], mask.device),
+        mask,
+    )
+
+
+def logps(trainer: "PolicyTrainer", model: nn.Module, samples: Sequence[Sample], mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probabilities and entropies (B, T) on the tokens of `mask`, 0 elsewhere."""
+
+    def work(core: nn.Module, batch: Packed) -> tuple[Tensor, Tensor]:
+        with trainer.accelerator.autocast():
+            return forward.completion_logprobs(causal(core), batch, temperature=trainer.temperature)
+
+    return _within(trainer, model, work, packed(samples, mask))
+
+
+def logps_and_divergence(
+    trainer: "PolicyTrainer", model: nn.Module, reference: nn.Module, samples: Sequence[Sample], mask: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As `logps`, and KL(π ‖ π_ref) over the whole vocabulary at each token of `mask` (B, T)."""
+    batch = packed(samples, mask)
+    scale: dict[str, Any] = {"temperature": trainer.temperature}
+
+    def states(core: nn.Module, batch: Packed) -> Tensor:
+        with trainer.accelerator.autocast():
+            return forward.completion_states(causal(core), batch)
+
+    with torch.no_grad(), trainer.as_reference():
+        ref_states = _within(trainer, reference, states, batch)
+    ref_head = forward.output_head(causal(trainer.accelerator.unwrap_model(reference)))
+
+    def work(core: nn.Module, batch: Packed) -> tuple[Tensor, Tensor, Tensor]:
+        model, softcap = causal(core), forward.softcap(causal(core))
+        with trainer.accelerator.autocast():
+            hidden = forward.completion_states(model, batch)
+            head = forward.output_head(model)
+            found = forward.head_logprobs(head, hidden, batch.targets, softcap=softcap, **scale)
+            divergence = head_divergence(head, hidden, ref_head, ref_states, softcap=softcap, **scale)
+        return batch.unpack(found[0]), batch.unpack(found[1]), batch.unpack(divergence)
+
+    return _within(trainer, model, work, batch)
+
+
+def causal(core: nn.Module) -> Any:
+    """The transformers model inside an adapter's wrapper, its adapters at work."""
+    get_base_model = getattr(core, "get_base_model", None)
+    return get_base_model() if get_base_model is not None else core
+
+
+@torch.no_grad()
+def values_of(
+    trainer: "PolicyTrainer", model: nn.Module, samples: Sequence[Sample], passes: Sequence[Sequence[int]]
+) -> dict[int, Tensor]:
+    """Log-probabilities of all completion tokens of some samples, by index; a pass without any is run for its peers."""
+    found: dict[int, Tensor] = {}
+    for indices in passes:
+        chosen = [samples[index] for index in indices] or [shortened(samples[0])]
+        values, _ = logps(trainer, model, chosen, completion_mask(chosen, trainer.accelerator.device))
+        for place, index in enumerate(indices):
+            found[index] = values[place, : len(samples[index].completion_ids)].cpu()
+    return found
+
+
+def shortened(sample: Sample) -> Sample:
+    """The cheapest sample there is, for a rank that has none to run beside its peers."""
+    return Sample(**{**vars(sample), "prompt_ids": sample.prompt_ids[:1], "completion_ids": sample.completion_ids[:1]})
+
+
+def _within(trainer: "PolicyTrainer", model: nn.Module, work: Any, batch: Packed) -> Any:
+    """Run `work` on the unwrapped model inside a call of its wrapper, whose hooks gather weights and gradients."""
+    core = trainer.accelerator.unwrap_model(model)
+    return _redirect(model, core, work, core, batch)
+
+
+def _ids(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    ids = torch.zeros(len(rows), max(1, max(map(len, rows))), dtype=torch.long)
+    for place, row in enumerate(rows):
+        ids[place, : len(row)] = torch.as_tensor(row, dtype=torch.long)
+    return ids.to(device)
+
+
+def _real(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    return torch.arange(max(1, int(lengths.max())), device=device) < lengths.unsqueeze(1)

@@ -1,0 +1,102 @@
+"""What is seen of a batch: its metrics, and every generation in the log."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from accelerate.utils import gather_object
+
+from grpo_plugin.algorithms.groups import signal
+from grpo_plugin.trainer.sample import Sample, rewards_of
+from grpo_plugin.trainer.update import Lesson
+from grpo_plugin.validation.generation_log import Generations
+
+if TYPE_CHECKING:
+    from grpo_plugin.trainer.policy import PolicyTrainer
+
+Draw = Callable[[list[int]], list[Sample]]
+
+
+class Observer:
+    """Sees all that was drawn for a batch, kept or not."""
+
+    def __init__(self, trainer: "PolicyTrainer") -> None:
+        self.trainer = trainer
+        self._drawn: list[Sample] = []
+
+    def watched(self, draw: Draw) -> Draw:
+        """The same draw, remembered until `record`."""
+
+        def watched(rows: list[int]) -> list[Sample]:
+            samples = draw(rows)
+            self._drawn += samples
+            return samples
+
+        return watched
+
+    def record(self, lessons: Sequence[Lesson]) -> None:
+        """Log the figures of what was drawn, and keep it with the advantages that the lessons give. Collective."""
+        drawn, self._drawn = self._drawn, []
+        self._own_metrics()
+        for name, value in self.trainer.rollouts.metrics.items():
+            self._add(name, value)
+        if drawn:
+            self._figures(drawn)
+        if self.trainer.accelerator.is_main_process and drawn:
+            self._keep(drawn, {id(lesson.sample): lesson.advantages.mean().item() for lesson in lessons})
+
+    def _figures(self, drawn: list[Sample]) -> None:
+        rewards = rewards_of(drawn)
+        scores = torch.tensor([sample.scores for sample in drawn], dtype=torch.float64)
+        for name, column in zip(self.trainer.reward_func_names, scores.T, strict=True):
+            self._add(f"rewards/{name}/mean", column.nanmean().item())
+            self._add(f"rewards/{name}/std", _deviation(column))
+        self._add("reward", rewards.nanmean().item())
+        self._add("reward_std", _deviation(rewards))
+        shares = signal(rewards, self.trainer.num_generations, tolerance=self.trainer.algorithm.config.tolerance)
+        for name, share in shares._asdict().items():
+            self._add(f"groups/{name}", share)
+        if self.trainer.update.kl_coef:
+            self._add("kl_coef", self.trainer.update.kl_coef)
+
+    def _own_metrics(self) -> None:
+        """What reward functions logged through TRL's `log_metric`, as means over ranks."""
+        pending, columns = self.trainer._pending_metrics, self.trainer._pending_extra_logs
+        mine = {name: sum(values) / len(values) for name, values in pending.items()}
+        pending.clear()
+        columns.clear()
+        parts = gather_object([mine])
+        for name in sorted({name for part in parts for name in part}):
+            found = [part[name] for part in parts if name in part]
+            self._add(name, sum(found) / len(found))
+
+    def _add(self, name: str, value: float) -> None:
+        self.trainer._metrics["train"][name].append(value)
+
+    def _keep(self, drawn: list[Sample], advantages: dict[int, float]) -> None:
+        names = self.trainer.reward_func_names
+        trainer = self.trainer
+        trainer.run_.generation_log.write(
+            trainer.state.global_step + 1,
+            Generations(
+                prompts=[sample.prompt for sample in drawn],
+                completions=[sample.completion for sample in drawn],
+                rewards=[_known(sample.reward) for sample in drawn],
+                functions={name: [_known(sample.scores[i]) for sample in drawn] for i, name in enumerate(names)},
+                finish_reasons=[sample.finish_reason for sample in drawn],
+                temperature=trainer.temperature,
+                policy_version=drawn[-1].version,
+                advantages=[advantages.get(id(sample)) for sample in drawn],
+                answers=[sample.answer for sample in drawn],
+            ),
+        )
+
+
+def _deviation(values: torch.Tensor) -> float:
+    present = values[~values.isnan()]
+    return present.std().item() if len(present) > 1 else math.nan
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
