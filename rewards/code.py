@@ -1,6 +1,6 @@
 """Programs: does the code in a completion pass its tests?
 
-Reads the column `tests`, for each row one of
+Reads the column `tests`, or `test_cases` where the data calls it so (AceCode), for each row one of
 
 - assertions: `["assert add(2, 3) == 5", …]`, run after the program, each by itself;
 - input and output: `[{"input": "2 3\\n", "output": "5\\n"}, …]`, the program run once for each, its output compared
@@ -18,13 +18,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from grpo_plugin.errors import RewardError
 from grpo_plugin.scoring.batch import text_of
 from grpo_plugin.scoring.sandbox import Limits, run_assertions, run_program
 
 
 def tests(
     completions: Sequence[Any],
-    tests: Sequence[Any],
+    tests: Sequence[Any] | None = None,
+    test_cases: Sequence[Any] | None = None,
     all_or_nothing: bool = False,
     timeout: float = 5.0,
     memory_mb: int = 512,
@@ -35,11 +37,17 @@ def tests(
 
     `timeout` is in seconds, for each run on an input and for all assertions of a row together; `max_tests` runs the
     first so many of each row.
+
+    Raises:
+        RewardError: the data has neither column.
     """
+    cases = tests if tests is not None else test_cases
+    if cases is None:
+        raise RewardError("rewards.code.tests: the data has no column 'tests' or 'test_cases'; name one so.")
     limits = Limits(timeout, memory_mb * 2**20)
     shares = [
         _share(program_of(text_of(text)), _listed(listed)[:max_tests], limits)
-        for text, listed in zip(completions, tests, strict=True)
+        for text, listed in zip(completions, cases, strict=True)
     ]
     return [float(share == 1.0) for share in shares] if all_or_nothing else shares
 

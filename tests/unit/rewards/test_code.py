@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from grpo_plugin.errors import RewardError
 from rewards import code
 
 ASSERTIONS = ["assert f(1) == 2", "assert f(2) == 3"]
@@ -20,6 +21,13 @@ def test_fraction_or_all_or_nothing() -> None:
     assert score("def f(x):\n    return 2", all_or_nothing=True) == 0.0
     assert score("def f(x) return") == 0.0
     assert score(RIGHT, '["assert f(1) == 2", "assert f(1) == 3"]') == 0.5
+
+
+def test_tests_by_either_name() -> None:
+    program = f"```python\n{RIGHT}\n```"
+    assert code.tests([program], test_cases=[ASSERTIONS]) == [1.0]
+    with pytest.raises(RewardError, match="no column 'tests' or 'test_cases'"):
+        code.tests([program])
 
 
 def test_standard_input_and_output() -> None:
