@@ -13,9 +13,10 @@ from axolotl.integrations.base import BasePlugin
 
 from grpo_plugin import recipe_base
 from grpo_plugin.compat import cpu_ranks
+from grpo_plugin.planning.batch import from_values
 from grpo_plugin.run import Run, is_training
 from grpo_plugin.trainer.algorithm import of_recipe
-from grpo_plugin.trainer.arguments import training_arguments
+from grpo_plugin.trainer.arguments import forwarded, training_arguments
 
 
 class _Plugin(BasePlugin):
@@ -31,6 +32,9 @@ class _Plugin(BasePlugin):
         cfg["rl"] = cfg.get("rl") or "grpo"
         cfg["trainer_cls"] = "grpo_plugin.trainer.PolicyTrainer"
         cfg["trl"] = cfg.get("trl") or {}
+
+    def get_training_args(self, cfg: Any) -> dict[str, Any]:
+        return forwarded(self.run.recipe.trl)
 
     def post_train_unload(self, cfg: Any) -> None:
         self.run.finish()
@@ -51,9 +55,8 @@ class PromptPlugin(_Plugin):
     def load_datasets(self, cfg: Any, preprocess: bool = False) -> TrainDatasetMeta:
         cpu_ranks.apply(cfg)
         train = self.run.load_prompts(cfg).train
-        per_step = cfg.micro_batch_size * cfg.gradient_accumulation_steps * int(os.environ.get("WORLD_SIZE", 1))
-        prompts_per_step = max(1, per_step // (cfg.trl.num_generations or 8))
-        steps = cfg.max_steps or math.ceil(len(train) * (cfg.num_epochs or 1) / prompts_per_step)
+        batch = from_values(cfg, int(os.environ.get("WORLD_SIZE", 1)))
+        steps = cfg.max_steps or max(1, math.ceil(batch.steps_per_epoch(len(train)) * (cfg.num_epochs or 1)))
         return TrainDatasetMeta(train_dataset=train, eval_dataset=None, total_num_steps=steps)
 
 
@@ -69,7 +72,7 @@ class RewardPlugin(_Plugin):
 
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
         assert self.run.rewards is not None
-        return {"reward_weights": self.run.rewards.weights}
+        return {**super().get_training_args(cfg), "reward_weights": self.run.rewards.weights}
 
 
 class AlgorithmPlugin(_Plugin):
@@ -78,7 +81,8 @@ class AlgorithmPlugin(_Plugin):
     block = "algorithm"
 
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
-        return training_arguments(of_recipe(self.run.recipe.algorithm, self.run.recipe.trl))
+        algorithm = of_recipe(self.run.recipe.algorithm, self.run.recipe.trl)
+        return {**super().get_training_args(cfg), **training_arguments(algorithm)}
 
 
 class RolloutPlugin(_Plugin):
@@ -93,7 +97,8 @@ class RolloutPlugin(_Plugin):
             self.run.start_server()
 
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
-        return {"use_vllm": False}  # TRL must not build its own client; the trainer brings the engine
+        # TRL must not build its own client; the trainer brings the engine.
+        return {**super().get_training_args(cfg), "use_vllm": False}
 
 
 class ValidationPlugin(_Plugin):

@@ -128,6 +128,7 @@ def check(values: Mapping[str, Any]) -> Recipe:
             "rewards: {functions: [{function: rewards.math.accuracy}]}."
         )
     _check_files(recipe)
+    _check_end(recipe)
     return recipe
 
 
@@ -192,6 +193,14 @@ def axolotl_keys(block: str) -> frozenset[str]:
         if parent == block:
             keys.add(child.replace("-", "_"))
     return frozenset(keys)
+
+
+def _check_end(recipe: Recipe) -> None:
+    if recipe.prompts is not None and recipe.prompts.streaming and int(recipe.values.get("max_steps") or 0) <= 0:
+        raise RecipeError(
+            "prompts.streaming: true reads rows without knowing how many there are, so that an epoch has no length; "
+            "set max_steps, or streaming: false."
+        )
 
 
 def _check_files(recipe: Recipe) -> None:

@@ -31,6 +31,7 @@ from grpo_plugin.validation.timing import Stopwatch
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+    from transformers import ProcessorMixin
 
     from grpo_plugin.prompts import PromptData
     from grpo_plugin.rollout.engine import RolloutEngine
@@ -51,6 +52,7 @@ class Run:
         self.watch = Stopwatch()
         self.rewards: RewardSet | None = None
         self.prompts: PromptData | None = None
+        self.processor: ProcessorMixin | None = None  # of a model that is shown images
         self.engine: RolloutEngine | None = None
         self._plan: ServerPlan | None = None
         self._server: Server | None = None
@@ -119,21 +121,15 @@ class Run:
         """Load, word and check the data, and hold the rewards' columns against it.
 
         Raises:
-            DataError, RewardError: in one sentence, with row numbers.
+            DataError, RecipeError, RewardError: in one sentence, with row numbers.
         """
-        from axolotl.loaders import load_tokenizer
+        from grpo_plugin.prompts.of_run import load_for
 
-        from grpo_plugin.prompts import load
-
-        assert self.recipe.prompts is not None
-        self.prompts = load(
-            self.recipe.prompts,
-            base_dir=self.recipe.folder,
-            seed=int(cfg.seed or 0),
-            tokenizer=load_tokenizer(cfg),
-        )
+        self.prompts, self.processor = load_for(self.recipe, cfg)
+        for note in self.prompts.notes:
+            self.screen.note(note)
         if self.rewards is not None:
-            self.rewards.check_columns(self.prompts.train.column_names)
+            self.rewards.check_columns(self.prompts.columns)
         return self.prompts
 
     def record(self, evaluation: Evaluation) -> None:

@@ -52,6 +52,7 @@ def test_vllm_can_be_turned_off_or_be_elsewhere():
         ({"base_model": None}, "base_model: missing"),
         ({"base_model": "./no/such/folder"}, "base_model: no folder './no/such/folder'"),
         ({"deepspeed": "no/zero3.json"}, "deepspeed: no file 'no/zero3.json'"),
+        ({"prompts": {"train": "user/name@train", "streaming": True}}, "prompts.streaming: true reads rows without"),
         ({"rollout": {"python": "no/python"}}, "rollout.python: no interpreter at 'no/python'"),
     ],
 )

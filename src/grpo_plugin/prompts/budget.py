@@ -2,6 +2,8 @@
 
 from grpo_plugin.errors import RecipeError
 
+COMPLETION = 256  # TRL's default of max_completion_length
+
 
 def model_length(max_length: int | None, completion: int, max_model_len: int | None) -> int | None:
     """The `vllm.max_model_len` to serve with, before any data is loaded: as set, else what the two limits add up to.

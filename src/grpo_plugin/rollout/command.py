@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import RecipeError
+from grpo_plugin.prompts.budget import COMPLETION, model_length
 from grpo_plugin.rollout.devices import DeviceSplit
 from grpo_plugin.rollout.endpoint import Endpoint
 
@@ -125,7 +126,7 @@ def _model_args(recipe: Mapping[str, Any]) -> list[str]:
 
 
 def _engine_args(recipe: Mapping[str, Any], gpus: bool) -> list[str]:
-    vllm = recipe.get("vllm") or {}
+    vllm = {**(recipe.get("vllm") or {}), "max_model_len": _max_model_len(recipe)}
     args: list[str] = []
     for key in (*_ENGINE_OPTIONS, *(("gpu_memory_utilization",) if gpus else ())):
         if vllm.get(key) is not None:
@@ -140,6 +141,12 @@ def _engine_args(recipe: Mapping[str, Any], gpus: bool) -> list[str]:
         args.append("--enforce-eager")
     # The trainer divides logits by the temperature; raw_logprobs, vLLM's default, would leave it out.
     return [*args, "--logprobs-mode", "processed_logprobs"]
+
+
+def _max_model_len(recipe: Mapping[str, Any]) -> int | None:
+    prompts, trl, vllm = (recipe.get(block) or {} for block in ("prompts", "trl", "vllm"))
+    completion = int(trl.get("max_completion_length") or COMPLETION)
+    return model_length(prompts.get("max_length"), completion, vllm.get("max_model_len"))
 
 
 def _lora_args(recipe: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
-"""From the algorithm to the fields of TRL's GRPOConfig that TRL itself still reads."""
+"""From recipe and algorithm to the fields of TRL's GRPOConfig that TRL itself still reads."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from grpo_plugin.trainer.algorithm import Algorithm
@@ -8,3 +9,9 @@ from grpo_plugin.trainer.algorithm import Algorithm
 def training_arguments(algorithm: Algorithm) -> dict[str, Any]:
     """`beta` decides whether TRL loads a reference model; the loss itself is ours."""
     return {"beta": algorithm.preset.kl_coef, "vllm_importance_sampling_correction": False}
+
+
+def forwarded(trl: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of `trl:` that Axolotl 0.19 accepts and then leaves behind."""
+    names = ("chat_template_kwargs", "generation_kwargs")
+    return {name: dict(trl[name]) for name in names if trl.get(name)}

@@ -209,3 +209,13 @@ def test_numbers_in_yaml_become_text() -> None:
     rollout = RolloutConfig.parse("rollout", {"args": ["--max-num-seqs", 64], "env": {"VLLM_CPU_KVCACHE_SPACE": 2}})
     assert rollout.args == ["--max-num-seqs", "64"]
     assert rollout.env == {"VLLM_CPU_KVCACHE_SPACE": "2"}
+
+
+def test_the_served_length_follows_from_the_limits_where_it_is_not_set() -> None:
+    limits = {"prompts": {"max_length": 100}, "trl": {"max_completion_length": 28}}
+    assert option(command(limits), "--max-model-len") == "128"
+    assert option(command({"prompts": {"max_length": 100}}), "--max-model-len") == "356"
+    assert option(command({**limits, "vllm": {"max_model_len": 200}}), "--max-model-len") == "200"
+    assert option(command({"trl": {"max_completion_length": 28}}), "--max-model-len") is None
+    with pytest.raises(RecipeError, match="raise it to 128"):
+        command({**limits, "vllm": {"max_model_len": 127}})
