@@ -80,6 +80,11 @@ class AlgorithmPlugin(_Plugin):
 
     block = "algorithm"
 
+    def register(self, cfg: Any) -> None:
+        super().register(cfg)
+        if is_training():
+            of_recipe(self.run.recipe.algorithm, self.run.recipe.trl).check_names()
+
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
         algorithm = of_recipe(self.run.recipe.algorithm, self.run.recipe.trl)
         return {**super().get_training_args(cfg), **training_arguments(algorithm)}

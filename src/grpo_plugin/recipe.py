@@ -20,6 +20,7 @@ from grpo_plugin.config.validation import ValidationConfig
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.prompts.sources import check_sources
 from grpo_plugin.recipe_base import with_base
+from grpo_plugin.trainer.algorithm import of_recipe
 
 # plugin -> (its block, the block's model, whether the block must be there)
 BLOCKS: dict[str, tuple[str, type[Block], bool]] = {
@@ -127,6 +128,7 @@ def check(values: Mapping[str, Any]) -> Recipe:
             "rewards: the recipe names no reward; add grpo_plugin.RewardPlugin to `plugins` and a block such as "
             "rewards: {functions: [{function: rewards.math.accuracy}]}."
         )
+    of_recipe(recipe.algorithm, recipe.trl)
     _check_files(recipe)
     _check_end(recipe)
     return recipe

@@ -16,6 +16,7 @@ from grpo_plugin import session
 from grpo_plugin.cli.arguments import TrainArguments, read_train
 from grpo_plugin.cli.supervisor import Supervisor, fork, tail
 from grpo_plugin.errors import GrpoPluginError, RecipeError
+from grpo_plugin.planning.problems import problems
 from grpo_plugin.recipe import Recipe, check, is_ours, read
 from grpo_plugin.rollout.devices import visible_gpus
 from grpo_plugin.rollout.plan import ServerPlan, plan_server
@@ -40,6 +41,7 @@ def before_axolotl(words: list[str]) -> None:
             return
         recipe = check(values)
         if arguments.cloud is None and arguments.sweep is None:
+            _check_machine(recipe, arguments)
             _go(recipe, arguments)
     except GrpoPluginError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -51,6 +53,15 @@ def keep_telemetry_off() -> None:
     if not {"AXOLOTL_DO_NOT_TRACK", "DO_NOT_TRACK"} & os.environ.keys():
         os.environ["AXOLOTL_DO_NOT_TRACK"] = "1"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+def _check_machine(recipe: Recipe, arguments: TrainArguments) -> None:
+    """What `axolotl grpo plan` calls wrong stops the run, in the same words; other launchers count by themselves."""
+    if arguments.launcher != "accelerate" or arguments.num_machines > 1:
+        return
+    _check_processes(arguments)
+    for problem in problems(recipe, len(visible_gpus(os.environ)), arguments.num_processes):
+        raise RecipeError(problem)
 
 
 def _go(recipe: Recipe, arguments: TrainArguments) -> None:

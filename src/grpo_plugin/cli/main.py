@@ -7,6 +7,7 @@ import click
 # command -> (where it is, what the help line says)
 COMMANDS = {
     "plan": ("grpo_plugin.cli.plan:plan", "What a recipe needs and does: GPUs, batches, memory, disk, vLLM's command."),
+    "algorithms": ("grpo_plugin.cli.algorithms:algorithms", "The algorithms by name, and what each combines."),
     "check-rewards": ("grpo_plugin.cli.check_rewards:check_rewards", "Try a recipe's rewards on its data."),
     "score": ("grpo_plugin.cli.score:score", "Score saved completions."),
     "stats": ("grpo_plugin.cli.stats:stats", "How long a recipe's prompts and answers are, in tokens."),

@@ -77,6 +77,14 @@ class Algorithm:
             given["loss"] = "gspo"
         return cls(replace(PRESETS[name], **given), AlgorithmConfig(correction="auto"))
 
+    def check_names(self) -> None:
+        """Raise RecipeError for an estimator, a loss or a KL that does not exist or cannot be imported."""
+        from grpo_plugin.algorithms import advantages, kl, losses, registry
+
+        advantages.inputs(self.preset.advantage)
+        registry.resolve("loss", self.preset.loss, losses.KINDS)
+        registry.resolve("kl_estimator", self.preset.kl_estimator, kl.ESTIMATORS)
+
     @property
     def uses_reference(self) -> bool:
         return self.preset.kl_coef > 0

