@@ -85,3 +85,16 @@ def test_hugging_face_generates_when_vllm_is_off_and_a_resumed_run_ends_where_a_
     assert all((ends[0][name] == ends[1][name]).all() for name in ends[0])
     steps = pandas.read_parquet(parts / "out" / "generations")["step"]
     assert sorted(steps.unique()) == [1, 2, 3, 4]
+
+
+@needs_vllm
+def test_the_next_batch_is_generated_during_the_update(tmp_path):
+    recipe = write_recipe(
+        tmp_path, rollout={"python": str(VLLM_PYTHON), "max_logp_gap": 0.001, "lookahead": 1}, max_steps=5
+    )
+    rows = steps_on(finish(Training(recipe)))
+    assert [row[0] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert all(float(row[7]) < 1e-4 for row in rows[:-1]), "a probe compares after every sync"
+    trained = pandas.read_parquet(tmp_path / "out" / "generations")
+    versions = trained.groupby("step")["policy_version"].first()
+    assert versions.tolist() == [1, 1, 2, 3, 4], "each batch but the first is drawn by the policy before the last update"

@@ -50,6 +50,10 @@ class RolloutConfig(Block):
     lora: Annotated[
         Literal["merged", "adapter"], Field(description="With LoRA: send merged weights, or the adapter alone.")
     ] = "merged"
+    lookahead: Annotated[
+        Literal[0, 1],
+        Field(description="1: the next batch is generated during the update, from weights one batch old."),
+    ] = 0
     max_logp_gap: Annotated[
         float,
         Field(gt=0, description="Mean |log-probability gap| (nats) between vLLM and the trainer that stops the run."),

@@ -14,6 +14,7 @@ from torch import nn
 
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import GrpoPluginError, RolloutError
+from grpo_plugin.rollout.ahead import Ahead
 from grpo_plugin.rollout.client import Completion, ServerGone, StaleWeights
 from grpo_plugin.rollout.host import Host
 from grpo_plugin.rollout.sampling import Sampling
@@ -44,6 +45,8 @@ class RolloutEngine:
         self.accelerator = accelerator
         self.config = config
         self.version = 0
+        self.drawn_version = 0
+        self._ahead: Ahead | None = None
         self._host = host
         self._make_updater = make_updater
         self._note = note
@@ -60,12 +63,30 @@ class RolloutEngine:
         self._connect()
 
     def sync(self, model: nn.Module) -> None:
-        """Give the server the policy's present weights, as the next version."""
+        """Give the server the policy's present weights, as the next version; what is asked ahead is waited for."""
+        if self._ahead is not None:
+            self._ahead.wait()
         self.version += 1
         try:
             self._push(model)
         except LOST as error:
             self._recover(model, error)
+
+    def prefetch(self, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any] | None) -> None:
+        """Begin what `generate` will be asked next, with the weights the server has now; returns at once."""
+        asked, pictures = self._gathered(prompts, n, images)
+        expected = None if self._host is None else self._expected(self._host)
+        self._ahead = Ahead(asked, self.version)
+        if self._host is not None:
+            client = self._host.client
+            self._ahead.start(
+                lambda: client.complete(asked, n=n, sampling=sampling, expect_version=expected, images=pictures)
+            )
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether completions have been asked for that `generate` has not taken yet."""
+        return self._ahead is not None
 
     def generate(
         self, model: nn.Module, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any] | None
@@ -73,12 +94,15 @@ class RolloutEngine:
         """One completion for each of this rank's prompts (token ids).
 
         Over the ranks laid end to end, each prompt stands `n` times in a row, as TRL lays out a batch; it is sent
-        once. `model` is what a restarted server is given.
+        once. `model` is what a restarted server is given. Afterwards `drawn_version` is that of the weights used.
         """
         mine = len(prompts)
-        everyone = gather_object(list(prompts))[::n]
-        pictures = gather_object(list(images) if images is not None else [None] * mine)[::n]
-        groups = self._complete(model, everyone, n, sampling, pictures)
+        everyone, pictures = self._gathered(prompts, n, images)
+        ahead, self._ahead = self._ahead, None
+        groups = self._taken(ahead) if ahead is not None and ahead.prompts == everyone else None
+        if groups is None:
+            groups = self._complete(model, everyone, n, sampling, pictures)
+            self.drawn_version = self.version
         flat = [completion for group in groups for completion in group]
         first = self.accelerator.process_index * mine
         return flat[first : first + mine]
@@ -90,9 +114,26 @@ class RolloutEngine:
         counts = gather_object([len(prompts)])
         everyone = gather_object(list(prompts))
         pictures = gather_object(list(images) if images is not None else [None] * len(prompts))
-        groups = self._complete(model, everyone, n, sampling, pictures)
+        groups = self._complete(model, everyone, n, sampling, pictures if any(pictures) else None)
         first = sum(counts[: self.accelerator.process_index])
         return groups[first : first + len(prompts)]
+
+    def _gathered(
+        self, prompts: Sequence[list[int]], n: int, images: Sequence[Any] | None
+    ) -> tuple[list[list[int]], list[Any] | None]:
+        """Every rank's prompts, each once, and their images if any has some."""
+        pictures = gather_object(list(images) if images is not None else [None] * len(prompts))[::n]
+        return gather_object(list(prompts))[::n], pictures if any(one is not None for one in pictures) else None
+
+    def _taken(self, ahead: Ahead) -> list[list[Completion]] | None:
+        """What was asked for ahead; None if the server failed meanwhile, so that it is asked again."""
+        try:
+            groups = self._on_main(lambda host: ahead.result())
+        except LOST as error:
+            self._note(f"vLLM failed while it generated ahead ({error})")
+            return None
+        self.drawn_version = ahead.version
+        return groups
 
     def close(self) -> None:
         """End what was opened here; the server too, if this run started it."""
@@ -103,14 +144,13 @@ class RolloutEngine:
             self._host.stop()
 
     def _complete(
-        self, model: nn.Module, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any]
+        self, model: nn.Module, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any] | None
     ) -> list[list[Completion]]:
         """Ask the server; when it is gone or has the wrong weights, replace it, push again, and ask again."""
-        pictures = images if any(image is not None for image in images) else None
 
         def ask(host: Host) -> list[list[Completion]]:
             return host.client.complete(
-                prompts, n=n, sampling=sampling, expect_version=self._expected(host), images=pictures
+                prompts, n=n, sampling=sampling, expect_version=self._expected(host), images=images
             )
 
         while True:

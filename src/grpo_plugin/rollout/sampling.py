@@ -7,6 +7,8 @@ from typing import Any, Self
 from grpo_plugin.config.base import nearest
 from grpo_plugin.errors import RecipeError
 
+FORBIDDEN = -100.0  # the lowest logit_bias that vLLM takes: a token with it is not drawn
+
 # What the client itself puts into a request.
 _OWNED = (
     "model",

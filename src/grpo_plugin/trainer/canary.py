@@ -1,13 +1,19 @@
 """After each sync: vLLM's log-probabilities of its own tokens against the trainer's."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from accelerate.utils import gather_object
+
 from grpo_plugin.rollout.canary import check, logp_gap
+from grpo_plugin.rollout.sampling import Sampling
 from grpo_plugin.trainer.forward import values_of
 from grpo_plugin.trainer.sample import Sample, completion_mask, padded
 
 if TYPE_CHECKING:
     from grpo_plugin.trainer.policy import PolicyTrainer
+
+PROBE_TOKENS = 32  # of each completion that a probe asks for
 
 
 def check_gap(trainer: "PolicyTrainer", samples: list[Sample]) -> None:
@@ -30,3 +36,24 @@ def check_gap(trainer: "PolicyTrainer", samples: list[Sample]) -> None:
     trainer._metrics["train"]["rollout/logp_gap"].append(gap.mean)
     trainer._metrics["train"]["rollout/logp_gap_max"].append(gap.max)
     check(gap, rollout.max_logp_gap, trainer.version)
+
+
+def probe(trainer: "PolicyTrainer", rows: list[int]) -> None:
+    """Have vLLM answer a few prompts, briefly, and compare. Collective.
+
+    Raises:
+        RolloutError: as `check_gap`.
+    """
+    rollout, engine = trainer.run_.recipe.rollout, trainer.engine
+    assert rollout is not None and engine is not None
+    first = trainer.accelerator.process_index * rollout.canary_samples
+    mine = rows[first : first + rollout.canary_samples]
+    ids, images = trainer.drawing.tokenized(mine) if mine else ([], None)
+    sampling = Sampling.from_args(trainer.args)
+    sampling = replace(sampling, max_tokens=min(sampling.max_tokens, PROBE_TOKENS))
+    answers = engine.complete(trainer.model, ids, 1, sampling, images)
+    drawn = [
+        Sample(row, prompt, answer.token_ids, answer.logps, answer.finish_reason, (), {}, "", "", None, trainer.version)
+        for row, prompt, (answer,) in zip(mine, ids, answers, strict=True)
+    ]
+    check_gap(trainer, gather_object(drawn))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from accelerate.utils import gather_object
 from trl.data_utils import is_conversational
 
+from grpo_plugin.rollout.sampling import Sampling
 from grpo_plugin.trainer.feed import Feed, Row
 from grpo_plugin.trainer.images import images_of, with_images
 from grpo_plugin.trainer.sample import Sample
@@ -43,12 +44,25 @@ class Drawing:
                 prompt=trainer.text(prompt_ids[i]),
                 completion=trainer.text(completion_ids[i]),
                 answer=None if inputs[i].get("answer") is None else str(inputs[i]["answer"]),
-                version=trainer.version,
+                version=trainer.drawn_version,
                 model_mask=None if tool_mask is None else [bool(flag) for flag in tool_mask[i]],
             )
             for i in range(len(mine))
         ]
         return self._with_rewards(gather_object(drawn))
+
+    def ask_ahead(self, rows: list[int]) -> None:
+        """Let the engine begin on the completions that `samples` will be asked for next."""
+        trainer = self.trainer
+        assert trainer.engine is not None
+        mine = self._share([row for row in rows for _ in range(trainer.num_generations)])
+        ids, images = self.tokenized(mine)
+        trainer.engine.prefetch(ids, trainer.num_generations, Sampling.from_args(trainer.args), images)
+
+    def tokenized(self, rows: list[int]) -> tuple[list[list[int]], Any]:
+        """Token ids and images of the prompts of some rows."""
+        ids, images, _ = self.trainer._tokenize_prompts(prompts_of([self.feed.row(row) for row in rows]))
+        return ids, images
 
     def baselines(self, samples: list[Sample]) -> list[float]:
         """The reward of the greedy completion of each sample's prompt, once per sample (ReMax)."""

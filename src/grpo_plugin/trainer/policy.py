@@ -20,15 +20,16 @@ from trl.trainer.utils import use_adapter
 from grpo_plugin.algorithms import advantages
 from grpo_plugin.compat.packed_attention import install
 from grpo_plugin.rollout.engine import RolloutEngine
-from grpo_plugin.rollout.sampling import Sampling
+from grpo_plugin.rollout.sampling import FORBIDDEN, Sampling
 from grpo_plugin.run import Run
 from grpo_plugin.scoring.aggregate import totals
 from grpo_plugin.trainer import dealing, huggingface
 from grpo_plugin.trainer.algorithm import Algorithm, of_recipe
-from grpo_plugin.trainer.canary import check_gap
+from grpo_plugin.trainer.canary import check_gap, probe
 from grpo_plugin.trainer.drawing import Drawing
 from grpo_plugin.trainer.feed import Clock, Feed
 from grpo_plugin.trainer.forward import causal
+from grpo_plugin.trainer.images import images_of
 from grpo_plugin.trainer.observe import Observer
 from grpo_plugin.trainer.rollouts import Rollouts
 from grpo_plugin.trainer.sample import Sample
@@ -36,6 +37,7 @@ from grpo_plugin.trainer.state import load, save
 from grpo_plugin.trainer.tally import Tally
 from grpo_plugin.trainer.update import Pass, Update, dealt
 from grpo_plugin.trainer.validate import Validator
+from grpo_plugin.trainer.vision import Vision, has_tower
 from grpo_plugin.validation.callbacks import ScreenCallback, ValidationCallback
 
 T = TypeVar("T")
@@ -54,6 +56,8 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         self.run_ = Run.current()
         if self.run_.rewards is not None:
             reward_funcs = self.run_.rewards.trl_functions()
+        if self.run_.processor is not None:
+            kwargs["processing_class"] = self.run_.processor  # Axolotl hands the tokenizer, which is blind
         super().__init__(model, reward_funcs, **kwargs)
         self.engine: RolloutEngine | None = self.run_.make_engine(self.accelerator)
         self.finish_reasons: list[str] = []
@@ -62,9 +66,10 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         self._gap_unchecked = False
         self._ticks: deque[list[Pass]] = deque()
         self._plan_batches()
+        self.vision = self._make_vision()
         self.validator = Validator(self) if self.run_.validates else None
         for packable in (self.model, self.ref_model):
-            if packable is not None:
+            if packable is not None and self.vision is None:
                 install(causal(self.accelerator.unwrap_model(packable)))
         self._change_callbacks()
 
@@ -89,12 +94,30 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         )
         self.update = Update(self, self.algorithm, differs=self._sampler_differs())
 
+    def _make_vision(self) -> Vision | None:
+        """How images are shown, if the model can see; it is kept from writing the tokens that stand for them."""
+        model = self.accelerator.unwrap_model(self.model)
+        if not has_tower(model):
+            return None
+        company = self.accelerator.num_processes > 1
+        vision = Vision(model, self.run_.processor, lambda row: images_of(self.feed.row(row)), company=company)
+        self.generation_config.suppress_tokens = vision.placeholders
+        return vision
+
     def _sampler_differs(self) -> bool:
         """Whether completions may come from another policy than the one they train."""
         if self.engine is None:
             return False
+        if self.looks_ahead:
+            return True
         half = next(self.model.parameters()).dtype != torch.float32 or self.args.bf16 or self.args.fp16
         return half or self.algorithm.filter is not None
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the next batch is generated during the update."""
+        rollout = self.run_.recipe.rollout
+        return self.engine is not None and rollout is not None and rollout.lookahead > 0
 
     def _change_callbacks(self) -> None:
         for callback in (ProgressCallback, PrinterCallback):
@@ -112,6 +135,11 @@ class PolicyTrainer(AxolotlGRPOTrainer):
     def version(self) -> int:
         """How many times the policy was brought to the engine; the optimizer step where Hugging Face generates."""
         return self.engine.version if self.engine else self.state.global_step
+
+    @property
+    def drawn_version(self) -> int:
+        """The version that drew the last completions; with lookahead it is behind."""
+        return self.engine.drawn_version if self.engine else self.state.global_step
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
@@ -155,12 +183,29 @@ class PolicyTrainer(AxolotlGRPOTrainer):
             with self.watch("canary"):
                 check_gap(self, samples)
             self._gap_unchecked = False
+        self._look_ahead()
         needs_baselines = "baselines" in advantages.inputs(self.algorithm.preset.advantage)
         baselines = self.drawing.baselines(samples) if needs_baselines and samples else None
         reused = self._steps_per_batch * self.num_iterations > 1
         lessons = self.update.lessons(samples, baselines, reused)
         self.observer.record(lessons)
         return dealt(self, self.update, lessons, self._steps_per_batch) * self.num_iterations
+
+    def _look_ahead(self) -> None:
+        """Let the engine generate the next batch during this one's update, from the weights that the update starts at.
+
+        The completions will be one batch old, so that they say nothing of the sync: a probe does.
+        """
+        steps = self._steps_per_batch * self.num_iterations
+        if not self.looks_ahead or self.state.global_step + steps >= self.state.max_steps:
+            return
+        self.sync_policy()
+        rows = self.rollouts.ahead()
+        if self._gap_unchecked:
+            with self.watch("canary"):
+                probe(self, rows)
+            self._gap_unchecked = False
+        self.drawing.ask_ahead(rows)
 
     @contextmanager
     def _without_sharing(self, model: nn.Module) -> Iterator[None]:
@@ -212,14 +257,24 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         """What a user reads of token ids."""
         return self.processing_class.decode(token_ids, skip_special_tokens=True)
 
+    @property
+    def sampling(self) -> Sampling:
+        """How the engine draws completions: as the recipe says, and never a token that stands for an image."""
+        forbidden = self.vision.placeholders if self.vision else []
+        return replace(Sampling.from_args(self.args), logit_bias=dict.fromkeys(forbidden, FORBIDDEN))
+
+    def sent(self, prompt_ids: list[list[int]]) -> list[list[int]]:
+        """Prompts as the engine takes them: it puts the tokens of images in by itself."""
+        return self.vision.collapsed(prompt_ids) if self.vision else prompt_ids
+
     def complete(
         self, prompt_ids: list[list[int]], n: int, temperature: float, images: list[Any] | None = None
     ) -> list[list[tuple[list[int], str | None]]]:
         """`n` completions (token ids, finish reason) of each of this rank's prompts; temperature 0 is greedy."""
         if self.engine is None:
-            return huggingface.complete(self, prompt_ids, n, temperature)
-        sampling = at_temperature(Sampling.from_args(self.args), temperature)
-        groups = self.engine.complete(self.model, prompt_ids, n, sampling, images)
+            return huggingface.complete(self, prompt_ids, n, temperature, images)
+        sampling = at_temperature(self.sampling, temperature)
+        groups = self.engine.complete(self.model, self.sent(prompt_ids), n, sampling, images)
         return [[(c.token_ids, c.finish_reason) for c in group] for group in groups]
 
     def _generate_single_turn(
@@ -230,10 +285,11 @@ class PolicyTrainer(AxolotlGRPOTrainer):
                 ids, logps = super()._generate_single_turn(prompt_ids, images, multimodal_fields)
             self.finish_reasons = [huggingface.finish_reason(self, row) for row in ids]
             return ids, logps
-        self.sync_policy()
+        if not self.engine.is_ahead:
+            self.sync_policy()
         with self.watch("generate"):
             n = self.num_generations if self.model.training else self.num_generations_eval
-            completions = self.engine.generate(self.model, prompt_ids, n, Sampling.from_args(self.args), images)
+            completions = self.engine.generate(self.model, self.sent(prompt_ids), n, self.sampling, images)
         self.finish_reasons = [completion.finish_reason for completion in completions]
         return [c.token_ids for c in completions], [c.logps for c in completions]
 

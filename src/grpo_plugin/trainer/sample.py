@@ -1,7 +1,7 @@
 """One scored completion, as it travels between ranks and from rollout to update."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -37,7 +37,6 @@ class Sample:
     version: int
     reward: float = float("nan")
     model_mask: list[bool] | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tokens(self) -> int:
