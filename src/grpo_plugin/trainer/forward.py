@@ -10,10 +10,13 @@ from trl.models.utils import _ForwardRedirection
 from grpo_plugin.algorithms import forward
 from grpo_plugin.algorithms.heads import head_divergence
 from grpo_plugin.algorithms.packing import Packed, pack
+from grpo_plugin.trainer.padding import Padded
 from grpo_plugin.trainer.sample import Sample, completion_mask
 
 if TYPE_CHECKING:
     from grpo_plugin.trainer.policy import PolicyTrainer
+
+Batch = Packed | Padded
 
 _redirect = _ForwardRedirection()
 
@@ -29,35 +32,48 @@ def packed(samples: Sequence[Sample], mask: Tensor) -> Packed:
     )
 
 
+def batch_of(trainer: "PolicyTrainer", samples: Sequence[Sample], mask: Tensor) -> Batch:
+    """The samples as the model takes them."""
+    return packed(samples, mask) if trainer.vision is None else trainer.vision.padded(samples, mask)
+
+
 def logps(trainer: "PolicyTrainer", model: nn.Module, samples: Sequence[Sample], mask: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probabilities and entropies (B, T) on the tokens of `mask`, 0 elsewhere."""
 
-    def work(core: nn.Module, batch: Packed) -> tuple[Tensor, Tensor]:
+    def work(core: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        model = causal(core)
         with trainer.accelerator.autocast():
-            return forward.completion_logprobs(causal(core), batch, temperature=trainer.temperature)
+            found = forward.head_logprobs(
+                forward.output_head(model),
+                _states(model, batch),
+                batch.targets,
+                temperature=trainer.temperature,
+                softcap=forward.softcap(model),
+            )
+        return batch.unpack(found[0]), batch.unpack(found[1])
 
-    return _within(trainer, model, work, packed(samples, mask))
+    return _within(trainer, model, work, batch_of(trainer, samples, mask))
 
 
 def logps_and_divergence(
     trainer: "PolicyTrainer", model: nn.Module, reference: nn.Module, samples: Sequence[Sample], mask: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `logps`, and KL(π ‖ π_ref) over the whole vocabulary at each token of `mask` (B, T)."""
-    batch = packed(samples, mask)
+    batch = batch_of(trainer, samples, mask)
     scale: dict[str, Any] = {"temperature": trainer.temperature}
 
-    def states(core: nn.Module, batch: Packed) -> Tensor:
+    def states(core: nn.Module, batch: Batch) -> Tensor:
         with trainer.accelerator.autocast():
-            return forward.completion_states(causal(core), batch)
+            return _states(causal(core), batch)
 
     with torch.no_grad(), trainer.as_reference():
         ref_states = _within(trainer, reference, states, batch)
     ref_head = forward.output_head(causal(trainer.accelerator.unwrap_model(reference)))
 
-    def work(core: nn.Module, batch: Packed) -> tuple[Tensor, Tensor, Tensor]:
+    def work(core: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         model, softcap = causal(core), forward.softcap(causal(core))
         with trainer.accelerator.autocast():
-            hidden = forward.completion_states(model, batch)
+            hidden = _states(model, batch)
             head = forward.output_head(model)
             found = forward.head_logprobs(head, hidden, batch.targets, softcap=softcap, **scale)
             divergence = head_divergence(head, hidden, ref_head, ref_states, softcap=softcap, **scale)
@@ -91,7 +107,11 @@ def shortened(sample: Sample) -> Sample:
     return Sample(**{**vars(sample), "prompt_ids": sample.prompt_ids[:1], "completion_ids": sample.completion_ids[:1]})
 
 
-def _within(trainer: "PolicyTrainer", model: nn.Module, work: Any, batch: Packed) -> Any:
+def _states(model: Any, batch: Batch) -> Tensor:
+    return batch.states(model) if isinstance(batch, Padded) else forward.completion_states(model, batch)
+
+
+def _within(trainer: "PolicyTrainer", model: nn.Module, work: Any, batch: Batch) -> Any:
     """Run `work` on the unwrapped model inside a call of its wrapper, whose hooks gather weights and gradients."""
     core = trainer.accelerator.unwrap_model(model)
     return _redirect(model, core, work, core, batch)

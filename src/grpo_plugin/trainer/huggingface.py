@@ -11,14 +11,16 @@ BATCH = 256  # completions generated at once
 
 
 def complete(
-    trainer: "PolicyTrainer", prompt_ids: list[list[int]], n: int, temperature: float
+    trainer: "PolicyTrainer", prompt_ids: list[list[int]], n: int, temperature: float, images: list[Any] | None = None
 ) -> list[list[tuple[list[int], str | None]]]:
     """`n` completions (token ids, finish reason) of each prompt; temperature 0 is greedy."""
-    repeated = [ids for ids in prompt_ids for _ in range(n)]
+    repeated = [prompt for prompt in zip(prompt_ids, images or [None] * len(prompt_ids), strict=True) for _ in range(n)]
     drawn: list[tuple[list[int], str | None]] = []
     with _temperature(trainer, temperature):
         for start in range(0, len(repeated), BATCH):
-            ids, _ = trainer._generate_single_turn(repeated[start : start + BATCH], None, {})
+            prompts, shown = map(list, zip(*repeated[start : start + BATCH], strict=True))
+            pixels = trainer.vision.pixels(prompts, shown) if trainer.vision else {}
+            ids, _ = trainer._generate_single_turn(prompts, shown, pixels)
             drawn += [(row, finish_reason(trainer, row)) for row in ids]
     return [drawn[start : start + n] for start in range(0, len(drawn), n)]
 

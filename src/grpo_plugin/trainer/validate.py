@@ -7,6 +7,8 @@ from accelerate.utils import broadcast_object_list, gather_object
 
 from grpo_plugin.run import Run
 from grpo_plugin.scoring.aggregate import totals
+from grpo_plugin.trainer.drawing import prompts_of
+from grpo_plugin.trainer.images import images_of
 from grpo_plugin.validation.evaluate import Answer, Evaluation, Row, Scores, evaluate
 
 if TYPE_CHECKING:
@@ -42,8 +44,8 @@ class Validator:
         accelerator = self.trainer.accelerator
         share = -(-len(rows) // accelerator.num_processes)
         mine = rows[share * accelerator.process_index : share * (accelerator.process_index + 1)]
-        ids = self.trainer.tokenize([row["prompt"] for row in mine]) if mine else []
-        drawn = self.trainer.complete(ids, per_prompt, temperature)
+        ids = self.trainer.tokenize(prompts_of([dict(row) for row in mine])) if mine else []
+        drawn = self.trainer.complete(ids, per_prompt, temperature, [images_of(row) for row in mine])
         return gather_object([[Answer(self._text(ids), ids, reason) for ids, reason in group] for group in drawn])
 
     def _text(self, token_ids: Sequence[int]) -> str:
@@ -71,6 +73,6 @@ class Validator:
     def _keep(self, step: int, judged: Any) -> None:
         if not self.trainer.accelerator.is_main_process:
             return
-        prompts = [self._text(ids) for ids in self.trainer.tokenize([row["prompt"] for row in judged[0].rows])]
+        prompts = [self._text(ids) for ids in self.trainer.tokenize(prompts_of([dict(row) for row in judged[0].rows]))]
         for batch in judged:
             self.run.generation_log.write(step, batch.generations(prompts, self.trainer.version), "validation")

@@ -1,0 +1,82 @@
+"""How images reach a model with a vision tower, in generation and in training.
+
+The ids of a prompt hold as many image tokens as the tower gives states (`expanded`); vLLM wants one per image.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from grpo_plugin.trainer.padding import Padded, pad
+from grpo_plugin.trainer.sample import Sample
+
+Images = Sequence[Any] | None
+
+# In the configuration of a model: tokens that only a processor may write.
+_PLACEHOLDERS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+
+
+def has_tower(model: Any) -> bool:
+    """Whether a model of transformers has a vision tower, be it frozen."""
+    return getattr(model.config, "vision_config", None) is not None
+
+
+class Vision:
+    """The images of one run.
+
+    Args:
+        model: with a vision tower, wrapped or not.
+        processor: the model's own; None where the data has no images.
+        images_of: the images of a row of the data, by the row's number.
+        company: let the tower take part in every pass, as it must where ranks share its gradients or its weights.
+    """
+
+    def __init__(self, model: Any, processor: Any, images_of: Callable[[int], Images], *, company: bool) -> None:
+        self.processor = processor
+        self.placeholders = [getattr(model.config, name) for name in _PLACEHOLDERS if hasattr(model.config, name)]
+        self._images_of, self._company = images_of, company
+
+    def collapsed(self, prompt_ids: Sequence[list[int]]) -> list[list[int]]:
+        """Prompts with one placeholder for each image."""
+        return [self._collapse(ids) for ids in prompt_ids]
+
+    def pixels(self, prompt_ids: Sequence[list[int]], images: Sequence[Images]) -> dict[str, Any]:
+        """What a model takes beside expanded prompts; nothing where none of them has an image.
+
+        Returns:
+            `pixel_values` (patches, D) and `image_grid_thw` (images, 3) of all images in a row, and
+            `mm_token_type_ids`, a list for each prompt: 1 on image tokens.
+        """
+        shown = [image for of_prompt in images for image in of_prompt or ()]
+        if self.processor is None or not shown:
+            return {}
+        found = self.processor.image_processor(images=shown, return_tensors="pt")
+        kinds = [[int(self._is_image(token)) for token in ids] for ids in prompt_ids]
+        return {**found, "mm_token_type_ids": kinds}
+
+    def padded(self, samples: Sequence[Sample], mask: Tensor) -> Padded:
+        """Samples with the images of their prompts; `mask` (B, T) says which log-probabilities are needed."""
+        prompts = [sample.prompt_ids for sample in samples]
+        known = {row: self._images_of(row) for row in {sample.row for sample in samples}} if self.processor else {}
+        images = [known.get(sample.row) if any(map(self._is_image, sample.prompt_ids)) else None for sample in samples]
+        company = self._blank() if self._company and not any(images) else []
+        blanks: list[Images] = [[Image.new("RGB", (28, 28))] for _ in company]
+        pixels = self.pixels([*prompts, *company], [*images, *blanks])
+        return pad(samples, mask, pixels, company=company)
+
+    def _blank(self) -> list[list[int]]:
+        """The prompt of a small image, and nothing else."""
+        if self.processor is None:
+            return []
+        images = self.processor.image_processor
+        patches = images.get_number_of_image_patches(28, 28, {})
+        return [[self.processor.image_token_id] * (patches // images.merge_size**2)]
+
+    def _collapse(self, ids: list[int]) -> list[int]:
+        repeated = (self._is_image(token) and token == before for before, token in zip([None, *ids], ids, strict=False))
+        return [token for token, again in zip(ids, repeated, strict=True) if not again]
+
+    def _is_image(self, token: int) -> bool:
+        return self.processor is not None and token == self.processor.image_token_id
