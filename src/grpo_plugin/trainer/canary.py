@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from accelerate.utils import gather_object
 
 from grpo_plugin.rollout.canary import check, logp_gap
-from grpo_plugin.rollout.sampling import Sampling
 from grpo_plugin.trainer.forward import values_of
 from grpo_plugin.trainer.sample import Sample, completion_mask, padded
 
@@ -49,9 +48,8 @@ def probe(trainer: "PolicyTrainer", rows: list[int]) -> None:
     first = trainer.accelerator.process_index * rollout.canary_samples
     mine = rows[first : first + rollout.canary_samples]
     ids, images = trainer.drawing.tokenized(mine) if mine else ([], None)
-    sampling = Sampling.from_args(trainer.args)
-    sampling = replace(sampling, max_tokens=min(sampling.max_tokens, PROBE_TOKENS))
-    answers = engine.complete(trainer.model, ids, 1, sampling, images)
+    sampling = replace(trainer.sampling, max_tokens=min(trainer.max_completion_length, PROBE_TOKENS))
+    answers = engine.complete(trainer.model, trainer.sent(ids), 1, sampling, images)
     drawn = [
         Sample(row, prompt, answer.token_ids, answer.logps, answer.finish_reason, (), {}, "", "", None, trainer.version)
         for row, prompt, (answer,) in zip(mine, ids, answers, strict=True)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from accelerate.utils import gather_object
 from trl.data_utils import is_conversational
 
-from grpo_plugin.rollout.sampling import Sampling
 from grpo_plugin.trainer.feed import Feed, Row
 from grpo_plugin.trainer.images import images_of, with_images
 from grpo_plugin.trainer.sample import Sample
@@ -57,7 +56,7 @@ class Drawing:
         assert trainer.engine is not None
         mine = self._share([row for row in rows for _ in range(trainer.num_generations)])
         ids, images = self.tokenized(mine)
-        trainer.engine.prefetch(ids, trainer.num_generations, Sampling.from_args(trainer.args), images)
+        trainer.engine.prefetch(trainer.sent(ids), trainer.num_generations, trainer.sampling, images)
 
     def tokenized(self, rows: list[int]) -> tuple[list[list[int]], Any]:
         """Token ids and images of the prompts of some rows."""
