@@ -10,6 +10,7 @@ from PIL import Image
 
 from grpo_plugin.trainer import forward
 from grpo_plugin.trainer.images import with_images
+from grpo_plugin.trainer.padding import pad
 from grpo_plugin.trainer.sample import Sample, completion_mask
 from grpo_plugin.trainer.vision import Vision
 from tests.seeing import make_processor, make_seeing_model
@@ -81,6 +82,26 @@ def test_a_mixed_batch_has_the_log_probabilities_of_its_samples_alone(model, pro
         expected = alone(model, processor, of)
         assert (found[row, : len(expected)] - expected).abs().max() < 1e-5
         assert not found[row, len(expected) :].any()
+
+
+def test_the_training_pass_agrees_with_generation(model, processor):
+    samples = samples_of(processor)
+    vision = trainer_of(model, processor).vision
+    prompts = [of.prompt_ids for of in samples]
+    asked = pad(
+        [sample(tokens=0, prompt_ids=ids) for ids in prompts],
+        torch.zeros(3, 0, dtype=torch.bool),
+        vision.pixels(prompts, [PICTURES[of.row] for of in samples]),
+    )
+    drawn = model.generate(
+        **asked.inputs, do_sample=False, max_new_tokens=4, output_logits=True, return_dict_in_generate=True
+    )
+    ids = drawn.sequences[:, asked.width :]
+    theirs = (torch.stack(drawn.logits, 1) / TEMPERATURE).log_softmax(-1).gather(2, ids.unsqueeze(2)).squeeze(2)
+    ends = [
+        sample(row=of.row, prompt_ids=of.prompt_ids, completion_ids=ids[i].tolist()) for i, of in enumerate(samples)
+    ]
+    assert (logps(model, processor, ends) - theirs).abs().max() < 1e-4
 
 
 def test_text_alone_goes_without_a_processor(model, processor):

@@ -1,0 +1,123 @@
+"""Whole runs of `axolotl train` on tiny random vision models: images of several sizes, one, two or none in a row."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from tests.seeing import PLACEHOLDERS, make_processor, save_seeing_model
+from tests.training import Training, function, write_recipe
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+HUGGING_FACE = {"use_vllm": False, "num_generations": 2, "max_completion_length": 8, "temperature": 1.0}
+ROWS = [
+    ("<image>What is it?", ["wide.png"]),
+    ("Nothing to see.", []),
+    ("First <image>, then <image>?", ["tall.png", "small.png"]),
+    ("<image>And this?", ["small.png"]),
+]
+# Ends the run at a completion with a token that stands for an image.
+WITHOUT_PLACEHOLDERS = """
+
+def without_placeholders(completion_ids, **columns):
+    assert not any(set(ids) & set({forbidden}) for ids in completion_ids)
+    return [0.0] * len(completion_ids)
+"""
+
+
+def seeing_recipe(folder: Path, kind: str, **changes: Any) -> Path:
+    """Two steps of eight completions, over rows with one image, two, or none."""
+    for name, size in {"wide.png": (120, 50), "tall.png": (40, 90), "small.png": (20, 20)}.items():
+        Image.effect_noise(size, 90).convert("RGB").save(folder / name)
+    for split in ("train", "held-out"):
+        lines = [json.dumps({"prompt": text, "pics": names, "answer": "a bee"}) for text, names in ROWS]
+        (folder / f"seen-{split}.jsonl").write_text("\n".join(lines))
+    options = {
+        "base_model": str(folder / "seeing"),
+        "tokenizer_type": None,
+        "trust_remote_code": True,
+        "prompts": {"train": "seen-train.jsonl", "validation": "seen-held-out.jsonl", "answer_key": "answer"}
+        | {"image_key": "pics"},
+        "rewards": {"functions": [function("answer_length"), function("without_placeholders")]},
+        "validation": {"before_train": False, "samples": 2},
+        "trl": HUGGING_FACE,
+        "micro_batch_size": 4,
+        "gradient_accumulation_steps": 2,
+        "max_steps": 2,
+        "learning_rate": 0.01,
+    }
+    save_seeing_model(folder / "seeing", kind)
+    path = write_recipe(folder, **(options | changes))
+    forbidden = make_processor().tokenizer.convert_tokens_to_ids(PLACEHOLDERS)
+    with (folder / "my_rewards.py").open("a") as rewards:
+        rewards.write(WITHOUT_PLACEHOLDERS.format(forbidden=forbidden))
+    return path
+
+
+def trained(recipe: Path, *words: str) -> str:
+    training = Training(recipe, *words)
+    try:
+        assert training.wait() == 0, training.screen + (recipe.parent / "out" / "debug.log").read_text()[-3000:]
+        return training.screen
+    finally:
+        training.destroy()
+
+
+def moved(folder: Path) -> tuple[bool, bool]:
+    """Whether the vision tower and the language model have other weights than at the start."""
+    before, after = (load_file(path / "model.safetensors") for path in (folder / "seeing", folder / "out"))
+    assert before.keys() == after.keys()
+    changed = {name for name, weights in before.items() if not torch.equal(weights, after[name])}
+    return any("visual" in name for name in changed), any("visual" not in name for name in changed)
+
+
+def check_log(folder: Path) -> None:
+    """Every completion is in the log, with a prompt that was written for its images."""
+    generations = pandas.read_parquet(folder / "out" / "generations")
+    assert generations["split"].value_counts().to_dict() == {"train": 2 * 8, "validation": 4 * (2 + 1)}
+    assert any("First , then ?" in prompt for prompt in generations["prompt"])
+
+
+@pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl"])
+def test_tower_and_language_model_learn_against_a_reference(tmp_path, kind):
+    trained(seeing_recipe(tmp_path, kind, algorithm={"name": "grpo", "kl_coef": 0.01}))
+    assert moved(tmp_path) == (True, True)
+    check_log(tmp_path)
+
+
+def test_a_frozen_tower_stays_as_it_is_and_greedy_baselines_see_images(tmp_path):
+    trained(seeing_recipe(tmp_path, "qwen3_vl", freeze_mm_modules=True, algorithm={"name": "remax"}))
+    assert moved(tmp_path) == (False, True)
+
+
+def test_an_adapter_leaves_the_tower_out(tmp_path):
+    adapter = {"adapter": "lora", "lora_r": 4, "lora_alpha": 8}
+    targets = r"model\.language_model\..*\.(q_proj|v_proj|up_proj)"
+    algorithm = {"name": "grpo", "kl_coef": 0.01}
+    trained(seeing_recipe(tmp_path, "qwen2_5_vl", **adapter, lora_target_modules=targets, algorithm=algorithm))
+    weights = load_file(tmp_path / "out" / "adapter_model.safetensors")
+    assert not any("visual" in name for name in weights)
+    assert any("lora_B" in name and weight.any() for name, weight in weights.items())
+
+
+def test_text_alone_trains_a_model_that_could_see(tmp_path):
+    prompts = {"train": "train.jsonl", "validation": "held-out.jsonl", "answer_key": "answer"}
+    trained(seeing_recipe(tmp_path, "qwen2_5_vl", prompts=prompts))
+    assert moved(tmp_path) == (False, True)
+
+
+def test_an_image_that_cannot_be_read_stops_before_launch(tmp_path):
+    recipe = seeing_recipe(tmp_path, "qwen2_5_vl")
+    (tmp_path / "tall.png").write_bytes(b"no image")
+    training = Training(recipe)
+    try:
+        assert training.wait() != 0
+        assert "an image that cannot be read in row 3" in training.screen and "Traceback" not in training.screen
+    finally:
+        training.destroy()
