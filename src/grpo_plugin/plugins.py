@@ -87,7 +87,8 @@ class AlgorithmPlugin(_Plugin):
 
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
         algorithm = of_recipe(self.run.recipe.algorithm, self.run.recipe.trl)
-        return {**super().get_training_args(cfg), **training_arguments(algorithm)}
+        uses_liger = bool(self.run.recipe.trl.get("use_liger_loss"))
+        return {**super().get_training_args(cfg), **training_arguments(algorithm, uses_liger)}
 
 
 class RolloutPlugin(_Plugin):

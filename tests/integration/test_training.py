@@ -97,4 +97,6 @@ def test_the_next_batch_is_generated_during_the_update(tmp_path):
     assert all(float(row[7]) < 1e-4 for row in rows[:-1]), "a probe compares after every sync"
     trained = pandas.read_parquet(tmp_path / "out" / "generations")
     versions = trained.groupby("step")["policy_version"].first()
-    assert versions.tolist() == [1, 1, 2, 3, 4], "each batch but the first is drawn by the policy before the last update"
+    assert versions.tolist() == [1, 1, 2, 3, 4], (
+        "each batch but the first is drawn by the policy before the last update"
+    )

@@ -129,9 +129,23 @@ def of_recipe(config: AlgorithmConfig | None, trl: Mapping[str, Any]) -> Algorit
     for key in MISSING:
         if trl.get(key):
             raise RecipeError(f"trl.{key}: {trl[key]!r} is a term that the loss of these plugins lacks; remove it.")
+    if config is None and trl.get("use_liger_loss"):
+        raise RecipeError("trl.use_liger_loss: needs to know the algorithm; add AlgorithmPlugin and its block.")
     if config is None:
         return Algorithm.from_trl(trl)
     for key, ours in DECIDED.items():
         if trl.get(key) is not None:
             raise RecipeError(f"trl.{key}: is decided by the algorithm block; remove it, or set algorithm.{ours}.")
     return Algorithm.of(config)
+
+
+def biased_sampling(trl: Mapping[str, Any]) -> str | None:
+    """Why importance ratios are biased, if sampling leaves out tokens that the policy gives a probability."""
+    cuts = {"top_p": (trl.get("top_p") or 1.0) < 1.0, "top_k": (trl.get("top_k") or 0) > 0, "min_p": trl.get("min_p")}
+    cut = next((key for key, cuts_off in cuts.items() if cuts_off), None)
+    if cut is None:
+        return None
+    return (
+        f"trl.{cut}: {trl[cut]} leaves out tokens that the policy could draw, so that its importance ratios are biased "
+        "and the gap to vLLM grows; training samples best without it."
+    )

@@ -6,9 +6,18 @@ from typing import Any
 from grpo_plugin.trainer.algorithm import Algorithm
 
 
-def training_arguments(algorithm: Algorithm) -> dict[str, Any]:
-    """`beta` decides whether TRL loads a reference model; the loss itself is ours."""
-    return {"beta": algorithm.preset.kl_coef, "vllm_importance_sampling_correction": False}
+def training_arguments(algorithm: Algorithm, uses_liger: bool) -> dict[str, Any]:
+    """`beta` decides whether TRL loads a reference model; the loss itself is ours, or Liger's.
+
+    Raises:
+        RecipeError: Liger has no such loss.
+    """
+    fields: dict[str, Any] = {"beta": algorithm.preset.kl_coef, "vllm_importance_sampling_correction": False}
+    if uses_liger:
+        from grpo_plugin.trainer import liger
+
+        fields |= liger.arguments(algorithm)
+    return fields
 
 
 def forwarded(trl: Mapping[str, Any]) -> dict[str, Any]:

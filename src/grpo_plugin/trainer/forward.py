@@ -24,10 +24,10 @@ _redirect = _ForwardRedirection()
 def packed(samples: Sequence[Sample], mask: Tensor) -> Packed:
     """The samples end to end; `mask` (B, T) says which tokens' log-probabilities are needed."""
     return pack(
-        _ids([sample.prompt_ids for sample in samples], mask.device),
-        _real([sample.prompt_ids for sample in samples], mask.device),
-        _ids([sample.completion_ids for sample in samples], mask.device),
-        _real([sample.completion_ids for sample in samples], mask.device),
+        ids([sample.prompt_ids for sample in samples], mask.device),
+        real([sample.prompt_ids for sample in samples], mask.device),
+        ids([sample.completion_ids for sample in samples], mask.device),
+        real([sample.completion_ids for sample in samples], mask.device),
         mask,
     )
 
@@ -117,13 +117,15 @@ def _within(trainer: "PolicyTrainer", model: nn.Module, work: Any, batch: Batch)
     return _redirect(model, core, work, core, batch)
 
 
-def _ids(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
-    ids = torch.zeros(len(rows), max(1, max(map(len, rows))), dtype=torch.long)
+def ids(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """Token ids (B, L), padded on the right."""
+    padded = torch.zeros(len(rows), max(1, max(map(len, rows))), dtype=torch.long)
     for place, row in enumerate(rows):
-        ids[place, : len(row)] = torch.as_tensor(row, dtype=torch.long)
-    return ids.to(device)
+        padded[place, : len(row)] = torch.as_tensor(row, dtype=torch.long)
+    return padded.to(device)
 
 
-def _real(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+def real(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """(B, L), true where `ids` is not padding."""
     lengths = torch.tensor([len(row) for row in rows], device=device)
     return torch.arange(max(1, int(lengths.max())), device=device) < lengths.unsqueeze(1)

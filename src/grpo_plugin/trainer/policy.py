@@ -24,7 +24,7 @@ from grpo_plugin.rollout.sampling import FORBIDDEN, Sampling
 from grpo_plugin.run import Run
 from grpo_plugin.scoring.aggregate import totals
 from grpo_plugin.trainer import dealing, huggingface
-from grpo_plugin.trainer.algorithm import Algorithm, of_recipe
+from grpo_plugin.trainer.algorithm import Algorithm, biased_sampling, of_recipe
 from grpo_plugin.trainer.canary import check_gap, probe
 from grpo_plugin.trainer.drawing import Drawing
 from grpo_plugin.trainer.feed import Clock, Feed
@@ -93,6 +93,8 @@ class PolicyTrainer(AxolotlGRPOTrainer):
             tolerance=self.algorithm.config.tolerance,
         )
         self.update = Update(self, self.algorithm, differs=self._sampler_differs())
+        if warning := biased_sampling(self.run_.recipe.trl):
+            self.run_.screen.note(warning)
 
     def _make_vision(self) -> Vision | None:
         """How images are shown, if the model can see; it is kept from writing the tokens that stand for them."""

@@ -12,7 +12,7 @@ from grpo_plugin.algorithms import overlong
 from grpo_plugin.algorithms.correction import sampler_weights
 from grpo_plugin.algorithms.kl import AdaptiveCoefficient, kl
 from grpo_plugin.algorithms.losses import policy_loss
-from grpo_plugin.trainer import dealing, forward
+from grpo_plugin.trainer import dealing, forward, liger
 from grpo_plugin.trainer.algorithm import Algorithm
 from grpo_plugin.trainer.sample import Sample, completion_mask, padded, rewards_of
 
@@ -112,6 +112,8 @@ class Update:
             return logps.sum() * 0.0
         samples = [lesson.sample for lesson in batch.lessons]
         mask = self._mask(samples)
+        if self.trainer.use_liger_kernel:
+            return self._liger(model, batch, mask)
         logps, entropies, divergence = self._run(model, samples, mask)
         loss, metrics = self._loss(batch, logps, divergence, mask)
         tokens = mask.sum()
@@ -139,6 +141,19 @@ class Update:
         if self.has_kl_loss and self.algorithm.preset.kl_estimator == "full":
             return forward.logps_and_divergence(self.trainer, model, self.trainer.reference, samples, mask)
         return *forward.logps(self.trainer, model, samples, mask), None
+
+    def _liger(self, model: nn.Module, batch: Pass, mask: Tensor) -> Tensor:
+        lessons, width = batch.lessons, mask.shape[1]
+        return liger.loss(
+            self.trainer,
+            model,
+            [lesson.sample for lesson in lessons],
+            mask,
+            self._advantage_tensor(lessons, mask),
+            batch.denominator / self.trainer.accelerator.num_processes,
+            old_per_token_logps=_stacked([lesson.old_logps for lesson in lessons], width, mask.device),
+            ref_per_token_logps=_stacked([lesson.ref_logps for lesson in lessons], width, mask.device),
+        )
 
     def _loss(
         self, batch: Pass, logps: Tensor, divergence: Tensor | None, mask: Tensor

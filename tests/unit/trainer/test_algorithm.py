@@ -7,7 +7,7 @@ import pytest
 from grpo_plugin.algorithms.presets import PRESETS
 from grpo_plugin.config.algorithm import AlgorithmConfig, AlgorithmName, Correction, DynamicSampling
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.trainer.algorithm import Algorithm, of_recipe
+from grpo_plugin.trainer.algorithm import Algorithm, biased_sampling, of_recipe
 
 
 def of(**block: object) -> Algorithm:
@@ -78,6 +78,16 @@ def test_terms_that_our_loss_lacks_are_refused():
 def test_without_a_block_the_keys_of_trl_keep_their_meaning(trl, expected):
     preset = of_recipe(None, trl).preset
     assert {name: getattr(preset, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("trl", [{"top_p": 0.9}, {"top_k": 20}, {"min_p": 0.1}])
+def test_truncated_sampling_is_warned_of(trl):
+    (key,) = trl
+    assert biased_sampling(trl).startswith(f"trl.{key}: {trl[key]} leaves out tokens")
+
+
+def test_whole_sampling_is_not():
+    assert biased_sampling({"top_p": 1.0, "top_k": 0, "min_p": None, "temperature": 0.7}) is None
 
 
 def test_exact_kl_has_no_place_in_the_reward():

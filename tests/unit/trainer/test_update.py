@@ -67,6 +67,7 @@ class Stand:
         self.tally = Tally()
         self._dealing = {"rank": rank, "ranks": ranks, "micro": micro}
         self.quiet_checkpointing = self.as_reference = nullcontext
+        self.use_liger_kernel, self.vision = False, None
 
     def deal(self, given: list[Any], ticks: int) -> Any:
         budget = self.algorithm.config.tokens_per_micro_batch
