@@ -1,0 +1,33 @@
+"""Two real processes on gloo make the same optimizer step as one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.integration.step_gradients import BLOCKS, SPLITS
+from tests.training import ROOT
+from tests.unit.trainer.test_update import gradients, samples
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+SCRIPT = Path(__file__).with_name("step_gradients.py")
+
+
+@pytest.fixture(scope="module")
+def by_two_ranks(tmp_path_factory) -> dict[tuple[str, int], torch.Tensor]:
+    out = tmp_path_factory.mktemp("ranks") / "gradients.pt"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(SCRIPT)]
+    environ = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, str(out)], check=True, env=environ, timeout=150)
+    return torch.load(out)
+
+
+@pytest.mark.parametrize("split", range(len(SPLITS)), ids=lambda index: str(SPLITS[index]))
+@pytest.mark.parametrize("name", BLOCKS)
+def test_two_ranks_make_the_same_step_as_one(name, split, by_two_ranks):
+    whole = gradients(BLOCKS[name], samples())[0]
+    assert whole.abs().max() > 1e-3
+    assert torch.allclose(by_two_ranks[name, split], whole, atol=1e-5, rtol=1e-5)
