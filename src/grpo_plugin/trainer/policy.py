@@ -103,7 +103,8 @@ class PolicyTrainer(AxolotlGRPOTrainer):
             return None
         company = self.accelerator.num_processes > 1
         vision = Vision(model, self.run_.processor, lambda row: images_of(self.feed.row(row)), company=company)
-        self.generation_config.suppress_tokens = vision.placeholders
+        suppressed = self.generation_config.suppress_tokens or []  # by trl.generation_kwargs
+        self.generation_config.suppress_tokens = [*suppressed, *vision.placeholders]
         return vision
 
     def _sampler_differs(self) -> bool:
