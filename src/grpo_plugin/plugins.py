@@ -88,7 +88,8 @@ class AlgorithmPlugin(_Plugin):
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
         algorithm = of_recipe(self.run.recipe.algorithm, self.run.recipe.trl)
         uses_liger = bool(self.run.recipe.trl.get("use_liger_loss"))
-        return {**super().get_training_args(cfg), **training_arguments(algorithm, uses_liger)}
+        fields = training_arguments(algorithm, uses_liger, str(cfg.torch_dtype or "").removeprefix("torch."))
+        return {**super().get_training_args(cfg), **fields}
 
 
 class RolloutPlugin(_Plugin):

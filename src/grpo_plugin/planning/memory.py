@@ -10,10 +10,10 @@ and gradients; ZeRO 3, FSDP: and weights):
 | adapter | 4 · T /N, in fp32 |
 | gradients | w · T /N (adapter: 4); twice under DDP (buckets); whole in FSDP while they accumulate |
 | optimizer | s · T /N: Adam 2 w; with Kahan's compensation (optimi_adamw) 3 w; DeepSpeed's fp32 copies 12 |
-| reference model | 4 · P /N, in fp32 as TRL loads it; none without a KL, or with an adapter |
+| reference model | w · P /N; none without a KL, or with an adapter |
 | gathered layers | w · (two layers + embeddings), under ZeRO 3 and FSDP |
 | activations | w · n · H · L with checkpointing, and 1.5 times one layer: w · n · (9 H + 3 · (queries + keys) + 4 I) |
-| output head | 4 · V · H for its gradient in fp32, and two chunks of 2^25 logits; with images 8 · n · V, unchunked |
+| output head | 4 · V · H for its gradient in fp32, and two chunks of 2^25 logits |
 | CUDA, NCCL, fragments | 2 GiB |
 
 Compared with what a layer of Qwen2 and of Qwen3 saves for its backward pass, the activations are within 10 %
@@ -28,7 +28,6 @@ from grpo_plugin.planning.training import ADAPTER_BYTES, Training
 
 OVERHEAD = 2 * GIB
 LOGITS_CHUNK = 2 * 4 * 2**25
-REFERENCE_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -95,10 +94,8 @@ def _optimizer(training: Training, trained: int, gpus: int) -> int:
 
 
 def _reference(shape: ModelShape, training: Training, gpus: int) -> int:
-    return REFERENCE_BYTES * shape.parameters // gpus if training.reference else 0
+    return int(training.weight_bytes * shape.parameters) // gpus if training.reference else 0
 
 
 def _head(shape: ModelShape, training: Training) -> int:
-    if shape.vision:
-        return 8 * training.completion_tokens * shape.vocab
     return LOGITS_CHUNK + (0 if training.lora_rank else 4 * shape.embedding)

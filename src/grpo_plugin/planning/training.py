@@ -35,7 +35,6 @@ class Training:
         checkpoints: activations are recomputed, layer by layer.
         reference: a second copy of the model is held, for the KL.
         tokens: in the longest micro-batch of one process.
-        completion_tokens: those of them that are completion.
     """
 
     weight_bytes: float
@@ -51,7 +50,6 @@ class Training:
     checkpoints: bool
     reference: bool
     tokens: int
-    completion_tokens: int
 
     @property
     def gradient_bytes(self) -> int:
@@ -90,7 +88,6 @@ def from_recipe(recipe: Recipe) -> Training:
     deepspeed = _deepspeed(values.get("deepspeed"))
     adapter = values.get("adapter")
     sharding = _sharding(values, deepspeed)
-    tokens, completion_tokens = _longest_tokens(recipe)
     half = _is_half(values)
     return Training(
         weight_bytes=_weight_bytes(values, half),
@@ -105,8 +102,7 @@ def from_recipe(recipe: Recipe) -> Training:
         freezes_vision=bool(values.get("freeze_mm_modules")),
         checkpoints=bool(values.get("gradient_checkpointing") or _fsdp(values).get("activation_checkpointing")),
         reference=kl_coef(recipe) > 0 and not adapter,
-        tokens=tokens,
-        completion_tokens=completion_tokens,
+        tokens=_longest_tokens(recipe),
     )
 
 
@@ -126,14 +122,12 @@ def longest_sequence(recipe: Recipe) -> tuple[int | None, int]:
     return prompt, int(recipe.trl.get("max_completion_length") or 256)  # TRL's default
 
 
-def _longest_tokens(recipe: Recipe) -> tuple[int, int]:
-    """Tokens, and completion tokens, of the longest micro-batch."""
+def _longest_tokens(recipe: Recipe) -> int:
+    """Tokens of the longest micro-batch."""
     prompt, completion = longest_sequence(recipe)
     sequence = (prompt or int(recipe.values.get("sequence_len") or 512)) + completion
-    budget = getattr(recipe.algorithm, "tokens_per_micro_batch", None)
-    micro = int(recipe.values.get("micro_batch_size") or 1)
-    sequences = max(1, budget // sequence) if budget else micro
-    return max(budget or 0, sequences * sequence), sequences * completion
+    budget = recipe.algorithm.tokens_per_micro_batch if recipe.algorithm else None
+    return max(budget, sequence) if budget else int(recipe.values.get("micro_batch_size") or 1) * sequence
 
 
 def _is_half(values: Mapping[str, Any]) -> bool:

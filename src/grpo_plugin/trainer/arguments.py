@@ -6,13 +6,15 @@ from typing import Any
 from grpo_plugin.trainer.algorithm import Algorithm
 
 
-def training_arguments(algorithm: Algorithm, uses_liger: bool) -> dict[str, Any]:
-    """`beta` decides whether TRL loads a reference model; the loss itself is ours, or Liger's.
+def training_arguments(algorithm: Algorithm, uses_liger: bool, dtype: str = "") -> dict[str, Any]:
+    """`beta` decides whether TRL loads a reference model, which has the policy's `dtype`; the loss is ours, or Liger's.
 
     Raises:
         RecipeError: Liger has no such loss.
     """
     fields: dict[str, Any] = {"beta": algorithm.preset.kl_coef, "vllm_importance_sampling_correction": False}
+    if algorithm.uses_reference and dtype in ("bfloat16", "float16"):
+        fields["model_init_kwargs"] = {"dtype": dtype}
     if uses_liger:
         from grpo_plugin.trainer import liger
 
