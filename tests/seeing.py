@@ -41,8 +41,8 @@ TEXT = {
     "hidden_size": 64,
     "intermediate_size": 128,
     "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
+    "num_attention_heads": 2,  # of 32: the least that vLLM knows on a CPU
+    "num_key_value_heads": 1,
     "max_position_embeddings": 512,
     "initializer_range": 0.2,
 }
@@ -78,12 +78,12 @@ def make_seeing_model(kind: str, tokenizer: Any, *, seed: int = 0) -> Any:
     }
     text = {**TEXT, **special, "vocab_size": len(tokenizer)}
     if kind == "qwen2_5_vl":
-        text["rope_parameters"] = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
+        text["rope_parameters"] = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]}
         tower = {**TOWER, "hidden_size": 32, "intermediate_size": 64, "out_hidden_size": 64}
         tower |= {"fullatt_block_indexes": [1], "window_size": 56}
         return Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=text, vision_config=tower, **shared))
-    text |= {"head_dim": 16}
-    text["rope_parameters"] = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
+    text |= {"head_dim": 32}
+    text["rope_parameters"] = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]}
     tower = {**TOWER, "hidden_size": 32, "intermediate_size": 64, "out_hidden_size": 64}
     tower |= {"num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
     return Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=tower, **shared))

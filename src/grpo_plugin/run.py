@@ -116,6 +116,8 @@ class Run:
         """
         if self.rewards is None and self.recipe.rewards is not None:
             self.rewards = load_rewards(self.recipe.rewards, self.recipe.folder)
+            for note in self.rewards.notes():
+                self.screen.fact("rewards", note)
 
     def load_prompts(self, cfg: Any) -> "PromptData":
         """Load, word and check the data, and hold the rewards' columns against it.

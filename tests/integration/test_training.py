@@ -53,6 +53,7 @@ def test_a_run_with_vllm_validates_logs_and_reports(tmp_path):
     assert set(trained["finish_reason"]) <= {"stop", "length"}
     total = 0.5 * trained["digits"] + trained["answer_length"]
     assert (trained["reward"] - total).abs().max() < 1e-6
+    assert (trained["score_seconds"] > 0).all()
     groups = trained.groupby(["step", "prompt"])["advantage"]
     assert (groups.size() % 4 == 0).all() and groups.mean().abs().max() < 1e-5
 

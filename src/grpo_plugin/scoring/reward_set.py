@@ -77,12 +77,10 @@ class RewardSet:
             if key != OVERALL
         }
 
-    def slowest(self, count: int) -> list[tuple[float, str, int]]:
-        """Of the last batch: the longest (seconds, function, row) of what was timed by itself."""
-        timed = [
-            (seconds, name, row) for name, judged in self.last.items() for row, seconds in enumerate(judged.seconds)
-        ]
-        return sorted(timed, reverse=True)[:count]
+    def seconds(self) -> list[float]:
+        """Of the last batch: how long each completion took to score, over all functions."""
+        timed = [judged.seconds for judged in self.last.values() if judged.seconds]
+        return [sum(column) for column in zip(*timed, strict=True)]
 
     def places(self) -> dict[str, str]:
         """Where each function runs now: trainer, workers, or unknown before its first batch."""

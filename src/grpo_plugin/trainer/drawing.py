@@ -31,6 +31,7 @@ class Drawing:
         with trainer.watch("score"):
             scores = self._scores(inputs, prompts, completions, completion_ids)
         metrics = self._metrics(len(mine), scores)
+        seconds = trainer.run_.rewards.seconds() if trainer.run_.rewards is not None else []
         drawn = [
             Sample(
                 row=mine[i],
@@ -44,6 +45,7 @@ class Drawing:
                 completion=trainer.text(completion_ids[i]),
                 answer=None if inputs[i].get("answer") is None else str(inputs[i]["answer"]),
                 version=trainer.drawn_version,
+                score_seconds=seconds[i] if seconds else None,
                 model_mask=None if tool_mask is None else [bool(flag) for flag in tool_mask[i]],
             )
             for i in range(len(mine))

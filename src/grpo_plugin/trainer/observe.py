@@ -89,6 +89,7 @@ class Observer:
                 policy_version=drawn[-1].version,
                 advantages=[advantages.get(id(sample)) for sample in drawn],
                 answers=[sample.answer for sample in drawn],
+                score_seconds=[sample.score_seconds for sample in drawn],
             ),
         )
 

@@ -18,6 +18,7 @@ class Sample:
         finish_reason: "stop", or "length" where the budget ran out.
         scores: of each reward function, NaN where it abstained.
         metrics: what a filter may ask for, by name: functions' scores, and the keys of dicts that they returned.
+        score_seconds: how long the reward functions took for it; None where that is not measured.
         reward: the weighted total; NaN where nothing could be scored.
         prompt, completion, answer: as text, for the log.
         version: of the policy that drew it.
@@ -35,6 +36,7 @@ class Sample:
     completion: str
     answer: str | None
     version: int
+    score_seconds: float | None = None
     reward: float = float("nan")
     model_mask: list[bool] | None = None
 

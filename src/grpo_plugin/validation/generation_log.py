@@ -19,6 +19,7 @@ COLUMNS = {
     "answer": pa.string(),
     "reward": pa.float64(),
     "advantage": pa.float64(),
+    "score_seconds": pa.float64(),
     "temperature": pa.float64(),
     "finish_reason": pa.string(),
     "policy_version": pa.int64(),
@@ -42,6 +43,7 @@ class Generations:
     policy_version: int
     advantages: Sequence[float | None] | None = None
     answers: Sequence[str | None] | None = None
+    score_seconds: Sequence[float | None] | None = None
 
 
 class GenerationLog:
@@ -99,6 +101,7 @@ def _table(step: int, batch: Generations, split: str) -> pa.Table:
         "answer": nothing if batch.answers is None else batch.answers,
         "reward": batch.rewards,
         "advantage": nothing if batch.advantages is None else batch.advantages,
+        "score_seconds": nothing if batch.score_seconds is None else batch.score_seconds,
         "temperature": [batch.temperature] * size,
         "finish_reason": batch.finish_reasons,
         "policy_version": [batch.policy_version] * size,

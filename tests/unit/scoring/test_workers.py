@@ -58,7 +58,8 @@ def test_cheap_functions_move_to_the_trainer_and_costly_ones_stay(loaded: Loader
     second = score(rewards, texts)
     assert set(second[0]) == {float(os.getpid())}
     assert len(set(second[1])) == 2
-    assert rewards.slowest(1)[0][1] == "steady"
+    seconds = rewards.seconds()
+    assert len(seconds) == 128 and min(seconds) > 0
 
 
 def test_a_cheap_function_that_hangs_in_the_trainer_is_interrupted_and_moves(loaded: Loader) -> None:
