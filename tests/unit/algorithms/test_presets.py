@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -106,3 +107,7 @@ def test_markdown_has_a_row_for_every_preset_and_a_note_for_every_departure() ->
 def test_the_table_needs_no_torch() -> None:
     command = "import sys, grpo_plugin.algorithms.presets; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], timeout=60).returncode == 0
+
+
+def test_the_readme_shows_the_table_as_it_is() -> None:
+    assert presets.markdown() in (Path(__file__).parents[3] / "README.md").read_text()
