@@ -181,7 +181,7 @@ def test_completions_of_other_weights_are_refused(client: Client) -> None:
 def test_the_version_follows_a_reload(client: Client, model: Path) -> None:
     reload = {"method": "reload_weights", "kwargs": {"weights_path": str(model)}}
     client.post("/collective_rpc", reload, set_version=1)
-    client.reset_prefix_cache()
+    client.reset_caches()
     assert client.version() == 1
     client.complete(PROMPTS, n=1, sampling=Sampling(max_tokens=4), expect_version=1)
 

@@ -39,7 +39,7 @@ def main(address: str, folder: str, changed: str, case: str) -> None:
             print(f"failed: {error}")
             return
         print(f"{type(transfer).__name__} sent, version {client.version()}")
-    client.reset_prefix_cache()
+    client.reset_caches()
     transfer.abort()
 
 

@@ -132,3 +132,35 @@ def test_a_server_without_a_gate_is_not_asked_for_versions():
     rollouts.sync(MODEL)
     rollouts.generate(MODEL, [[1]], 1, SAMPLING, None)
     assert server.events[-1].endswith("at None")
+
+
+def test_what_was_asked_ahead_is_taken_instead_of_asked_again():
+    server = Server()
+    rollouts = engine(server)
+    rollouts.sync(MODEL)
+    rollouts.prefetch([[1], [1], [2], [2]], 2, SAMPLING, None)
+    assert rollouts.is_ahead
+    rollouts.sync(MODEL)
+    drawn = rollouts.generate(MODEL, [[1], [1], [2], [2]], 2, SAMPLING, None)
+    assert [c.token_ids for c in drawn] == [[10], [11], [20], [21]]
+    assert (rollouts.version, rollouts.drawn_version, rollouts.is_ahead) == (2, 1, False)
+    assert server.events == ["ready", "push 1", "complete [[1], [2]] x2 at 1", "push 2"]
+
+
+def test_other_prompts_than_were_asked_ahead_are_asked_now():
+    server = Server()
+    rollouts = engine(server)
+    rollouts.prefetch([[1]], 1, SAMPLING, None)
+    (drawn,) = rollouts.generate(MODEL, [[3]], 1, SAMPLING, None)
+    assert drawn.token_ids == [30]
+
+
+def test_a_server_that_dies_while_it_generates_ahead_is_replaced_and_asked_again():
+    server = Server(("complete", ServerGone("gone")), ("complete", ServerGone("gone")))
+    rollouts = engine(server)
+    rollouts.sync(MODEL)
+    rollouts.prefetch([[1]], 1, SAMPLING, None)
+    (drawn,) = rollouts.generate(MODEL, [[1]], 1, SAMPLING, None)
+    assert drawn.token_ids == [10]
+    assert server.events.count("restart") == 1
+    assert rollouts.notes[0].startswith("vLLM failed while it generated ahead (gone)")
