@@ -77,6 +77,7 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         """A batch of completions is at least one optimizer step, else as many as `generation_batch_size` holds."""
         args, processes = self.args, self.accelerator.num_processes
         per_step = args.per_device_train_batch_size * args.gradient_accumulation_steps * processes
+        self._per_step = per_step
         self._steps_per_batch = max(args.generation_batch_size, per_step) // per_step
         prompts = max(args.generation_batch_size, per_step) // self.num_generations
         self.algorithm: Algorithm = of_recipe(self.run_.recipe.algorithm, self.run_.recipe.trl)
@@ -91,6 +92,7 @@ class PolicyTrainer(AxolotlGRPOTrainer):
             multiple=processes // torch.gcd(torch.tensor(processes), torch.tensor(self.num_generations)).item(),
             chosen=self.algorithm.filter,
             tolerance=self.algorithm.config.tolerance,
+            keep=self._remember_sampler,
         )
         self.update = Update(self, self.algorithm, differs=self._sampler_differs())
         if warning := biased_sampling(self.run_.recipe.trl):
@@ -109,12 +111,19 @@ class PolicyTrainer(AxolotlGRPOTrainer):
 
     def _sampler_differs(self) -> bool:
         """Whether completions may come from another policy than the one they train."""
+        if self.algorithm.filter is not None or self.looks_ahead:
+            return True
         if self.engine is None:
             return False
-        if self.looks_ahead:
-            return True
         half = next(self.model.parameters()).dtype != torch.float32 or self.args.bf16 or self.args.fp16
-        return half or self.algorithm.filter is not None
+        return bool(half)
+
+    def _remember_sampler(self, samples: list[Sample]) -> None:
+        """Surplus that Hugging Face drew is trained by a later policy: what this one thought of it is kept."""
+        if self.engine is not None or not samples:
+            return
+        for index, logps in self.update.values(self.model, samples).items():
+            samples[index].sampler_logps = logps.tolist()
 
     @property
     def looks_ahead(self) -> bool:
@@ -177,11 +186,12 @@ class PolicyTrainer(AxolotlGRPOTrainer):
                 with nullcontext() if index == len(passes) - 1 else self._without_sharing(model):
                     loss += Trainer.training_step(self, model, batch)  # type: ignore[arg-type]
             if self.accelerator.gradient_state.sync_gradients:
-                self.update.steer(self.args.train_batch_size * self.args.gradient_accumulation_steps)
+                self.update.steer(self._per_step)
             return loss
 
     def _next_batch(self) -> list[list[Pass]]:
         samples = self.rollouts.next()
+        self.feed.forget({sample.row for sample in samples} | self.rollouts.surplus_rows)
         if self._gap_unchecked:
             with self.watch("canary"):
                 check_gap(self, samples)
@@ -216,9 +226,11 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         state = self.accelerator.gradient_state
         before = state.sync_gradients
         state._set_sync_gradients(False)
-        deepspeed = self.accelerator.distributed_type == DistributedType.DEEPSPEED
+        shares = self.accelerator.distributed_type == DistributedType.DEEPSPEED or state.plugin_kwargs.get(
+            "sync_each_batch"
+        )
         try:
-            with nullcontext() if deepspeed else self.accelerator.no_sync(model):
+            with nullcontext() if shares else self.accelerator.no_sync(model):
                 yield
         finally:
             state._set_sync_gradients(before)

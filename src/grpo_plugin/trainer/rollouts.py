@@ -56,6 +56,10 @@ class Rollouts:
         """The rows that the next `next` will draw first."""
         return self.feed.peek(self._rounded(self.prompts - len(self._surplus), 1.0))
 
+    @property
+    def surplus_rows(self) -> set[int]:
+        return {sample.row for group in self._surplus for sample in group}
+
     def state(self) -> dict[str, Any]:
         return {"feed": self.feed.state(), "surplus": self._surplus}
 

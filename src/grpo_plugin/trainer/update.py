@@ -81,7 +81,7 @@ class Update:
             reused: more than one optimizer step is made of the batch, so that its policy is to be remembered.
         """
         kl_early = self.algorithm.kl_in_reward
-        old = self._values(self.trainer.model, samples) if kl_early else {}
+        old = self.values(self.trainer.model, samples) if kl_early else {}
         ref = self._reference(samples) if kl_early else {}
         advantages = self._advantages(samples, baselines, old, ref)
         lessons = [
@@ -257,7 +257,7 @@ class Update:
             return
         samples = [lesson.sample for lesson in learning]
         if reused:
-            for index, values in self._values(self.trainer.model, samples).items():
+            for index, values in self.values(self.trainer.model, samples).items():
                 learning[index].old_logps = values
         if self.has_kl_loss and self.algorithm.preset.kl_estimator != "full":
             for index, values in self._reference(samples).items():
@@ -265,9 +265,9 @@ class Update:
 
     def _reference(self, samples: list[Sample]) -> dict[int, Tensor]:
         with self.trainer.as_reference():
-            return self._values(self.trainer.reference, samples)
+            return self.values(self.trainer.reference, samples)
 
-    def _values(self, model: nn.Module, samples: list[Sample]) -> dict[int, Tensor]:
+    def values(self, model: nn.Module, samples: list[Sample]) -> dict[int, Tensor]:
         """Log-probabilities of all samples on every rank; the ranks share the work."""
         if not samples:
             return {}

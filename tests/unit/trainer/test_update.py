@@ -218,7 +218,7 @@ def test_the_correction_weighs_what_the_sampler_saw_otherwise():
     """Sampled at a log-probability higher by log 2, every token counts half."""
     stand: Any = Stand({"name": "grpo", "kl_coef": 0})
     given = samples()
-    for index, values in Update(stand, stand.algorithm, False)._values(stand.model, given).items():
+    for index, values in Update(stand, stand.algorithm, False).values(stand.model, given).items():
         given[index].sampler_logps = (values + torch.log(torch.tensor(2.0))).tolist()
     plain = gradients({"name": "grpo", "kl_coef": 0}, given)[0]
     half = gradients({"name": "grpo", "kl_coef": 0, "correction": True}, given)[0]
