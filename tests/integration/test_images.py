@@ -1,6 +1,7 @@
 """Whole runs of `axolotl train` on tiny random vision models: images of several sizes, one, two or none in a row."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.seeing import PLACEHOLDERS, make_processor, save_seeing_model
-from tests.training import Training, function, write_recipe
+from tests.training import VLLM_PYTHON, Training, function, write_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -110,6 +111,25 @@ def test_text_alone_trains_a_model_that_could_see(tmp_path):
     prompts = {"train": "train.jsonl", "validation": "held-out.jsonl", "answer_key": "answer"}
     trained(seeing_recipe(tmp_path, "qwen2_5_vl", prompts=prompts))
     assert moved(tmp_path) == (False, True)
+
+
+def test_vllm_sees_the_same_images(tmp_path):
+    code = "import torchvision"
+    if not VLLM_PYTHON.exists() or subprocess.run([VLLM_PYTHON, "-c", code], capture_output=True).returncode:
+        pytest.skip("vLLM's Qwen-VL models need torchvision in .venv-vllm, in a build for its torch")
+    limits = ["--limit-mm-per-prompt", '{"image": 2, "video": 0}', "--skip-mm-profiling"]
+    screen = trained(
+        seeing_recipe(
+            tmp_path,
+            "qwen2_5_vl",
+            trl={**HUGGING_FACE, "use_vllm": True},
+            vllm={"max_model_len": 400},
+            # Of 281 tokens vLLM draws none of 4, which the trainer gives their share: log(1 - 4 / 281) = -0.014.
+            rollout={"python": str(VLLM_PYTHON), "max_logp_gap": 0.04, "restarts": 0, "args": limits},
+        )
+    )
+    assert "log in" in screen and "held-out   after step 2" in screen
+    assert moved(tmp_path) == (True, True)
 
 
 def test_an_image_that_cannot_be_read_stops_before_launch(tmp_path):

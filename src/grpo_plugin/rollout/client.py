@@ -45,6 +45,7 @@ class Client:
         }
         self._http = httpx.Client(transport=httpx.HTTPTransport(**self._transport()), **self._options)
         self._adapter: str | None = None
+        self._showed_images = False
 
     def complete(
         self,
@@ -68,6 +69,7 @@ class Client:
         """
         if not prompts:
             return []
+        self._showed_images = self._showed_images or images is not None
         self._check_lengths(prompts, sampling.max_tokens)
         if sampling.extra and self._request_fields:
             sampling.check(self._request_fields)
@@ -124,9 +126,11 @@ class Client:
         """Ask for completions from the LoRA adapter loaded under `name`; None asks the base model."""
         self._adapter = name
 
-    def reset_prefix_cache(self) -> None:
-        """Forget cached prefixes: they belong to the weights before a sync."""
+    def reset_caches(self) -> None:
+        """Forget what belongs to the weights before a sync: cached prefixes, and what was seen in images."""
         self.post("/reset_prefix_cache")
+        if self._showed_images:
+            self.post("/reset_encoder_cache")
 
     def close(self) -> None:
         self._http.close()

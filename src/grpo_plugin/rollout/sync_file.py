@@ -66,7 +66,7 @@ class FileUpdater:
         request = {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}}
         try:
             client.post("/collective_rpc", request, set_version=version, timeout=self._timeout)
-            client.reset_prefix_cache()
+            client.reset_caches()
         except RolloutError as error:
             raise SyncFailed(f"vLLM did not load version {version} of the weights: {error}") from error
 

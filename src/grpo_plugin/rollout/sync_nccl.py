@@ -64,7 +64,7 @@ class NcclUpdater:
         _finish_gpu_work()
         bounded(transfer.send, routes.failed, transfer.abort, self._timeout)
         _finish_gpu_work()
-        host.client.reset_prefix_cache()
+        host.client.reset_caches()
 
     def _connect(self, host: Host, metadata: list[ParamMeta]) -> tuple[Routes, Source, Transfer]:
         routes, source = Routes(host.client.post, self._timeout), Source(metadata)

@@ -322,6 +322,17 @@ def test_prompts_with_and_without_images_in_one_batch(serve: Serve) -> None:
     assert chat.headers["x-grpo-expect-version"] == "3"
 
 
+def test_after_images_a_sync_forgets_what_was_seen_in_them(serve: Serve) -> None:
+    server, client = serve(lambda request: Answer() if "reset" in request.path else seeing(request))
+    client.reset_caches()
+    assert [request.path for request in server.requests if "reset" in request.path] == ["/reset_prefix_cache"]
+    options = {"n": 1, "sampling": Sampling(max_tokens=5), "expect_version": None}
+    client.complete([[66, IMAGE_TOKEN, 67]], images=[[Image.new("RGB", (2, 1))]], **options)
+    client.reset_caches()
+    last = [request.path for request in server.requests[-2:]]
+    assert last == ["/reset_prefix_cache", "/reset_encoder_cache"]
+
+
 def test_the_template_of_a_prompt_with_images_repeats_it() -> None:
     parts = chat_request("<a>\n {{ b }} ", [], {})["messages"]
     assert jinja2.Template(VERBATIM, keep_trailing_newline=True).render(messages=parts) == "<a>\n {{ b }} "
