@@ -1,5 +1,6 @@
 """The trainer: Axolotl's GRPO trainer, with our engine, algorithms and logs in the place of TRL's."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -89,7 +90,7 @@ class PolicyTrainer(AxolotlGRPOTrainer):
             self.observer.watched(self.drawing.samples),
             prompts=prompts,
             group_size=self.num_generations,
-            multiple=processes // torch.gcd(torch.tensor(processes), torch.tensor(self.num_generations)).item(),
+            multiple=processes // math.gcd(processes, self.num_generations),
             chosen=self.algorithm.filter,
             tolerance=self.algorithm.config.tolerance,
             keep=self._remember_sampler,
