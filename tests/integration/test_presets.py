@@ -29,9 +29,9 @@ def base(tmp_path_factory) -> Path:
 
 def changed(recipe: dict, algorithm: dict, use_vllm: bool, steps: int = STEPS) -> dict:
     """The quickstart's recipe with another algorithm, small batches, and no validation."""
-    recipe = recipe | {"algorithm": algorithm, "max_steps": steps, "micro_batch_size": 32}
+    recipe = recipe | {"algorithm": algorithm, "max_steps": steps, "micro_batch_size": 16}
     recipe["plugins"] = [plugin for plugin in recipe["plugins"] if "Validation" not in plugin]
-    recipe["trl"] = recipe["trl"] | {"use_vllm": use_vllm, "generation_batch_size": 64}
+    recipe["trl"] = recipe["trl"] | {"use_vllm": use_vllm, "generation_batch_size": 32}
     recipe["rollout"] = recipe["rollout"] | {"python": str(VLLM_PYTHON)}
     recipe["gradient_accumulation_steps"] = 2
     recipe.pop("validation", None)
@@ -85,7 +85,7 @@ def test_a_preset_trains_with_vllm(name, base, tmp_path):
     assert all(entry["rollout/logp_gap"] < 1e-4 for entry in logs)
     generations = pandas.read_parquet(tmp_path / "outputs" / "quickstart" / "generations")
     trained = generations[generations["advantage"].notna()]
-    assert len(trained) <= STEPS * 64
+    assert len(trained) <= STEPS * 32
     if name == "dapo":
         groups = trained.groupby(["step", "prompt"])["accuracy"]
         assert (groups.max() > groups.min()).mean() > 0.95, "groups without a signal were not trained on"

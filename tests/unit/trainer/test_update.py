@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 import torch
+from datasets import Dataset
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from grpo_plugin.compat.packed_attention import install
-from grpo_plugin.config.algorithm import AlgorithmConfig
-from grpo_plugin.trainer import dealing
+from grpo_plugin.config.algorithm import AlgorithmConfig, DynamicSampling
+from grpo_plugin.trainer import dealing, forward
 from grpo_plugin.trainer.algorithm import of_recipe
+from grpo_plugin.trainer.feed import Feed
+from grpo_plugin.trainer.rollouts import Rollouts
 from grpo_plugin.trainer.tally import Tally
 from grpo_plugin.trainer.update import Update, dealt
 from tests.unit.trainer.samples import sample
@@ -244,3 +247,28 @@ def test_an_adaptive_coefficient_moves_towards_its_target_and_survives_a_checkpo
     later.restore(update.state())
     later.steer(completions=50)
     assert later.kl_coef == pytest.approx(0.1 * 1.1 * 1.1)
+
+
+def test_no_forward_pass_is_spent_on_a_dropped_group(monkeypatch):
+    """Every other group is without a signal: with old and reference log-probabilities, none of its tokens is run."""
+    run: list[int] = []
+    original = forward.logps
+
+    def counted(trainer: Any, model: Any, given: Any, mask: Any) -> Any:
+        run.extend(one.row for one in given)
+        return original(trainer, model, given, mask)
+
+    monkeypatch.setattr(forward, "logps", counted)
+
+    def draw(rows: list[int]) -> list[Any]:
+        return [sample(float(row % 2 and place % 2), tokens=3 + place, row=row) for row in rows for place in range(4)]
+
+    feed = Feed(Dataset.from_dict({"prompt": [str(i) for i in range(100)]}), seed=0, shuffle=False)
+    rollouts = Rollouts(feed, draw, prompts=4, group_size=4, chosen=DynamicSampling())
+    stand: Any = Stand({"name": "grpo", "dynamic_sampling": True}, micro=2)
+    update = Update(stand, stand.algorithm, differs=True)
+    for _ in range(2):
+        ticks = dealt(stand, update, update.lessons(rollouts.next(), None, reused=True), 2)
+        for batch in (one for tick in ticks for one in tick):
+            update.loss(stand.model, batch).backward()
+    assert feed.taken > 8 and sorted(set(run)) == [1, 3, 5, 7, 9, 11, 13, 15]
