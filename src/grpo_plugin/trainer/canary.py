@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 PROBE_TOKENS = 32  # of each completion that a probe asks for
 
 
-def check_gap(trainer: "PolicyTrainer", samples: list[Sample]) -> None:
+def check_gap(trainer: "PolicyTrainer", samples: list[Sample]) -> bool:
     """Compare on a few samples of the present policy, and stop if the two are too far apart. Collective.
+
+    Returns:
+        Whether there were any; if not, the next batch will tell.
 
     Raises:
         RolloutError: the mean gap is over `rollout.max_logp_gap`.
@@ -25,8 +28,8 @@ def check_gap(trainer: "PolicyTrainer", samples: list[Sample]) -> None:
     assert rollout is not None
     most = rollout.canary_samples * trainer.accelerator.num_processes
     fresh = [s for s in samples if s.version == trainer.version and s.sampler_logps and s.model_mask is None][:most]
-    if not fresh:  # the next batch will tell
-        return
+    if not fresh:
+        return False
     with trainer.quiet_checkpointing():
         ours = trainer.share(lambda passes: values_of(trainer, trainer.model, fresh, passes), fresh)
     mask = completion_mask(fresh)
@@ -35,10 +38,11 @@ def check_gap(trainer: "PolicyTrainer", samples: list[Sample]) -> None:
     trainer._metrics["train"]["rollout/logp_gap"].append(gap.mean)
     trainer._metrics["train"]["rollout/logp_gap_max"].append(gap.max)
     check(gap, rollout.max_logp_gap, trainer.version)
+    return True
 
 
-def probe(trainer: "PolicyTrainer", rows: list[int]) -> None:
-    """Have vLLM answer a few prompts, briefly, and compare. Collective.
+def probe(trainer: "PolicyTrainer", rows: list[int]) -> bool:
+    """Have vLLM answer a few prompts, briefly, and compare as `check_gap` does. Collective.
 
     Raises:
         RolloutError: as `check_gap`.
@@ -54,4 +58,4 @@ def probe(trainer: "PolicyTrainer", rows: list[int]) -> None:
         Sample(row, prompt, answer.token_ids, answer.logps, answer.finish_reason, (), {}, "", "", None, trainer.version)
         for row, prompt, (answer,) in zip(mine, ids, answers, strict=True)
     ]
-    check_gap(trainer, gather_object(drawn))
+    return check_gap(trainer, gather_object(drawn))

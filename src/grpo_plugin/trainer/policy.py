@@ -1,36 +1,28 @@
-"""The trainer: Axolotl's GRPO trainer, with our engine, algorithms and logs in the place of TRL's."""
+"""The upper half of the trainer: what an optimizer step is made of, with our algorithms and logs in place of TRL's."""
 
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from accelerate.utils import DistributedType, gather_object
-from axolotl.core.trainers.grpo.trainer import AxolotlGRPOTrainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from trl.models.utils import disable_gradient_checkpointing
-from trl.trainer.utils import use_adapter
 
 from grpo_plugin.algorithms import advantages
-from grpo_plugin.compat.packed_attention import install
-from grpo_plugin.rollout.engine import RolloutEngine
-from grpo_plugin.rollout.sampling import FORBIDDEN, Sampling
 from grpo_plugin.run import Run
 from grpo_plugin.scoring.aggregate import totals
-from grpo_plugin.trainer import dealing, huggingface
+from grpo_plugin.trainer import dealing
 from grpo_plugin.trainer.algorithm import Algorithm, biased_sampling, of_recipe
 from grpo_plugin.trainer.canary import check_gap, probe
+from grpo_plugin.trainer.completing import CompletingTrainer
 from grpo_plugin.trainer.drawing import Drawing
-from grpo_plugin.trainer.feed import Clock, Feed
-from grpo_plugin.trainer.forward import causal
-from grpo_plugin.trainer.images import images_of
+from grpo_plugin.trainer.feed import Clock
 from grpo_plugin.trainer.observe import Observer
 from grpo_plugin.trainer.rollouts import Rollouts
 from grpo_plugin.trainer.sample import Sample
@@ -38,13 +30,12 @@ from grpo_plugin.trainer.state import load, save
 from grpo_plugin.trainer.tally import Tally
 from grpo_plugin.trainer.update import Pass, Update, dealt
 from grpo_plugin.trainer.validate import Validator
-from grpo_plugin.trainer.vision import Vision, has_tower
 from grpo_plugin.validation.callbacks import ScreenCallback, ValidationCallback
 
 T = TypeVar("T")
 
 
-class PolicyTrainer(AxolotlGRPOTrainer):
+class PolicyTrainer(CompletingTrainer):
     """Differs from TRL's trainer in what an optimizer step is made of.
 
     The data loader is a clock: each tick is one gradient accumulation step. When a batch has been used up, prompts are
@@ -53,25 +44,12 @@ class PolicyTrainer(AxolotlGRPOTrainer):
     as they do without us.
     """
 
-    def __init__(self, model: Any, reward_funcs: Any = None, **kwargs: Any) -> None:
-        self.run_ = Run.current()
-        if self.run_.rewards is not None:
-            reward_funcs = self.run_.rewards.trl_functions()
-        if self.run_.processor is not None:
-            kwargs["processing_class"] = self.run_.processor  # Axolotl hands the tokenizer, which is blind
-        super().__init__(model, reward_funcs, **kwargs)
-        self.engine: RolloutEngine | None = self.run_.make_engine(self.accelerator)
-        self.finish_reasons: list[str] = []
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.tally = Tally()
-        self._synced_step: int | None = None
-        self._gap_unchecked = False
         self._ticks: deque[list[Pass]] = deque()
         self._plan_batches()
-        self.vision = self._make_vision()
         self.validator = Validator(self) if self.run_.validates else None
-        for packable in (self.model, self.ref_model):
-            if packable is not None and self.vision is None:
-                install(causal(self.accelerator.unwrap_model(packable)))
         self._change_callbacks()
 
     def _plan_batches(self) -> None:
@@ -82,7 +60,6 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         self._steps_per_batch = max(args.generation_batch_size, per_step) // per_step
         prompts = max(args.generation_batch_size, per_step) // self.num_generations
         self.algorithm: Algorithm = of_recipe(self.run_.recipe.algorithm, self.run_.recipe.trl)
-        self.feed = Feed(self.train_dataset, args.seed, shuffle=self.shuffle_dataset)
         self.drawing = Drawing(self, self.feed)
         self.observer = Observer(self)
         self.rollouts = Rollouts(
@@ -98,17 +75,6 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         self.update = Update(self, self.algorithm, differs=self._sampler_differs())
         if warning := biased_sampling(self.run_.recipe.trl):
             self.run_.screen.note(warning)
-
-    def _make_vision(self) -> Vision | None:
-        """How images are shown, if the model can see; it is kept from writing the tokens that stand for them."""
-        model = self.accelerator.unwrap_model(self.model)
-        if not has_tower(model):
-            return None
-        company = self.accelerator.num_processes > 1
-        vision = Vision(model, self.run_.processor, lambda row: images_of(self.feed.row(row)), company=company)
-        suppressed = self.generation_config.suppress_tokens or []  # by trl.generation_kwargs
-        self.generation_config.suppress_tokens = [*suppressed, *vision.placeholders]
-        return vision
 
     def _sampler_differs(self) -> bool:
         """Whether completions may come from another policy than the one they train."""
@@ -126,12 +92,6 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         for index, logps in self.update.values(self.model, samples).items():
             samples[index].sampler_logps = logps.tolist()
 
-    @property
-    def looks_ahead(self) -> bool:
-        """Whether the next batch is generated during the update."""
-        rollout = self.run_.recipe.rollout
-        return self.engine is not None and rollout is not None and rollout.lookahead > 0
-
     def _change_callbacks(self) -> None:
         for callback in (ProgressCallback, PrinterCallback):
             self.remove_callback(callback)
@@ -139,22 +99,6 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         if self.validator is not None and self.run_.recipe.validation is not None:
             self.add_callback(ValidationCallback(self.run_.recipe.validation, self.validator))
         self.add_callback(ScreenCallback(self.run_.screen))  # last: the wait for vLLM is no part of its ETA
-
-    @property
-    def watch(self) -> Any:
-        return self.run_.watch
-
-    @property
-    def version(self) -> int:
-        """How many times the policy was brought to the engine; the optimizer step where Hugging Face generates."""
-        return self.engine.version if self.engine else self.state.global_step
-
-    @property
-    def drawn_version(self) -> int:
-        """The version that drew the last completions; with lookahead it is behind."""
-        return self.engine.drawn_version if self.engine else self.state.global_step
-
-    # --- the loop ---------------------------------------------------------------------------------------------------
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As TRL trains; vLLM ends with the last step, so that its GPU is free while the model is saved."""
@@ -193,10 +137,9 @@ class PolicyTrainer(AxolotlGRPOTrainer):
     def _next_batch(self) -> list[list[Pass]]:
         samples = self.rollouts.next()
         self.feed.forget({sample.row for sample in samples} | self.rollouts.surplus_rows)
-        if self._gap_unchecked:
+        if self.gap_unchecked:
             with self.watch("canary"):
-                check_gap(self, samples)
-            self._gap_unchecked = False
+                self.gap_unchecked = not check_gap(self, samples)
         self._look_ahead()
         needs_baselines = "baselines" in advantages.inputs(self.algorithm.preset.advantage)
         baselines = self.drawing.baselines(samples) if needs_baselines and samples else None
@@ -215,10 +158,9 @@ class PolicyTrainer(AxolotlGRPOTrainer):
             return
         self.sync_policy()
         rows = self.rollouts.ahead()
-        if self._gap_unchecked:
+        if self.gap_unchecked:
             with self.watch("canary"):
-                probe(self, rows)
-            self._gap_unchecked = False
+                self.gap_unchecked = not probe(self, rows)
         self.drawing.ask_ahead(rows)
 
     @contextmanager
@@ -251,85 +193,6 @@ class PolicyTrainer(AxolotlGRPOTrainer):
             logs = {**logs, **self.tally.drain(), **seconds}
         super().log(logs, *args, **kwargs)
 
-    # --- the engine -------------------------------------------------------------------------------------------------
-
-    def sync_policy(self) -> None:
-        """Bring the engine up to this optimizer step; does nothing if it has it already."""
-        if self.engine is None or self._synced_step == self.state.global_step:
-            return
-        if self._synced_step is None:
-            with self.watch("waiting for vLLM"):
-                self.run_.await_engine(self.engine)
-        with self.watch("sync"):
-            self.engine.sync(self.model)
-        self._synced_step = self.state.global_step
-        self._gap_unchecked = True
-
-    def tokenize(self, prompts: list[Any]) -> list[list[int]]:
-        """Token ids of prompts (chat messages or text), exactly as in training."""
-        return self._tokenize_prompts(prompts)[0]
-
-    def text(self, token_ids: list[int]) -> str:
-        """What a user reads of token ids."""
-        return self.processing_class.decode(token_ids, skip_special_tokens=True)
-
-    @property
-    def sampling(self) -> Sampling:
-        """How the engine draws completions: as the recipe says, and never a token that stands for an image."""
-        forbidden = self.vision.placeholders if self.vision else []
-        return replace(Sampling.from_args(self.args), logit_bias=dict.fromkeys(forbidden, FORBIDDEN))
-
-    def sent(self, prompt_ids: list[list[int]]) -> list[list[int]]:
-        """Prompts as the engine takes them: it puts the tokens of images in by itself."""
-        return self.vision.collapsed(prompt_ids) if self.vision else prompt_ids
-
-    def complete(
-        self, prompt_ids: list[list[int]], n: int, temperature: float, images: list[Any] | None = None
-    ) -> list[list[tuple[list[int], str | None]]]:
-        """`n` completions (token ids, finish reason) of each of this rank's prompts; temperature 0 is greedy."""
-        if self.engine is None:
-            return huggingface.complete(self, prompt_ids, n, temperature, images)
-        sampling = at_temperature(self.sampling, temperature)
-        groups = self.engine.complete(self.model, self.sent(prompt_ids), n, sampling, images)
-        return [[(c.token_ids, c.finish_reason) for c in group] for group in groups]
-
-    def _generate_single_turn(
-        self, prompt_ids: list[list[int]], images: Any, multimodal_fields: dict[str, Any]
-    ) -> tuple[list[list[int]], list[list[float]] | None]:
-        if self.engine is None:
-            with self.watch("generate"):
-                ids, logps = super()._generate_single_turn(prompt_ids, images, multimodal_fields)
-            self.finish_reasons = [huggingface.finish_reason(self, row) for row in ids]
-            return ids, logps
-        if not self.engine.is_ahead:
-            self.sync_policy()
-        with self.watch("generate"):
-            n = self.num_generations if self.model.training else self.num_generations_eval
-            completions = self.engine.generate(self.model, self.sent(prompt_ids), n, self.sampling, images)
-        self.finish_reasons = [completion.finish_reason for completion in completions]
-        return [c.token_ids for c in completions], [c.logps for c in completions]
-
-    # --- what the rooms below ask of a trainer ------------------------------------------------------------------------
-
-    @property
-    def reference(self) -> nn.Module:
-        """The reference model: one of its own, or the policy within `as_reference`."""
-        return self.model if self.ref_model is None else self.ref_model
-
-    @contextmanager
-    def as_reference(self) -> Iterator[None]:
-        """The policy without its adapter, or with the one it began from, where there is no model of its own for it."""
-        core = self.accelerator.unwrap_model(self.model)
-        if self.ref_model is not None or not hasattr(core, "peft_config"):
-            yield
-            return
-        with use_adapter(core, adapter_name="ref" if "ref" in core.peft_config else None):
-            yield
-
-    def quiet_checkpointing(self) -> Any:
-        """Without a gradient, recomputing activations only warns."""
-        return disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs)
-
     def deal(self, samples: list[Sample], ticks: int) -> list[dealing.Passes]:
         """This rank's passes over samples that every rank has."""
         return dealing.deal(
@@ -352,8 +215,6 @@ class PolicyTrainer(AxolotlGRPOTrainer):
         if self.run_.rewards is not None:
             return self.run_.rewards.totals(scores, group_size)
         return totals(scores, self.reward_weights.tolist(), "sum", group_size)
-
-    # --- evaluation and checkpoints -----------------------------------------------------------------------------------
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Validate on the held-out prompts; the figures are logged and may be `metric_for_best_model`."""
@@ -387,13 +248,6 @@ class SignalCallback(TrainerCallback):
 
     def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
         self.run.mind_signals()
-
-
-def at_temperature(sampling: Sampling, temperature: float) -> Sampling:
-    """The same sampling at another temperature; greedy (0) is free of every truncation."""
-    if temperature == 0.0:
-        return replace(sampling, temperature=0.0, top_p=1.0, top_k=0, min_p=None)
-    return replace(sampling, temperature=temperature)
 
 
 def none_if_nan(value: float | None) -> float | None:
