@@ -19,6 +19,10 @@ bench: env vllm  ## the figures of the README, as ratios
 	python benchmarks/startup.py
 	python benchmarks/weight_transport.py
 	python benchmarks/imports.py
+	python benchmarks/update.py
+	python benchmarks/advantages.py
+	python -m benchmarks.rewards
+	python benchmarks/stats.py
 
 env: .venv/.installed
 vllm: .venv-vllm/.installed

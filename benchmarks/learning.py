@@ -21,6 +21,10 @@ from grpo_plugin.algorithms.presets import PRESETS, markdown
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUTS = ROOT / "outputs" / "learning"
 GOAL = 0.9
+PASS_AT_K = (
+    "grpo_passk rewards a group for its one best completion alone. Where two of eight are right it has nothing to "
+    "learn:\nit raises the chance that one of a group is right, and accuracy of single samples only on the way."
+)
 Curve = list[tuple[int, float]]
 
 
@@ -92,6 +96,8 @@ def page(curves: dict[str, Curve], steps: int) -> str:
     for name, points in curves.items():
         step = reached(points)
         lines.append(f"| {name} | {'not' if step is None else step} | {points[0][1]:.3f} | {points[-1][1]:.3f} |")
+    if "grpo_passk" in curves:
+        lines += ["", PASS_AT_K]
     return "\n".join([*lines, "", "![held-out accuracy over the steps, by preset](algorithms.png)", ""])
 
 
