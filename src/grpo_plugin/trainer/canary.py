@@ -27,9 +27,10 @@ def check_gap(trainer: "PolicyTrainer", samples: list[Sample]) -> bool:
     rollout = trainer.run_.recipe.rollout
     assert rollout is not None
     most = rollout.canary_samples * trainer.accelerator.num_processes
-    fresh = [s for s in samples if s.version == trainer.version and s.sampler_logps and s.model_mask is None][:most]
+    fresh = [s for s in samples if s.version == trainer.version and s.sampler_logps and s.model_mask is None]
     if not fresh:
         return False
+    fresh = fresh[:: max(1, len(fresh) // most)][:most]  # of as many prompts as can be
     with trainer.quiet_checkpointing():
         ours = trainer.share(lambda passes: values_of(trainer, trainer.model, fresh, passes), fresh)
     mask = completion_mask(fresh)
