@@ -83,7 +83,7 @@ class AlgorithmPlugin(_Plugin):
     def register(self, cfg: Any) -> None:
         super().register(cfg)
         if is_training():
-            of_recipe(self.run.recipe.algorithm, self.run.recipe.trl).check_names()
+            of_recipe(self.run.recipe.algorithm, self.run.recipe.trl).check_names(self.run.recipe.folder)
 
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
         algorithm = of_recipe(self.run.recipe.algorithm, self.run.recipe.trl)

@@ -1,7 +1,9 @@
 """The algorithm of a run: its preset with what the recipe overrides, or what TRL's own keys say."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from grpo_plugin.algorithms.presets import PRESETS, Preset
@@ -77,10 +79,15 @@ class Algorithm:
             given["loss"] = "gspo"
         return cls(replace(PRESETS[name], **given), AlgorithmConfig(correction="auto"))
 
-    def check_names(self) -> None:
-        """Raise RecipeError for an estimator, a loss or a KL that does not exist or cannot be imported."""
+    def check_names(self, base_dir: Path) -> None:
+        """Import the user's own functions, from beside the recipe (`base_dir`) or the working directory.
+
+        Raises:
+            RecipeError: an estimator, a loss or a KL does not exist or cannot be imported.
+        """
         from grpo_plugin.algorithms import advantages, kl, losses, registry
 
+        sys.path += [root for root in map(str, (base_dir.resolve(), Path.cwd())) if root not in sys.path]
         advantages.inputs(self.preset.advantage)
         registry.resolve("loss", self.preset.loss, losses.KINDS)
         registry.resolve("kl_estimator", self.preset.kl_estimator, kl.ESTIMATORS)

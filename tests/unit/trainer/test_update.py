@@ -4,6 +4,7 @@ The trainer is a stand-in that has what the update reads of it; ranks are run on
 do the same is for tests/integration.
 """
 
+import sys
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from grpo_plugin.compat.packed_attention import install
 from grpo_plugin.config.algorithm import AlgorithmConfig, DynamicSampling
+from grpo_plugin.errors import RecipeError
 from grpo_plugin.trainer import dealing, forward
 from grpo_plugin.trainer.algorithm import of_recipe
 from grpo_plugin.trainer.feed import Feed
@@ -151,6 +153,27 @@ def test_the_gradient_is_that_of_the_formula():
         (-advantage * logps.mean() / 8).backward()
     expected = torch.cat([p.grad.flatten() for p in model.parameters()])
     assert torch.allclose(found, expected, atol=2e-6, rtol=1e-6)
+
+
+def test_functions_of_ones_own_take_the_place_of_ours(tmp_path, monkeypatch):
+    """An advantage and a surrogate in a file beside the recipe, which are Dr. GRPO's and REINFORCE's."""
+    monkeypatch.setattr("sys.path", list(sys.path))
+    (tmp_path / "of_mine.py").write_text(
+        "def centred(rewards, group_size):\n"
+        "    groups = rewards.view(-1, group_size)\n"
+        "    return (groups - groups.mean(1, keepdim=True)).flatten()\n"
+        "def plain(terms, scale=1.0):\n"
+        "    return -scale * terms.advantages * terms.logps, {}\n"
+    )
+    block = {"name": "grpo", "kl_coef": 0, "advantage": "of_mine.centred", "loss": "of_mine.plain"}
+    of_recipe(AlgorithmConfig.parse("algorithm", block), {}).check_names(tmp_path)
+    ours = gradients({"name": "reinforce", "advantage": "dr_grpo", "loss_average": "sequence"}, samples())[0]
+    theirs = gradients(block | {"loss_options": {"scale": 2.0}}, samples())[0]
+    assert torch.allclose(theirs, 2 * ours, atol=1e-6, rtol=1e-6)
+    with pytest.raises(RecipeError, match=r"algorithm.advantage: 'of_mine.centered' cannot be imported"):
+        of_recipe(AlgorithmConfig.parse("algorithm", block | {"advantage": "of_mine.centered"}), {}).check_names(
+            tmp_path
+        )
 
 
 def test_only_what_teaches_is_run():
