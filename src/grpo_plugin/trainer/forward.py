@@ -95,16 +95,19 @@ def values_of(
     """Log-probabilities of all completion tokens of some samples, by index; a pass without any is run for its peers."""
     found: dict[int, Tensor] = {}
     for indices in passes:
-        chosen = [samples[index] for index in indices] or [shortened(samples[0])]
+        found |= {index: torch.zeros(0) for index in indices}
+        filled = [index for index in indices if samples[index].completion_ids]
+        chosen = [samples[index] for index in filled] or [shortened(samples[0])]
         values, _ = logps(trainer, model, chosen, completion_mask(chosen, trainer.accelerator.device))
-        for place, index in enumerate(indices):
+        for place, index in enumerate(filled):
             found[index] = values[place, : len(samples[index].completion_ids)].cpu()
     return found
 
 
 def shortened(sample: Sample) -> Sample:
     """The cheapest sample there is, for a rank that has none to run beside its peers."""
-    return Sample(**{**vars(sample), "prompt_ids": sample.prompt_ids[:1], "completion_ids": sample.completion_ids[:1]})
+    first = sample.prompt_ids[:1]
+    return Sample(**{**vars(sample), "prompt_ids": first, "completion_ids": sample.completion_ids[:1] or first})
 
 
 def _states(model: Any, batch: Batch) -> Tensor:

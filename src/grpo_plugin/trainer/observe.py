@@ -24,6 +24,7 @@ class Observer:
     def __init__(self, trainer: "PolicyTrainer") -> None:
         self.trainer = trainer
         self._drawn: list[Sample] = []
+        self._batches: list[dict[str, float]] = [{}]  # the figures of each since they were last asked for
 
     def watched(self, draw: Draw) -> Draw:
         """The same draw, remembered until `record`."""
@@ -38,13 +39,28 @@ class Observer:
     def record(self, lessons: Sequence[Lesson]) -> None:
         """Log the figures of what was drawn, and keep it with the advantages that the lessons give. Collective."""
         drawn, self._drawn = self._drawn, []
-        self._own_metrics()
+        self._batches.append({})
+        self._metrics()
         for name, value in self.trainer.rollouts.metrics.items():
             self._add(name, value)
         if drawn:
             self._figures(drawn)
         if self.trainer.accelerator.is_main_process and drawn:
             self._keep(drawn, {id(lesson.sample): lesson.advantages.mean().item() for lesson in lessons})
+
+    def figures(self) -> dict[str, float]:
+        """Means over the batches since the last call; those of the last batch where a step goes on training on it."""
+        batches = self._batches[1:] or self._batches
+        self._batches = self._batches[-1:]
+        names = dict.fromkeys(name for batch in batches for name in batch)
+        return {name: _mean([batch[name] for batch in batches if name in batch]) for name in names}
+
+    def state(self) -> dict[str, float]:
+        """The figures of the batch in hand."""
+        return self._batches[-1]
+
+    def restore(self, state: dict[str, float]) -> None:
+        self._batches = [state]
 
     def _figures(self, drawn: list[Sample]) -> None:
         rewards = rewards_of(drawn)
@@ -60,8 +76,11 @@ class Observer:
         if self.trainer.update.kl_coef:
             self._add("kl_coef", self.trainer.update.kl_coef)
 
-    def _own_metrics(self) -> None:
-        """What reward functions logged through TRL's `log_metric`, as means over ranks."""
+    def _metrics(self) -> None:
+        """What TRL and the canary counted, and what reward functions logged through `log_metric`, over all ranks."""
+        for name, values in self.trainer._metrics["train"].items():
+            self._add(name, _mean(values))
+        self.trainer._metrics["train"].clear()
         pending, columns = self.trainer._pending_metrics, self.trainer._pending_extra_logs
         mine = {name: sum(values) / len(values) for name, values in pending.items()}
         pending.clear()
@@ -69,10 +88,10 @@ class Observer:
         parts = gather_object([mine])
         for name in sorted({name for part in parts for name in part}):
             found = [part[name] for part in parts if name in part]
-            self._add(name, sum(found) / len(found))
+            self._add(name, _mean(found))
 
     def _add(self, name: str, value: float) -> None:
-        self.trainer._metrics["train"][name].append(value)
+        self._batches[-1][name] = value
 
     def _keep(self, drawn: list[Sample], advantages: dict[int, float]) -> None:
         names = self.trainer.reward_func_names
@@ -92,6 +111,12 @@ class Observer:
                 score_seconds=[sample.score_seconds for sample in drawn],
             ),
         )
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Of those that are numbers; NaN if none is."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def _deviation(values: torch.Tensor) -> float:

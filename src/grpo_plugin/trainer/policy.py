@@ -188,9 +188,11 @@ class PolicyTrainer(CompletingTrainer):
         return super().compute_loss(model, inputs, *args, **kwargs)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        if self.model.training and "reward" in self._metrics["train"]:
+        """Every step is logged with the figures of the batch it trains on, also where that has several steps."""
+        if "loss" in logs:
             seconds = {f"time/{name}": seconds for name, seconds in self.watch.step().items()}
-            logs = {**logs, **self.tally.drain(), **seconds}
+            figures = {name: value for name, value in self.observer.figures().items() if not math.isnan(value)}
+            logs = {**figures, **logs, **self.tally.drain(), **seconds}
         super().log(logs, *args, **kwargs)
 
     def deal(self, samples: list[Sample], ticks: int) -> list[dealing.Passes]:
@@ -228,7 +230,8 @@ class PolicyTrainer(CompletingTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
-        shared = {"rollouts": self.rollouts.state(), "update": self.update.state()}
+        parts: dict[str, Any] = {"rollouts": self.rollouts, "update": self.update, "observer": self.observer}
+        shared = {name: part.state() for name, part in parts.items()}
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
         save(folder, shared, self._ticks, self)
 
@@ -238,6 +241,7 @@ class PolicyTrainer(CompletingTrainer):
             shared, self._ticks = found
             self.rollouts.restore(shared["rollouts"])
             self.update.restore(shared["update"])
+            self.observer.restore(shared["observer"])
 
 
 class SignalCallback(TrainerCallback):

@@ -36,10 +36,6 @@ class Lesson:
     ref_logps: Tensor | None = None
     masked: bool = False
 
-    @property
-    def teaches(self) -> bool:
-        return not self.masked and bool(self.advantages.any())
-
 
 @dataclass(frozen=True)
 class Pass:
@@ -94,9 +90,11 @@ class Update:
 
     def learning(self, lessons: Sequence[Lesson]) -> list[Lesson]:
         """Those that a forward pass is spent on: they have an advantage, or a KL to be held to."""
-        if self.has_kl_loss:
-            return [lesson for lesson in lessons if not lesson.masked]
-        return [lesson for lesson in lessons if lesson.teaches]
+        return [
+            lesson
+            for lesson in lessons
+            if lesson.sample.completion_ids and not lesson.masked and (self.has_kl_loss or lesson.advantages.any())
+        ]
 
     def denominator(self, lessons: Sequence[Lesson]) -> float:
         """What the loss of an optimizer step is averaged over."""
@@ -228,8 +226,9 @@ class Update:
         if ref:
             self._tally_divergence(samples, old, ref)
         self._per_token = values.dim() == 2
-        rows = values.float().view(len(samples), -1)
-        return [row[: len(sample.completion_ids)] for row, sample in zip(rows, samples, strict=True)]
+        if not self._per_token:
+            return list(values.float().unsqueeze(1))
+        return [row[: len(sample.completion_ids)] for row, sample in zip(values.float(), samples, strict=True)]
 
     def _punishment(self, samples: list[Sample]) -> Tensor | float:
         if self.algorithm.preset.overlong != "soft":

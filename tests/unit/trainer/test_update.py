@@ -295,3 +295,11 @@ def test_no_forward_pass_is_spent_on_a_dropped_group(monkeypatch):
         for batch in (one for tick in ticks for one in tick):
             update.loss(stand.model, batch).backward()
     assert feed.taken > 8 and sorted(set(run)) == [1, 3, 5, 7, 9, 11, 13, 15]
+
+
+def test_an_empty_completion_changes_nothing():
+    given = samples(completion_ids=lambda s: [] if s.row == 2 else s.completion_ids)
+    block = {"name": "grpo", "kl_coef": 0.1}
+    whole = gradients(block, given)[0]
+    assert whole.isfinite().all() and whole.abs().max() > 1e-3
+    assert torch.allclose(gradients(block, given, micro=1)[0], whole, atol=2e-6, rtol=1e-6)
