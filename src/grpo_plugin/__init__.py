@@ -30,9 +30,20 @@ __all__ = [  # noqa: RUF022 — in the order of a training step
 
 
 def __getattr__(name: str) -> "Any":
-    """Import a plugin when a recipe asks for it, so that this package costs nothing before."""
+    """Import a plugin when a recipe asks for it, so that this package costs nothing before.
+
+    Raises:
+        GrpoPluginError: it cannot be imported. Axolotl would go on without it after an ImportError.
+    """
     if name not in PLUGINS:
         raise AttributeError(f"module 'grpo_plugin' has no attribute {name!r}; its plugins are {', '.join(PLUGINS)}")
     from importlib import import_module
 
-    return getattr(import_module(PLUGINS[name]), name)
+    try:
+        return getattr(import_module(PLUGINS[name]), name)
+    except ImportError as error:
+        from grpo_plugin.errors import GrpoPluginError
+
+        raise GrpoPluginError(
+            f"grpo_plugin.{name}: cannot be imported ({error}); install this package again, with what it needs."
+        ) from error
