@@ -29,9 +29,11 @@ def base(tmp_path_factory) -> Path:
 
 def changed(recipe: dict, algorithm: dict, use_vllm: bool, steps: int = STEPS) -> dict:
     """The quickstart's recipe with another algorithm, small batches, and no validation."""
-    recipe = recipe | {"algorithm": algorithm, "max_steps": steps, "micro_batch_size": 16}
+    # A group teaches grpo_passk only where exactly one of eight is right: one in thirty at an accuracy of a half.
+    size = 256 if algorithm["name"] == "grpo_passk" else 32
+    recipe = recipe | {"algorithm": algorithm, "max_steps": steps, "micro_batch_size": size // 2}
     recipe["plugins"] = [plugin for plugin in recipe["plugins"] if "Validation" not in plugin]
-    recipe["trl"] = recipe["trl"] | {"use_vllm": use_vllm, "generation_batch_size": 32}
+    recipe["trl"] = recipe["trl"] | {"use_vllm": use_vllm, "generation_batch_size": size}
     recipe["rollout"] = recipe["rollout"] | {"python": str(VLLM_PYTHON)}
     recipe["gradient_accumulation_steps"] = 2
     recipe.pop("validation", None)
@@ -64,7 +66,8 @@ def train(folder: Path, base: Path, algorithm: dict, use_vllm: bool) -> list[dic
 def check(name: str, logs: list[dict]) -> None:
     preset = PRESETS[name]
     assert [entry["step"] for entry in logs] == list(range(1, STEPS + 1))
-    assert all(math.isfinite(entry["loss"]) and entry["grad_norm"] > 0 for entry in logs)
+    assert all(math.isfinite(entry["loss"]) and math.isfinite(entry["grad_norm"]) for entry in logs)
+    assert sum(entry["grad_norm"] > 0 for entry in logs) >= (1 if name == "grpo_passk" else STEPS)
     assert all(("kl" in entry) == (preset.kl_coef > 0) for entry in logs), "a reference model only where it is used"
     assert all(("dynamic_sampling/accept_rate" in entry) == preset.dynamic_sampling for entry in logs)
     if preset.kl_coef > 0:
