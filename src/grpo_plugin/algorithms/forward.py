@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from grpo_plugin.algorithms.heads import head_logprobs
-from grpo_plugin.algorithms.packing import Packed
+from grpo_plugin.algorithms.packing import Packed, Predicted
 
 PACKED_SDPA = "packed_sdpa"
 
@@ -31,15 +31,17 @@ def completion_logprobs(
         temperature: of sampling.
         chunk: tokens per chunk of the output head, see `logprobs.token_logprobs`.
     """
+    return states_logprobs(model, packed, completion_states(model, packed), temperature=temperature, chunk=chunk)
+
+
+def states_logprobs(
+    model: nn.Module, batch: Predicted, states: Tensor, *, temperature: float = 1.0, chunk: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """As `completion_logprobs`, from the hidden states (K, H) that predict the tokens of a batch of any layout."""
     logps, entropies = head_logprobs(
-        output_head(model),
-        completion_states(model, packed),
-        packed.targets,
-        temperature=temperature,
-        softcap=softcap(model),
-        chunk=chunk,
+        output_head(model), states, batch.targets, temperature=temperature, softcap=softcap(model), chunk=chunk
     )
-    return packed.unpack(logps), packed.unpack(entropies)
+    return batch.unpack(logps), batch.unpack(entropies)
 
 
 def completion_states(model: nn.Module, packed: Packed) -> Tensor:

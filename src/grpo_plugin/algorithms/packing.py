@@ -9,8 +9,29 @@ from torch import Tensor
 from grpo_plugin.errors import DataError
 
 
-@dataclass(frozen=True)
-class Packed:
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """Which completion tokens a forward pass predicts.
+
+    Attributes:
+        targets: (K,) the tokens.
+        rows: (K,) their completions, 0 … B − 1.
+        columns: (K,) their places in the completions, 0 … T − 1.
+        shape: (B, T).
+    """
+
+    targets: Tensor
+    rows: Tensor
+    columns: Tensor
+    shape: tuple[int, int]
+
+    def unpack(self, values: Tensor) -> Tensor:
+        """Values (K,) of the predicted tokens as (B, T), 0 elsewhere; differentiable."""
+        return values.new_zeros(self.shape).index_put((self.rows, self.columns), values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed(Predicted):
     """Sequences end to end, and which hidden state predicts which completion token.
 
     Attributes:
@@ -19,10 +40,6 @@ class Packed:
         cu_seqlens: (S + 1,) int32, where each of the S sequences starts; the last entry is N.
         lengths: tokens of each sequence.
         sources: (K,) packed position whose hidden state predicts the k-th token.
-        targets: (K,) that token.
-        rows: (K,) its completion, 0 … B − 1.
-        columns: (K,) its place in the completion, 0 … T − 1.
-        shape: (B, T).
     """
 
     input_ids: Tensor
@@ -30,19 +47,11 @@ class Packed:
     cu_seqlens: Tensor
     lengths: tuple[int, ...]
     sources: Tensor
-    targets: Tensor
-    rows: Tensor
-    columns: Tensor
-    shape: tuple[int, int]
 
     @property
     def tokens(self) -> int:
         """N; 0 if no token of the batch is predicted, and then there is nothing to run."""
         return self.input_ids.shape[1]
-
-    def unpack(self, values: Tensor) -> Tensor:
-        """Values (K,) of the predicted tokens as (B, T), 0 elsewhere; differentiable."""
-        return values.new_zeros(self.shape).index_put((self.rows, self.columns), values)
 
     def pack(self, values: Tensor) -> Tensor:
         """The values (B, T) of the predicted tokens, as (K,)."""

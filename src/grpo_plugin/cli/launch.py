@@ -57,9 +57,9 @@ def keep_telemetry_off() -> None:
 
 def _check_machine(recipe: Recipe, arguments: TrainArguments) -> None:
     """What `axolotl grpo plan` calls wrong stops the run, in the same words; other launchers count by themselves."""
+    _check_processes(arguments)
     if arguments.launcher != "accelerate" or arguments.num_machines > 1:
         return
-    _check_processes(arguments)
     for problem in problems(recipe, len(visible_gpus(os.environ)), arguments.num_processes):
         raise RecipeError(problem)
 
@@ -95,7 +95,6 @@ class Launch:
         self.server: Server | None = None
 
     def _plan_server(self, arguments: TrainArguments) -> ServerPlan | None:
-        _check_processes(arguments)
         rollout = self.recipe.rollout
         if rollout is None:
             return None

@@ -24,7 +24,7 @@ class Drawing:
     def samples(self, rows: list[int]) -> list[Sample]:
         """`num_generations` scored completions of each row, side by side, on every rank."""
         trainer = self.trainer
-        mine = self._share([row for row in rows for _ in range(trainer.num_generations)])
+        mine = self._share(rows)
         inputs = [dict(self.feed.row(row)) for row in mine]
         prompts = prompts_of(inputs)
         prompt_ids, completion_ids, tool_mask, completions, logps, *_ = trainer._generate(prompts)
@@ -56,7 +56,7 @@ class Drawing:
         """Let the engine begin on the completions that `samples` will be asked for next."""
         trainer = self.trainer
         assert trainer.engine is not None
-        mine = self._share([row for row in rows for _ in range(trainer.num_generations)])
+        mine = self._share(rows)
         ids, images = self.tokenized(mine)
         trainer.engine.prefetch(trainer.sent(ids), trainer.num_generations, trainer.sampling, images)
 
@@ -86,9 +86,11 @@ class Drawing:
         return [math.nan if reward is None else reward for reward in rewards for _ in range(size)]
 
     def _share(self, rows: list[int]) -> list[int]:
+        """The rows of this rank's completions, each row standing for as many as it has of them here."""
+        repeated = [row for row in rows for _ in range(self.trainer.num_generations)]
         process = self.trainer.accelerator
-        size = len(rows) // process.num_processes
-        return rows[process.process_index * size : (process.process_index + 1) * size]
+        size = len(repeated) // process.num_processes
+        return repeated[process.process_index * size : (process.process_index + 1) * size]
 
     def _scores(
         self, inputs: list[Row], prompts: list[Any], completions: list[Any], ids: list[list[int]]

@@ -43,14 +43,7 @@ def logps(trainer: "PolicyTrainer", model: nn.Module, samples: Sequence[Sample],
     def work(core: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         model = causal(core)
         with trainer.accelerator.autocast():
-            found = forward.head_logprobs(
-                forward.output_head(model),
-                _states(model, batch),
-                batch.targets,
-                temperature=trainer.temperature,
-                softcap=forward.softcap(model),
-            )
-        return batch.unpack(found[0]), batch.unpack(found[1])
+            return forward.states_logprobs(model, batch, _states(model, batch), temperature=trainer.temperature)
 
     return _within(trainer, model, work, batch_of(trainer, samples, mask))
 
@@ -60,7 +53,6 @@ def logps_and_divergence(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `logps`, and KL(π ‖ π_ref) over the whole vocabulary at each token of `mask` (B, T)."""
     batch = batch_of(trainer, samples, mask)
-    scale: dict[str, Any] = {"temperature": trainer.temperature}
 
     def states(core: nn.Module, batch: Batch) -> Tensor:
         with trainer.accelerator.autocast():
@@ -71,13 +63,19 @@ def logps_and_divergence(
     ref_head = forward.output_head(causal(trainer.accelerator.unwrap_model(reference)))
 
     def work(core: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        model, softcap = causal(core), forward.softcap(causal(core))
+        model = causal(core)
         with trainer.accelerator.autocast():
             hidden = _states(model, batch)
-            head = forward.output_head(model)
-            found = forward.head_logprobs(head, hidden, batch.targets, softcap=softcap, **scale)
-            divergence = head_divergence(head, hidden, ref_head, ref_states, softcap=softcap, **scale)
-        return batch.unpack(found[0]), batch.unpack(found[1]), batch.unpack(divergence)
+            logps, entropies = forward.states_logprobs(model, batch, hidden, temperature=trainer.temperature)
+            divergence = head_divergence(
+                forward.output_head(model),
+                hidden,
+                ref_head,
+                ref_states,
+                temperature=trainer.temperature,
+                softcap=forward.softcap(model),
+            )
+        return logps, entropies, batch.unpack(divergence)
 
     return _within(trainer, model, work, batch)
 

@@ -8,7 +8,7 @@ import torch
 from accelerate.utils import gather_object
 
 from grpo_plugin.algorithms.groups import signal
-from grpo_plugin.trainer.sample import Sample, rewards_of
+from grpo_plugin.trainer.sample import Sample, none_if_nan, rewards_of
 from grpo_plugin.trainer.update import Lesson
 from grpo_plugin.validation.generation_log import Generations
 
@@ -101,8 +101,8 @@ class Observer:
             Generations(
                 prompts=[sample.prompt for sample in drawn],
                 completions=[sample.completion for sample in drawn],
-                rewards=[_known(sample.reward) for sample in drawn],
-                functions={name: [_known(sample.scores[i]) for sample in drawn] for i, name in enumerate(names)},
+                rewards=[none_if_nan(sample.reward) for sample in drawn],
+                functions={name: [none_if_nan(sample.scores[i]) for sample in drawn] for i, name in enumerate(names)},
                 finish_reasons=[sample.finish_reason for sample in drawn],
                 temperature=trainer.temperature,
                 policy_version=drawn[-1].version,
@@ -122,7 +122,3 @@ def _mean(values: Sequence[float]) -> float:
 def _deviation(values: torch.Tensor) -> float:
     present = values[~values.isnan()]
     return present.std().item() if len(present) > 1 else math.nan
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -7,38 +7,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from grpo_plugin.algorithms.packing import Predicted
 from grpo_plugin.trainer.sample import Sample
 
 
-@dataclass(frozen=True)
-class Padded:
+@dataclass(frozen=True, kw_only=True)
+class Padded(Predicted):
     """Prompts padded on the left, completions on the right: P + T tokens in each row.
 
     Attributes:
         inputs: of the model without its head: `input_ids` and `attention_mask` (B or more, P + T), and pixels.
         width: P.
-        targets: (K,) the tokens whose log-probabilities are needed.
-        rows: (K,) their completions, 0 … B − 1.
-        columns: (K,) their places in the completions, 0 … T − 1.
-        shape: (B, T).
     """
 
     inputs: Mapping[str, Tensor]
     width: int
-    targets: Tensor
-    rows: Tensor
-    columns: Tensor
-    shape: tuple[int, int]
 
     def states(self, model: Any) -> Tensor:
         """Hidden states (K, H) that predict the completion tokens, by an unwrapped model of transformers."""
         hidden = model.base_model(**self.inputs, use_cache=False).last_hidden_state
         company: Tensor = 0.0 * hidden[self.shape[0] :].sum()  # rows that are there for their gradient's sake
         return hidden[self.rows, self.columns + self.width - 1] + company
-
-    def unpack(self, values: Tensor) -> Tensor:
-        """Values (K,) of the predicted tokens as (B, T), 0 elsewhere; differentiable."""
-        return values.new_zeros(self.shape).index_put((self.rows, self.columns), values)
 
 
 def pad(

@@ -25,7 +25,7 @@ from grpo_plugin.trainer.drawing import Drawing
 from grpo_plugin.trainer.feed import Clock
 from grpo_plugin.trainer.observe import Observer
 from grpo_plugin.trainer.rollouts import Rollouts
-from grpo_plugin.trainer.sample import Sample
+from grpo_plugin.trainer.sample import Sample, none_if_nan
 from grpo_plugin.trainer.state import load, save
 from grpo_plugin.trainer.tally import Tally
 from grpo_plugin.trainer.update import Pass, Update, dealt
@@ -252,10 +252,6 @@ class SignalCallback(TrainerCallback):
 
     def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
         self.run.mind_signals()
-
-
-def none_if_nan(value: float | None) -> float | None:
-    return None if value is None or value != value else value
 
 
 def _nothing(rows: list[None]) -> dict[str, Any]:

@@ -70,3 +70,8 @@ def padded(values: Sequence[Sequence[float] | Tensor], width: int, device: torch
 def rewards_of(samples: Sequence[Sample]) -> Tensor:
     """(B,) fp64: as exact as the functions returned them."""
     return torch.tensor([sample.reward for sample in samples], dtype=torch.float64)
+
+
+def none_if_nan(value: float | None) -> float | None:
+    """A score as logs and reward functions have it: None where there is none."""
+    return None if value is None or value != value else value

@@ -65,10 +65,6 @@ class Update:
             AdaptiveCoefficient(preset.kl_coef, config.kl_target, config.kl_horizon) if config.kl_target else None
         )
 
-    @property
-    def has_kl_loss(self) -> bool:
-        return self.algorithm.kl_in_loss
-
     def lessons(self, samples: list[Sample], baselines: Sequence[float] | None, reused: bool) -> list[Lesson]:
         """What every sample of the batch teaches.
 
@@ -93,7 +89,9 @@ class Update:
         return [
             lesson
             for lesson in lessons
-            if lesson.sample.completion_ids and not lesson.masked and (self.has_kl_loss or lesson.advantages.any())
+            if lesson.sample.completion_ids
+            and not lesson.masked
+            and (self.algorithm.kl_in_loss or lesson.advantages.any())
         ]
 
     def denominator(self, lessons: Sequence[Lesson]) -> float:
@@ -136,7 +134,7 @@ class Update:
             self._adaptive = replace(self._adaptive, value=self.kl_coef)
 
     def _run(self, model: nn.Module, samples: list[Sample], mask: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        if self.has_kl_loss and self.algorithm.preset.kl_estimator == "full":
+        if self.algorithm.kl_in_loss and self.algorithm.preset.kl_estimator == "full":
             return forward.logps_and_divergence(self.trainer, model, self.trainer.reference, samples, mask)
         return *forward.logps(self.trainer, model, samples, mask), None
 
@@ -158,7 +156,11 @@ class Update:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         preset, lessons, width = self.algorithm.preset, batch.lessons, mask.shape[1]
         old = _stacked([lesson.old_logps for lesson in lessons], width, mask.device)
-        ref = _stacked([lesson.ref_logps for lesson in lessons], width, mask.device) if self.has_kl_loss else None
+        ref = (
+            _stacked([lesson.ref_logps for lesson in lessons], width, mask.device)
+            if self.algorithm.kl_in_loss
+            else None
+        )
         weights, seen = self._correction(lessons, logps.detach() if old is None else old, mask)
         loss, metrics = policy_loss(
             logps,
@@ -173,7 +175,7 @@ class Update:
             denominator=batch.denominator / self.trainer.accelerator.num_processes,
             constant=self.algorithm.config.loss_constant or self.trainer.max_completion_length,
             ref_logps=ref,
-            kl_coef=self.kl_coef if self.has_kl_loss else 0.0,
+            kl_coef=self.kl_coef if self.algorithm.kl_in_loss else 0.0,
             kl_estimator=preset.kl_estimator,
             kl_values=divergence,
             correction=weights,
@@ -258,7 +260,7 @@ class Update:
         if reused:
             for index, values in self.values(self.trainer.model, samples).items():
                 learning[index].old_logps = values
-        if self.has_kl_loss and self.algorithm.preset.kl_estimator != "full":
+        if self.algorithm.kl_in_loss and self.algorithm.preset.kl_estimator != "full":
             for index, values in self._reference(samples).items():
                 learning[index].ref_logps = values
 
