@@ -6,7 +6,9 @@ remaining added tokens, pre-tokeniser, model. Two things look beyond a piece, an
 pre-tokeniser asks whether a piece begins the text: a unit here is a piece with the special token before it, so only a
 text's own first unit stands at its beginning. And added tokens with `lstrip`, `rstrip` or `single_word` look at their
 neighbours: no cut is made at such a token, nor at one that begins or ends with a letter, digit, underscore or space.
-(Read in tokenizers 0.23.1: added_vocabulary.rs, pre_tokenizer.rs, pre_tokenizers/*.rs.)
+For the same reasons units of different texts can be encoded as one, unless a raw added token could begin in one unit
+and end in the special token of the next. (Read in tokenizers 0.23.1: added_vocabulary.rs, pre_tokenizer.rs,
+pre_tokenizers/*.rs.)
 """
 
 import os
@@ -15,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from tokenizers import AddedToken, Tokenizer
+
+from grpo_plugin.compat.encodings import token_counts
 
 REMEMBERED = 4096
 
@@ -30,6 +34,10 @@ class Cutter:
         # Longest first: an alternation then finds what the tokenizer's leftmost-longest automaton finds.
         words = sorted((token.content for token in raw), key=len, reverse=True)
         self._raw = re.compile(f"({'|'.join(map(re.escape, words))})") if self._safe else None
+        inner = {character for word in words for character in word[1:]}
+        self._joinable = frozenset(token for token in self._safe if token[0] not in inner)
+        begins_alike = "prepend_scheme=first" not in repr(tokenizer.pre_tokenizer)
+        self.neutral = min(self._joinable, default=None) if begins_alike else None
 
     def units(self, text: str) -> Iterator[str]:
         """The units of a text in order; joined they are the text again."""
@@ -45,6 +53,14 @@ class Cutter:
             else:
                 unit += token + piece
         yield unit
+
+    def leader(self, unit: str) -> str | None:
+        """The special token that begins a unit, if units that begin with it can be joined; None otherwise.
+
+        `neutral` is such a token to put before a unit that has none; None where a text's beginning is special.
+        """
+        found = self._raw.match(unit) if self._raw else None
+        return found[0] if found and found[0] in self._joinable else None
 
 
 def _may_cut(token: AddedToken) -> bool:
@@ -77,15 +93,19 @@ class SegmentCounter:
                     totals[position] += tokens
                 else:
                     uses.setdefault(unit, []).append(position)
-        with parallel_tokenizer():
-            encodings = self._tokenizer.encode_batch_fast(list(uses), add_special_tokens=False)
-        for (unit, positions), encoding in zip(uses.items(), encodings, strict=True):
-            tokens = len(encoding)
+        for (unit, positions), tokens in zip(uses.items(), self._count_units(list(uses)), strict=True):
             for position in positions:
                 totals[position] += tokens
             if len(positions) > 1:
                 self._remember(unit, tokens)
         return totals
+
+    def _count_units(self, units: Sequence[str]) -> list[int]:
+        leaders, neutral = [self._cutter.leader(unit) for unit in units], self._cutter.neutral
+        led = [unit if leader else (neutral or "") + unit for unit, leader in zip(units, leaders, strict=True)]
+        with parallel_tokenizer():
+            counts = token_counts(self._tokenizer, led, [leader or neutral for leader in leaders])
+        return [tokens if leader or not neutral else tokens - 1 for tokens, leader in zip(counts, leaders, strict=True)]
 
     def _remember(self, unit: str, tokens: int) -> None:
         if len(self._known) >= REMEMBERED:
