@@ -1,4 +1,4 @@
-"""Random Qwen2.5-VL and Qwen3-VL models of about 0.2 M parameters with their processors, for tests."""
+"""Random Qwen2-VL, Qwen2.5-VL and Qwen3-VL models of about 0.2 M parameters with their processors, for tests."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,8 @@ from transformers import (
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2_5_VLProcessor,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
 )
@@ -65,7 +67,7 @@ def make_processor() -> Qwen2_5_VLProcessor:
 
 
 def make_seeing_model(kind: str, tokenizer: Any, *, seed: int = 0) -> Any:
-    """A random `qwen2_5_vl` or `qwen3_vl`."""
+    """A random `qwen2_vl`, `qwen2_5_vl` or `qwen3_vl`."""
     torch.manual_seed(seed)
     start, end, image, video = tokenizer.convert_tokens_to_ids(PLACEHOLDERS)
     special = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
@@ -76,15 +78,16 @@ def make_seeing_model(kind: str, tokenizer: Any, *, seed: int = 0) -> Any:
         "video_token_id": video,
         "tie_word_embeddings": False,
     }
-    text = {**TEXT, **special, "vocab_size": len(tokenizer)}
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]}
+    text = {**TEXT, **special, "vocab_size": len(tokenizer), "rope_parameters": rope}
+    if kind == "qwen2_vl":
+        tower = {**TOWER, "embed_dim": 32, "mlp_ratio": 2, "hidden_size": 64}
+        return Qwen2VLForConditionalGeneration(Qwen2VLConfig(text_config=text, vision_config=tower, **shared))
+    tower = {**TOWER, "hidden_size": 32, "intermediate_size": 64, "out_hidden_size": 64}
     if kind == "qwen2_5_vl":
-        text["rope_parameters"] = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]}
-        tower = {**TOWER, "hidden_size": 32, "intermediate_size": 64, "out_hidden_size": 64}
         tower |= {"fullatt_block_indexes": [1], "window_size": 56}
         return Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=text, vision_config=tower, **shared))
     text |= {"head_dim": 32}
-    text["rope_parameters"] = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]}
-    tower = {**TOWER, "hidden_size": 32, "intermediate_size": 64, "out_hidden_size": 64}
     tower |= {"num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
     return Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=tower, **shared))
 

@@ -61,8 +61,8 @@ def seeing_recipe(folder: Path, kind: str, **changes: Any) -> Path:
     return path
 
 
-def trained(recipe: Path, *words: str) -> str:
-    training = Training(recipe, *words)
+def trained(recipe: Path, *words: str, **options: Any) -> str:
+    training = Training(recipe, *words, **options)
     try:
         assert training.wait() == 0, training.screen + (recipe.parent / "out" / "debug.log").read_text()[-3000:]
         return training.screen
@@ -85,11 +85,23 @@ def check_log(folder: Path) -> None:
     assert any("First , then ?" in prompt for prompt in generations["prompt"])
 
 
-@pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl"])
+@pytest.mark.parametrize("kind", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
 def test_tower_and_language_model_learn_against_a_reference(tmp_path, kind):
     trained(seeing_recipe(tmp_path, kind, algorithm={"name": "grpo", "kl_coef": 0.01}))
     assert moved(tmp_path) == (True, True)
     check_log(tmp_path)
+
+
+def test_two_ranks_see_a_stream_of_images_and_of_text(tmp_path, monkeypatch):
+    """With one prompt to a pass, a rank may have images while the other has none."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    prompts = {"train": "seen-train.jsonl", "answer_key": "answer", "image_key": "pics", "streaming": True}
+    options = {"prompts": prompts, "micro_batch_size": 1, "gradient_accumulation_steps": 4, "validation": None}
+    recipe = seeing_recipe(tmp_path, "qwen2_5_vl", **options)
+    trained(recipe, "--launcher", "torchrun", "--", "--nproc_per_node=2", launcher_words=())
+    assert moved(tmp_path) == (True, True)
+    generations = pandas.read_parquet(tmp_path / "out" / "generations")
+    assert generations.groupby("step").size().to_dict() == {1: 8, 2: 8}
 
 
 def test_a_frozen_tower_stays_as_it_is_and_greedy_baselines_see_images(tmp_path):
