@@ -1,7 +1,7 @@
 """A recipe: the YAML file, the command line's overrides, and our blocks in it, checked before anything is loaded."""
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from grpo_plugin.config.quickstart import QuickstartConfig
 from grpo_plugin.config.rewards import RewardsConfig
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.config.validation import ValidationConfig
-from grpo_plugin.errors import RecipeError
+from grpo_plugin.errors import DataError, GrpoPluginError, RecipeError
 from grpo_plugin.prompts.sources import check_sources
 from grpo_plugin.recipe_base import with_base
 from grpo_plugin.trainer.algorithm import of_recipe
@@ -110,10 +110,22 @@ def is_ours(values: Mapping[str, Any]) -> bool:
 
 
 def check(values: Mapping[str, Any]) -> Recipe:
+    """Read our blocks strictly, check what Axolotl would let pass in silence, and that the files named are here.
+
+    Raises:
+        RecipeError, DataError: for the first mistake, in one sentence: field, value, what is known, remedy.
+    """
+    recipe = parse(values)
+    for absence in absences(recipe):
+        raise absence
+    return recipe
+
+
+def parse(values: Mapping[str, Any]) -> Recipe:
     """Read our blocks strictly and check what Axolotl would let pass in silence.
 
     Raises:
-        RecipeError: for the first mistake, in one sentence: field, value, what is known, remedy.
+        RecipeError: as `check`.
     """
     ours = [name for plugin in values.get("plugins") or [] if (name := _check_plugin(str(plugin)))]
     blocks = {block: _parse(plugin, ours, values) for plugin, (block, _, _) in BLOCKS.items()}
@@ -128,8 +140,9 @@ def check(values: Mapping[str, Any]) -> Recipe:
             "rewards: the recipe names no reward; add grpo_plugin.RewardPlugin to `plugins` and a block such as "
             "rewards: {functions: [{function: rewards.math.accuracy}]}."
         )
+    if not recipe.values.get("base_model"):
+        raise RecipeError("base_model: missing; name a Hugging Face model or a folder.")
     of_recipe(recipe.algorithm, recipe.trl)
-    _check_files(recipe)
     _check_end(recipe)
     return recipe
 
@@ -205,20 +218,21 @@ def _check_end(recipe: Recipe) -> None:
         )
 
 
-def _check_files(recipe: Recipe) -> None:
-    base_model = str(recipe.values.get("base_model") or "")
-    if not base_model:
-        raise RecipeError("base_model: missing; name a Hugging Face model or a folder.")
-    made_here = recipe.quickstart is not None
+def absences(recipe: Recipe) -> Iterator[GrpoPluginError]:
+    """What the recipe names and this machine does not have."""
+    base_model, made_here = str(recipe.values["base_model"]), recipe.quickstart is not None
     if not made_here and base_model.startswith(("./", "../", "/", "~")) and not Path(base_model).expanduser().is_dir():
-        raise RecipeError(f"base_model: no folder {base_model!r}; check the path, or name a Hugging Face model.")
+        yield RecipeError(f"base_model: no folder {base_model!r}; check the path, or name a Hugging Face model.")
     deepspeed = recipe.values.get("deepspeed")
     if isinstance(deepspeed, str) and not Path(deepspeed).is_file():
-        raise RecipeError(f"deepspeed: no file {deepspeed!r}; `axolotl fetch deepspeed_configs` brings the usual ones.")
+        yield RecipeError(f"deepspeed: no file {deepspeed!r}; `axolotl fetch deepspeed_configs` brings the usual ones.")
     if recipe.prompts is not None and not made_here:
-        check_sources(recipe.prompts, recipe.folder)
+        try:
+            check_sources(recipe.prompts, recipe.folder)
+        except DataError as error:
+            yield error
     if recipe.serves and recipe.rollout and recipe.rollout.python and not Path(recipe.rollout.python).is_file():
-        raise RecipeError(
+        yield RecipeError(
             f"rollout.python: no interpreter at {recipe.rollout.python!r}; make the environment (in a clone: "
             "`make vllm`), or drop the key to use vLLM from this environment."
         )

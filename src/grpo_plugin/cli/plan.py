@@ -13,7 +13,7 @@ from grpo_plugin.planning.machine import GIB, Machine
 from grpo_plugin.planning.plan import Plan
 from grpo_plugin.planning.report import report
 from grpo_plugin.planning.rows import count_rows
-from grpo_plugin.recipe import check, read
+from grpo_plugin.recipe import parse, read
 from grpo_plugin.rollout.devices import visible_gpus
 
 
@@ -54,7 +54,7 @@ def _overrides(recipe: str, words: list[str]) -> dict[str, Any]:
 
 
 def _plan(values: dict[str, Any], options: dict[str, Any]) -> Plan:
-    recipe = check(values)
+    recipe = parse(values)
     gpus = len(visible_gpus()) if options["gpus"] is None else options["gpus"]
     machine = Machine(gpus, options["num_processes"], options["nodes"], int(options["gpu_memory"] * GIB))
     rows = options["rows"] or count_rows(recipe)

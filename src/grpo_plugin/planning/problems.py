@@ -11,7 +11,7 @@ from grpo_plugin.planning.known import Model, find_model
 from grpo_plugin.planning.machine import Machine
 from grpo_plugin.planning.training import longest_sequence
 from grpo_plugin.prompts.budget import model_length
-from grpo_plugin.recipe import Recipe
+from grpo_plugin.recipe import Recipe, absences
 from grpo_plugin.rollout.plan import ServerPlan, plan_server
 
 # Of Axolotl's own rollout, which the trainer of this package replaces.
@@ -31,6 +31,7 @@ def problems(recipe: Recipe, gpus: int, num_processes: int | None) -> list[str]:
 def problems_on(machine: Machine, recipe: Recipe) -> list[str]:
     """Why the run cannot start, each as field, value, what is known, remedy."""
     return [
+        *map(str, absences(recipe)),
         *_devices(recipe, machine),
         *batch_problems(batch_of(recipe, machine)),
         *_lengths(recipe),

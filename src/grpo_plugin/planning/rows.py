@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from grpo_plugin.errors import DataError
 from grpo_plugin.prompts.sources import Source, resolve
 from grpo_plugin.recipe import Recipe
 
@@ -14,14 +15,13 @@ KNOWN = {
 
 
 def count_rows(recipe: Recipe) -> int | None:
-    """Rows of `prompts.train` before any is dropped; None if a source would have to be loaded to tell.
-
-    Raises:
-        DataError: a file that is not there.
-    """
+    """Rows of `prompts.train` before any is dropped; None if a source is not here, or would have to be loaded to tell."""
     if recipe.prompts is None:
         return None
-    counts = [_count(source) for source in resolve("prompts.train", recipe.prompts.train, recipe.folder)]
+    try:
+        counts = [_count(source) for source in resolve("prompts.train", recipe.prompts.train, recipe.folder)]
+    except DataError:
+        return None
     return None if None in counts else sum(count for count in counts if count is not None)
 
 

@@ -1,17 +1,20 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
 from grpo_plugin.cli.plan import plan as command
+from grpo_plugin.errors import RecipeError
 from grpo_plugin.planning.machine import GIB, Machine
 from grpo_plugin.planning.plan import Plan
 from grpo_plugin.planning.problems import problems
 from grpo_plugin.planning.report import report, requirement
 from grpo_plugin.planning.rows import count_rows
+from grpo_plugin.recipe import check
 
 
 def test_a_recipe_that_fits_has_no_problem(recipe):
@@ -142,6 +145,19 @@ def test_the_command_takes_axolotls_overrides_and_exits_with_2(recipe, tmp_path)
     done = CliRunner().invoke(command, [path, "--gpus=2", "--trl.num-generations=5", "--micro-batch-size=4"])
     assert done.exit_code == 2
     assert "8 completions per step are not whole groups of trl.num_generations 5" in done.stdout
+
+
+def test_what_this_machine_lacks_is_a_problem_of_the_plan_and_stops_a_run(recipe, tmp_path):
+    path = write(recipe, tmp_path)
+    values = yaml.safe_load(Path(path).read_text()) | {"deepspeed": "nowhere.json", "base_model": "./nowhere"}
+    Path(values["prompts"]["train"]).unlink()
+    Path(path).write_text(yaml.safe_dump(values))
+    done = CliRunner().invoke(command, [path, "--gpus=2", "--num-processes=1"])
+    assert done.exit_code == 2
+    for field in ("base_model: no folder './nowhere'", "deepspeed: no file 'nowhere.json'", "prompts.train: "):
+        assert field in done.stdout
+    with pytest.raises(RecipeError, match=r"^base_model: no folder './nowhere'"):
+        check(values)
 
 
 def test_the_merged_recipe(recipe, tmp_path):
