@@ -1,6 +1,7 @@
 """A recipe: the YAML file, the command line's overrides, and our blocks in it, checked before anything is loaded."""
 
 import importlib.util
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -226,6 +227,11 @@ def absences(recipe: Recipe) -> Iterator[GrpoPluginError]:
     deepspeed = recipe.values.get("deepspeed")
     if isinstance(deepspeed, str) and not Path(deepspeed).is_file():
         yield RecipeError(f"deepspeed: no file {deepspeed!r}; `axolotl fetch deepspeed_configs` brings the usual ones.")
+    elif isinstance(deepspeed, str):
+        try:
+            json.loads(Path(deepspeed).read_text(encoding="utf-8"))
+        except ValueError as error:
+            yield RecipeError(f"deepspeed: {deepspeed!r} is not JSON ({error}); mend the file.")
     if recipe.prompts is not None and not made_here:
         try:
             check_sources(recipe.prompts, recipe.folder)

@@ -15,7 +15,7 @@ KNOWN = {
 
 
 def count_rows(recipe: Recipe) -> int | None:
-    """Rows of `prompts.train` before any is dropped; None if a source is not here, or would have to be loaded to tell."""
+    """Rows of `prompts.train` before any is dropped; None if a source is not here, or must be loaded to tell."""
     if recipe.prompts is None:
         return None
     try:

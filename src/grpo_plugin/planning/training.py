@@ -174,6 +174,10 @@ def _offload(deepspeed: Mapping[str, Any], what: str) -> bool:
 
 
 def _deepspeed(config: Any) -> Mapping[str, Any]:
-    if isinstance(config, Mapping):
-        return config
-    return json.loads(Path(config).read_text(encoding="utf-8")) if config else {}
+    """The configuration in the recipe or in a file; nothing for a file that `recipe.absences` complains of."""
+    if isinstance(config, Mapping) or not config:
+        return config or {}
+    try:
+        return json.loads(Path(config).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}

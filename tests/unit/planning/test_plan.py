@@ -158,6 +158,9 @@ def test_what_this_machine_lacks_is_a_problem_of_the_plan_and_stops_a_run(recipe
         assert field in done.stdout
     with pytest.raises(RecipeError, match=r"^base_model: no folder './nowhere'"):
         check(values)
+    (tmp_path / "half.json").write_text('{"zero_optimization": ')
+    with pytest.raises(RecipeError, match=r"^deepspeed: '.*half.json' is not JSON .* mend the file"):
+        check(recipe().values | {"deepspeed": str(tmp_path / "half.json"), "prompts": {"train": "user/data@train"}})
 
 
 def test_the_merged_recipe(recipe, tmp_path):
