@@ -52,7 +52,7 @@ def ours(tokenizer: PreTrainedTokenizerFast, file: Path, system: str | None) -> 
     config = PromptsConfig.parse("prompts", {"train": str(file), "prompt_key": "question", "system": system})
     sources = resolve("prompts.train", config.train, file.parent)
     measures = {"": Measure("stats", ChatCounter(tokenizer))}
-    return analyse(RowReader(config, file.parent), sources, measures, lambda rows: None)[""].prompt
+    return analyse(RowReader(config, file.parent), sources, measures, lambda rows: None).lengths[""].prompt
 
 
 def timed(work: Callable, *given: object) -> tuple[float, float, object]:

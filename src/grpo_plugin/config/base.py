@@ -27,7 +27,9 @@ class Block(BaseModel):
         try:
             return cls.model_validate(dict(values or {}))
         except ValidationError as error:
-            raise RecipeError(sentence(cls, name, error.errors()[0])) from None
+            mistakes = error.errors()
+            unknown = (mistake for mistake in mistakes if mistake["type"] == "extra_forbidden")
+            raise RecipeError(sentence(cls, name, next(unknown, mistakes[0]))) from None
 
 
 def known(model: type[BaseModel]) -> str:

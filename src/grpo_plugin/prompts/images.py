@@ -7,6 +7,7 @@ transparency (on white), EXIF orientation, size. An image that needs none of thi
 import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from grpo_plugin.prompts.wording import MARK
 
 _ORIENTATION = 0x0112
 _WHITE = (255, 255, 255)
+_LONGEST_PATH = 1000  # what is longer is base64
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,12 @@ def _picture(entry: Any, folders: Sequence[Path], bounds: PixelBounds) -> Pictur
 def _find(name: str, folders: Sequence[Path]) -> Path:
     if "://" in name:
         raise Fault("an image given as a URL, which is not fetched; download it and give the path")
-    for folder in folders:
-        if (path := folder / name).is_file():
-            return path
+    if len(name) > _LONGEST_PATH:
+        raise Fault(f"an image given as text ({name[:20]!r}…), which is no path; give its bytes, or write it to a file")
+    with suppress(OSError):  # a part of the name that is too long for a file
+        for folder in folders:
+            if (path := folder / name).is_file():
+                return path
     raise Fault(f"an image that is not there ({name!r})")
 
 
@@ -90,6 +95,8 @@ def _normalise(data: bytes, bounds: PixelBounds) -> Picture:
             settled = _settle(image, bounds)
             if settled is image:
                 return Picture(data, image.height, image.width)
+    except Fault:
+        raise
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise Fault("an image that cannot be read") from error
     return Picture(_png(settled), settled.height, settled.width)
@@ -100,6 +107,10 @@ def _settle(image: Image.Image, bounds: PixelBounds) -> Image.Image:
     settled = image
     if image.getexif().get(_ORIENTATION, 1) != 1:
         settled = ImageOps.exif_transpose(settled)
+    if settled.mode == "F":
+        raise Fault("an image of floating-point pixels, whose black and white nobody knows; save it with 8 bits")
+    if settled.mode.startswith("I"):  # 16 bits, of which conversion would take all but the darkest for white
+        settled = settled.point(lambda level: level * (1 / 256)).convert("L")
     if settled.mode != "RGB":
         settled = _on_white(settled) if settled.has_transparency_data else settled.convert("RGB")
     size = bounds.fit(settled.width, settled.height)

@@ -32,7 +32,7 @@ def write(source: Path, target: Path, show: Callable[[int, Row], None] = lambda 
     if source.suffix not in READERS:
         raise DataError(f"{source}: unknown format {source.suffix!r}; known formats: {', '.join(READERS)}.")
     faults, rows = Faults("convert raiden"), []
-    for number, record in enumerate(READERS[source.suffix](source), 1):
+    for number, record in READERS[source.suffix](source):
         try:
             rows.append(row(record))
             show(number, rows[-1])

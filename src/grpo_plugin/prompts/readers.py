@@ -10,12 +10,14 @@ import csv
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from grpo_plugin.errors import DataError
 from grpo_plugin.prompts import hub
+from grpo_plugin.prompts.json_list import items
 from grpo_plugin.prompts.sources import Source
 
 CHUNK = 512
@@ -25,11 +27,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive rows of one file (or hub split) called `label`; the first is number `first`, counted from 1."""
+    """Some rows of one file (or hub split) called `label`, with their numbers, counted from 1; of JSONL, the lines'."""
 
     label: str
-    first: int
-    rows: list[Row]
+    numbers: tuple[int, ...]
+    rows: tuple[Row, ...]
 
 
 def read(source: Source, *, streaming: bool = False) -> Iterator[Chunk]:
@@ -39,36 +41,40 @@ def read(source: Source, *, streaming: bool = False) -> Iterator[Chunk]:
         DataError: a file that cannot be read as what its name says, with file and row number.
     """
     if source.hub:
-        yield from _chunks(source.spec, hub.rows(source.hub, streaming=streaming))
+        yield from _chunks(source.spec, enumerate(hub.rows(source.hub, streaming=streaming), 1))
     for file in source.files:
         try:
-            yield from _chunks(str(file), READERS[file.suffix](file))
+            yield from _chunks(str(file), READERS[file.suffix.lower()](file))
         except UnicodeDecodeError as error:
             raise DataError(f"{file}: not UTF-8 text ({error}); convert it.") from None
 
 
-def _chunks(label: str, rows: Iterable[Row]) -> Iterator[Chunk]:
-    iterator, first = iter(rows), 1
+def _chunks(label: str, rows: Iterable[tuple[int, Row]]) -> Iterator[Chunk]:
+    iterator = iter(rows)
     while chunk := list(itertools.islice(iterator, CHUNK)):
-        yield Chunk(label, first, chunk)
-        first += len(chunk)
+        yield Chunk(label, *zip(*chunk, strict=True))
 
 
-def _jsonl_rows(path: Path) -> Iterator[Row]:
+def _jsonl_rows(path: Path) -> Iterator[tuple[int, Row]]:
     with path.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
-                yield _record(path, number, _parse(path, number, line))
+                yield number, _record(path, number, _parse(path, number, line))
 
 
 def _parse(path: Path, number: int, line: str) -> Any:
     try:
         value = json.loads(line)
         if "\\ud" in line or "\\uD" in line:
-            json.dumps(value, ensure_ascii=False).encode()
-    except ValueError as error:  # a lone half of a surrogate pair is one, and no tokenizer takes it
+            _check_text(value)
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: line {number} is not JSON of valid text ({error}); mend or remove it.") from None
     return value
+
+
+def _check_text(value: Any) -> None:
+    """Half of a surrogate pair is no text, and no tokenizer takes it: a ValueError."""
+    json.dumps(value, ensure_ascii=False).encode()
 
 
 def _record(path: Path, number: int, value: Any) -> Row:
@@ -77,50 +83,78 @@ def _record(path: Path, number: int, value: Any) -> Row:
     return value
 
 
-def _json_rows(path: Path) -> Iterator[Row]:
+def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
     """A list of objects; a file named .json that holds one object per line is read as such."""
-    with path.open(encoding="utf-8-sig") as file:
-        start = file.read(4096).lstrip()[:1]
-    if start != "[":
+    if _begins_with_an_object(path):
         yield from _jsonl_rows(path)
         return
-    try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}: not JSON ({error}); it must hold a list of objects, or one object per line."
-        ) from None
-    for number, value in enumerate(values, 1):
-        yield _record(path, number, value)
+    number = 0
+    with path.open(encoding="utf-8-sig") as file:
+        try:
+            for number, value in enumerate(items(file), 1):
+                _check_text(value)
+                yield number, _record(path, number, value)
+        except DataError:
+            raise
+        except (ValueError, RecursionError) as error:
+            where = f"after row {number} not JSON" if number else "not JSON"
+            raise DataError(
+                f"{path}: {where} ({error}); it must hold a list of objects, or one object per line."
+            ) from None
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
+def _begins_with_an_object(path: Path) -> bool:
+    """Whether the first line is an object, and not merely the beginning of one."""
+    with path.open(encoding="utf-8-sig") as file:
+        if file.read(4096).lstrip()[:1] != "{":
+            return False
+        file.seek(0)
+        first = next(line for line in file if line.strip())
+    with suppress(ValueError):
+        return isinstance(json.loads(first), dict)
+    return False
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
     """Every value is text, an empty one null."""
     csv.field_size_limit(2**31 - 1)
+    number = 0
     with path.open(encoding="utf-8-sig", newline="") as file:
         table = csv.DictReader(file, strict=True)
-        names = table.fieldnames or []
-        if len(set(names)) < len(names):
-            raise DataError(f"{path}: two columns of the header have the same name ({', '.join(names)}); rename one.")
-        for number, row in enumerate(table, 1):
-            if None in row or None in row.values():
-                raise DataError(f"{path}: row {number} does not have as many values as the header; mend or remove it.")
-            yield {name: value or None for name, value in row.items()}
+        try:
+            names = table.fieldnames or []
+            if len(set(names)) < len(names):
+                found = ", ".join(names)
+                raise DataError(f"{path}: two columns of the header have the same name ({found}); rename one.")
+            for number, row in enumerate(table, 1):
+                if None in row or None in row.values():
+                    raise DataError(
+                        f"{path}: row {number} does not have as many values as the header; mend or remove it."
+                    )
+                yield number, {name: value or None for name, value in row.items()}
+        except csv.Error as error:
+            raise DataError(f"{path}: row {number + 1} is not CSV ({error}); mend its quotes.") from None
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    import pyarrow as pa
+def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
     import pyarrow.parquet as pq
 
+    with _sound_parquet(path), pq.ParquetFile(path) as file:
+        rows = (row for batch in file.iter_batches(batch_size=CHUNK) for row in batch.to_pylist())
+        yield from enumerate(rows, 1)
+
+
+@contextmanager
+def _sound_parquet(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
     try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=CHUNK):
-                yield from batch.to_pylist()
-    except pa.ArrowInvalid as error:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path}: not a Parquet file ({error}); write it again.") from None
 
 
-READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+READERS: dict[str, Callable[[Path], Iterator[tuple[int, Row]]]] = {
     ".jsonl": _jsonl_rows,
     ".json": _json_rows,
     ".csv": _csv_rows,
@@ -135,11 +169,21 @@ def expected_rows(sources: Sequence[Source]) -> int | None:
 
 
 def _lines(path: Path) -> int | None:
-    if path.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        return pq.read_metadata(path).num_rows
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".parquet":
+        return parquet_rows(path)
+    if path.suffix.lower() == ".json":
         return None
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+
+
+def parquet_rows(path: Path) -> int:
+    """Rows of a Parquet file, from its footer.
+
+    Raises:
+        DataError: not a Parquet file.
+    """
+    import pyarrow.parquet as pq
+
+    with _sound_parquet(path):
+        return int(pq.read_metadata(path).num_rows)

@@ -76,14 +76,15 @@ class RowReader:
             except Fault as fault:
                 return fault
 
-        numbers = range(chunk.first, chunk.first + len(chunk.rows))
-        for number, found in zip(numbers, self._map(attempt, numbers, chunk.rows), strict=True):
+        for number, found in zip(chunk.numbers, self._map(attempt, chunk.numbers, chunk.rows), strict=True):
             if isinstance(found, Fault):
                 faults.add(chunk.label, number, found)
             else:
                 yield found
 
-    def _map(self, attempt: Callable[[int, Row], Result], numbers: Iterable[int], rows: list[Row]) -> Iterator[Result]:
+    def _map(
+        self, attempt: Callable[[int, Row], Result], numbers: Iterable[int], rows: Iterable[Row]
+    ) -> Iterator[Result]:
         """In threads where there are images to decode, which leaves Python's lock free; in turn otherwise."""
         if self.config.image_key is None:
             yield from map(attempt, numbers, rows)
@@ -123,10 +124,14 @@ class RowReader:
         return self._known[names]
 
     def _answer(self, answer: Any) -> Any:
-        if isinstance(answer, str) and not answer.strip():
+        if answer in ("", [], {}) or (isinstance(answer, str) and not answer.strip()):
             raise Fault("an empty answer")
         extract = self.config.answer_extract
-        return EXTRACTORS[extract](str(answer)) if extract else answer
+        if extract is None:
+            return answer
+        if not (extracted := EXTRACTORS[extract](str(answer))):
+            raise Fault(f"nothing to extract in its answer (prompts.answer_extract: {extract})")
+        return extracted
 
 
 def value(row: Row, key: str, field: str, *, null: bool = False) -> Any:

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,15 @@ def prepared(
     return folder, _report(folder)
 
 
-def kept(root: Path, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The values kept under `key`, as JSON; made if they are not there."""
+def kept(
+    root: Path, key: str, make: Callable[[], dict[str, Any]], still_true: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
+    """The values kept under `key`, as JSON; made if they are not there, not readable, or no longer `still_true`."""
     path = root / f"{key}.json"
-    if path.is_file():
-        return json.loads(path.read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError):
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if still_true(values):
+            return values
     values = make()
     root.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}")

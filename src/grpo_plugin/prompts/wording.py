@@ -26,8 +26,9 @@ def template_text(template: str, base_dir: Path) -> str:
     for path in (base_dir / template, Path(template)):
         if path.is_file():
             return path.read_text(encoding="utf-8").strip()
+    tried = " or ".join(dict.fromkeys((str(base_dir), str(Path.cwd()))))
     raise RecipeError(
-        f"prompts.template: {template!r} is no file in {base_dir} or {Path.cwd()}, and no Jinja text such as "
+        f"prompts.template: {template!r} is no file in {tried}, and no Jinja text such as "
         "'{{ content }}'; correct the path."
     )
 
@@ -71,7 +72,8 @@ def _messages(question: Any) -> list[Message]:
         return [{"role": "user", "content": question}]
     if not isinstance(question, list) or not all(isinstance(m, dict) and m.get("role") for m in question):
         raise Fault(f"a prompt that is {type(question).__name__}, neither text nor a list of chat messages")
-    if not any(message.get("content") for message in question):
+    asked = [message.get("content") for message in question if message["role"] == "user"]
+    if _is_empty(asked[-1] if asked else [message.get("content") for message in question]):
         raise Fault("an empty prompt")
     return [{key: value for key, value in message.items() if value is not None} for message in question]
 
@@ -82,9 +84,21 @@ def _reword(messages: list[Message], row: dict[str, Any], template: Template) ->
         raise Fault("no user message for the template")
     try:
         content = template.render({**row, "content": _as_text(messages[last]["content"])})
-    except TemplateError as error:
-        raise Fault(f"columns that do not fit the template ({error})") from None
+    except Exception as error:  # a template can raise anything: TypeError, ZeroDivisionError, OverflowError …
+        reason = str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
+        raise Fault(f"columns that do not fit the template ({reason})") from None
+    if not content.strip():
+        raise Fault("an empty prompt, once the template has worded it")
     return [*messages[:last], {**messages[last], "content": content}, *messages[last + 1 :]]
+
+
+def _is_empty(content: Any) -> bool:
+    """Whether a content, or each of several, is nothing that can be read or seen."""
+    if isinstance(content, list):
+        return all(_is_empty(part) for part in content)
+    if isinstance(content, dict):
+        return content.get("type") != "image" and _is_empty(content.get("text"))
+    return content is None or not str(content).strip()
 
 
 def _as_text(content: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from grpo_plugin.errors import DataError
 from grpo_plugin.prompts.faults import Faults
+from grpo_plugin.prompts.images import file_states
 from grpo_plugin.prompts.lengths import ChatCounter, ahead
 from grpo_plugin.prompts.measure import Measure
 from grpo_plugin.prompts.rows import Prompt, PromptChunk, RowReader
@@ -57,9 +58,25 @@ class Lengths:
         return cls(prompt, answer, [LongRow(**row) for row in values["longest"]])
 
 
+@dataclass
+class Analysis:
+    """The lengths by tokenizer, and the state of the image files that they depend on."""
+
+    lengths: dict[str, Lengths]
+    image_files: dict[str, list[int]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"image_files": self.image_files, "lengths": {n: found.to_json() for n, found in self.lengths.items()}}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        lengths = {name: Lengths.from_json(found) for name, found in values["lengths"].items()}
+        return cls(lengths, values["image_files"])
+
+
 def analyse(
     reader: RowReader, sources: Iterable[Source], measures: Mapping[str, Measure], progress: Callable[[int], None]
-) -> dict[str, Lengths]:
+) -> Analysis:
     """The lengths of all rows under each tokenizer.
 
     Args:
@@ -70,14 +87,15 @@ def analyse(
     Raises:
         DataError: bad rows, or none at all.
     """
-    results = {name: Lengths() for name in measures}
+    analysis = Analysis({name: Lengths() for name in measures})
     for chunk, counted in ahead(_sound(reader, sources), lambda chunk: _work(chunk, list(measures.values()))):
-        for lengths, (prompts, answers) in zip(results.values(), counted, strict=True):
+        for lengths, (prompts, answers) in zip(analysis.lengths.values(), counted, strict=True):
             lengths.add(chunk, prompts, answers)
+        analysis.image_files |= file_states(image for prompt in chunk.prompts for image in prompt.images)
         progress(len(chunk.prompts))
-    if not all(lengths.prompt.rows for lengths in results.values()):
+    if not all(lengths.prompt.rows for lengths in analysis.lengths.values()):
         raise DataError("stats: the data has no rows; name files or a split that has some.")
-    return results
+    return analysis
 
 
 def _sound(reader: RowReader, sources: Iterable[Source]) -> Iterator[PromptChunk]:

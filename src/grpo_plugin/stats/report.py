@@ -11,18 +11,19 @@ from grpo_plugin.config.base import nearest
 from grpo_plugin.config.prompts import WeightedSource
 from grpo_plugin.errors import DataError
 from grpo_plugin.prompts.identity import data_key
+from grpo_plugin.prompts.images import images_unchanged
 from grpo_plugin.prompts.measure import Measure
 from grpo_plugin.prompts.readers import read
 from grpo_plugin.prompts.rows import RowReader
 from grpo_plugin.prompts.sources import Source, resolve
 from grpo_plugin.prompts.store import kept
-from grpo_plugin.stats.analysis import Lengths, analyse, as_text, completion_lengths
+from grpo_plugin.stats.analysis import Analysis, Lengths, analyse, as_text, completion_lengths
 from grpo_plugin.stats.distribution import Distribution
 from grpo_plugin.stats.recommend import Recommendation, recommend
 from grpo_plugin.stats.request import Request
 
 # Part of every key: raise it when the same data would give other numbers.
-LAYOUT = 1
+LAYOUT = 2
 UNMEASURED = frozenset({"max_length", "overlong"})
 LIMITS = (256, 512, 1024, 2048, 4096, 8192)
 
@@ -91,19 +92,15 @@ def _measured(
     cache: Path | None,
     progress: Callable[[int], None],
 ) -> dict[str, Lengths]:
-    def measure() -> dict[str, Any]:
-        found = analyse(RowReader(request.config, request.base_dir), sources, measures, progress)
-        return {name: lengths.to_json() for name, lengths in found.items()}
+    def measure() -> Analysis:
+        return analyse(RowReader(request.config, request.base_dir), sources, measures, progress)
 
     if cache is None:
-        values = measure()
-    else:
-        names = list(measures)
-        key = data_key(
-            request.config, request.base_dir, sources, [*measures.values()], LAYOUT, names, without=UNMEASURED
-        )
-        values = kept(cache, key, measure)
-    return {name: Lengths.from_json(values[name]) for name in measures}
+        return measure().lengths
+    names = list(measures)
+    key = data_key(request.config, request.base_dir, sources, [*measures.values()], LAYOUT, names, without=UNMEASURED)
+    values = kept(cache, key, lambda: measure().to_json(), images_unchanged)
+    return Analysis.from_json(values).lengths
 
 
 def _completions(path: Path | None, key: str, measure: Measure) -> Distribution | None:
@@ -115,7 +112,7 @@ def _completions(path: Path | None, key: str, measure: Measure) -> Distribution 
 
 def _texts(sources: Sequence[Source], key: str) -> Iterator[list[str]]:
     for chunk in (chunk for source in sources for chunk in read(source)):
-        for number, row in enumerate(chunk.rows, chunk.first):
+        for number, row in zip(chunk.numbers, chunk.rows, strict=True):
             if row.get(key) is None:
                 close = nearest(key, row)
                 known = f"did you mean {close!r}?" if close else f"columns: {', '.join(row)}."

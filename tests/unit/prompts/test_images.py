@@ -32,6 +32,13 @@ def test_bytes_paths_objects_one_many_none(tmp_path):
     assert pictures(None, [], ANY) == pictures([], [], ANY) == []
 
 
+@pytest.mark.parametrize("mode", ["I;16", "I"])
+def test_sixteen_bits_become_eight(mode):
+    deep = Image.frombytes("I;16", (256, 1), b"".join(bytes((level, level)) for level in range(256)))
+    (picture,) = pictures(encoded(deep.convert(mode), "TIFF"), [], ANY)
+    assert [decoded(picture.data).getpixel((x, 0)) for x in range(256)] == [(x, x, x) for x in range(256)]
+
+
 def test_transparency_goes_on_white_and_orientation_is_applied():
     (clear,) = pictures(encoded(Image.new("RGBA", (2, 2), (9, 9, 9, 0))), [], ANY)
     assert decoded(clear.data).mode == "RGB"
@@ -71,6 +78,14 @@ def test_pixels_are_brought_within_bounds(bounds, size):
 def test_bad_images(value, words, tmp_path):
     with pytest.raises(Fault, match=words):
         pictures(value, [tmp_path], ANY)
+
+
+def test_base64_is_not_looked_for_on_the_disk(tmp_path):
+    for text in ("data:image/png;base64," + "A" * 5000, "A" * 300 + ".png"):
+        with pytest.raises(Fault, match="give its bytes|is not there"):
+            pictures(text, [tmp_path], ANY)
+    with pytest.raises(Fault, match="floating-point pixels"):
+        pictures(encoded(Image.new("F", (2, 2)), "TIFF"), [], ANY)
 
 
 def test_images_stand_where_the_text_has_them():

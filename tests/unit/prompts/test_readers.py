@@ -1,6 +1,7 @@
 """Rows come as they were written; what cannot be read is named by file and row."""
 
 import datetime
+import json
 from unittest.mock import Mock
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from grpo_plugin.errors import DataError
+from grpo_plugin.prompts import json_list
 from grpo_plugin.prompts.readers import CHUNK, read
 
 from .test_sources import one
@@ -56,7 +58,20 @@ def test_parquet(rows, tmp_path):
 def test_chunks_number_their_rows(tmp_path, jsonl):
     jsonl([{"i": i} for i in range(CHUNK + 3)])
     source = one("train.jsonl", tmp_path)
-    assert [(chunk.first, len(chunk.rows)) for chunk in read(source)] == [(1, CHUNK), (CHUNK + 1, 3)]
+    assert [(chunk.numbers[0], len(chunk.rows)) for chunk in read(source)] == [(1, CHUNK), (CHUNK + 1, 3)]
+
+
+def test_rows_of_jsonl_are_counted_by_lines(tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"a": 1}\n\n\n{"a": 2}\n')
+    assert [chunk.numbers for chunk in read(one("x.jsonl", tmp_path))] == [(1, 4)]
+
+
+def test_a_json_list_is_read_a_block_at_a_time(rows, monkeypatch):
+    monkeypatch.setattr(json_list, "BLOCK", 3)
+    content = [{"a": "x" * length, "b": [{"c": "}],\\" * length}]} for length in range(20)]
+    for indent in (None, 2):
+        assert rows("x.json", json.dumps(content, indent=indent)) == content
+    assert rows("x.json", " [ ] ") == []
 
 
 @pytest.mark.parametrize(
@@ -66,7 +81,15 @@ def test_chunks_number_their_rows(tmp_path, jsonl):
         ("x.jsonl", '{"a": "\\ud83d"}\n', "line 1 is not JSON of valid text .*surrogates"),
         ("x.jsonl", "[1]\n", "row 1 is list, not an object of columns"),
         ("x.json", '[{"a": 1}, 2]', "row 2 is int, not an object"),
-        ("x.json", "[1", "it must hold a list of objects"),
+        ("x.json", "[1", "row 1 is int, not an object"),
+        ("x.json", '[{"a": 1}, {"a"', r"x\.json: after row 1 not JSON .*it must hold a list of objects"),
+        ("x.json", '[{"a": 1} {"a": 2}]', "after row 1 not JSON .expected , or ], got {"),
+        ("x.json", '[{"a": 1}] []', "something follows the list"),
+        ("x.json", '{\n  "a": 1\n}', "must hold a list of objects, or one object per line"),
+        ("x.json", '[{"a": "\\ud83d"}]', "not JSON .*surrogates"),
+        ("x.json", "[" + '{"a":' * 100_000, "recursion"),
+        ("x.jsonl", '{"a":' * 100_000, "line 1 is not JSON"),
+        ("x.csv", 'a,b\n1,2\n"3,4\n', "row 2 is not CSV"),
         ("x.jsonl", b'{"a": "\xff"}', "not UTF-8"),
         ("x.csv", "a,b\n1\n", "row 1 does not have as many values as the header"),
         ("x.csv", "a,a\n1,2\n", "two columns of the header have the same name"),

@@ -37,6 +37,14 @@ def test_images_among_content_blocks_are_marks_for_the_template():
         ("  \n", None, None, "an empty prompt"),
         ([], None, None, "an empty prompt"),
         ([{"role": "user", "content": ""}], None, None, "an empty prompt"),
+        ([{"role": "system", "content": "Be brief."}, user(" \n")], None, None, "an empty prompt"),
+        ([user("a"), {"role": "assistant", "content": "b"}, user("")], None, None, "an empty prompt"),
+        ([{"role": "user", "content": [{"type": "text", "text": " "}]}], None, None, "an empty prompt"),
+        ("2+2?", "{{ '' }}\n", None, "an empty prompt, once the template has worded it"),
+        ("2+2?", "{{ content + 1 }}", None, "columns that do not fit the template .TypeError: "),
+        ("2+2?", "{{ 1 / 0 }}", None, "columns that do not fit the template .ZeroDivisionError: "),
+        ("2+2?", "{% for i in range(10**9) %}{% endfor %}", None, "do not fit the template .OverflowError: "),
+        ("2+2?", "{% include 'x' %}", None, "do not fit the template"),
         (7, None, None, "a prompt that is int"),
         (["text"], None, None, "neither text nor a list of chat messages"),
         ("q", "{{ level }}", None, "columns that do not fit the template .*'level' is undefined"),
@@ -48,6 +56,11 @@ def test_images_among_content_blocks_are_marks_for_the_template():
 def test_faults(question, template, system, words):
     with pytest.raises(Fault, match=words):
         word(question, {}, compile_template(template) if template else None, system)
+
+
+def test_an_image_alone_is_a_prompt():
+    shown = [{"role": "user", "content": [{"type": "image"}]}]
+    assert word(shown, {}, None, None) == shown
 
 
 def test_templates_are_files_or_text(tmp_path, monkeypatch):

@@ -107,6 +107,13 @@ def test_results_are_kept_until_data_wording_or_tokenizer_change(recipe, jsonl, 
     assert len(passes) == 4
 
 
+def test_results_are_measured_anew_when_what_was_kept_is_broken(recipe, own_cache):
+    first = run(recipe)
+    (kept,) = (own_cache / "stats").glob("*.json")
+    kept.write_text(kept.read_text()[:20])
+    assert run(recipe) == first
+
+
 def test_screen_and_picture(recipe, tmp_path):
     result = CliRunner().invoke(stats, [str(recipe)], env={"COLUMNS": "120"})
     assert result.exit_code == 0, result.output
