@@ -1,7 +1,6 @@
 """A recipe: the YAML file, the command line's overrides, and our blocks in it, checked before anything is loaded."""
 
 import importlib.util
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +20,7 @@ from grpo_plugin.config.validation import ValidationConfig
 from grpo_plugin.errors import DataError, GrpoPluginError, RecipeError
 from grpo_plugin.prompts.sources import check_sources
 from grpo_plugin.recipe_base import with_base
+from grpo_plugin.recipe_values import read_deepspeed, read_values
 from grpo_plugin.trainer.algorithm import of_recipe
 
 # plugin -> (its block, the block's model, whether the block must be there)
@@ -97,16 +97,24 @@ def read(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[s
     for key, value in (overrides or {}).items():
         block, _, inner = key.partition(".")
         if inner:
-            values[block] = {**(values.get(block) or {}), inner: value}
+            values[block] = {**_mapping(block, values.get(block)), inner: value}
         else:
             values[key] = value
     return values
 
 
+def _mapping(block: str, values: Any) -> Mapping[str, Any]:
+    if values is not None and not isinstance(values, Mapping):
+        raise RecipeError(f"{block}: expected keys and values, got {values!r}.")
+    return values or {}
+
+
 def is_ours(values: Mapping[str, Any]) -> bool:
     """Whether a recipe means this package: by a plugin's name, also a misspelt one, or by one of our blocks."""
     blocks = {block for block, _, _ in BLOCKS.values()}
-    packages = {str(plugin).split(".")[0] for plugin in values.get("plugins") or []}
+    plugins = values.get("plugins")
+    names = plugins if isinstance(plugins, list | tuple) else [plugins or ""]
+    packages = {str(plugin).split(".")[0] for plugin in names}
     return bool(blocks & values.keys()) or any(nearest(package, ["grpo_plugin"]) for package in packages)
 
 
@@ -128,11 +136,12 @@ def parse(values: Mapping[str, Any]) -> Recipe:
     Raises:
         RecipeError: as `check`.
     """
+    values = read_values(values)
     ours = [name for plugin in values.get("plugins") or [] if (name := _check_plugin(str(plugin)))]
     blocks = {block: _parse(plugin, ours, values) for plugin, (block, _, _) in BLOCKS.items()}
     _check_misspelt_blocks(values)
     for block in ("trl", "vllm"):
-        _check_axolotl_block(block, values.get(block))
+        _check_axolotl_block(block, values.get(block) or {})
     if (values.get("rl") or "grpo") not in ("grpo", "gdpo"):
         raise RecipeError(f"rl: got {values['rl']!r}, but these plugins train with rl: grpo; change it or drop them.")
     recipe = Recipe(values=values, **blocks)  # type: ignore[arg-type]
@@ -187,11 +196,7 @@ def _check_misspelt_blocks(values: Mapping[str, Any]) -> None:
             raise RecipeError(unknown_key("", key, blocks))
 
 
-def _check_axolotl_block(block: str, values: Any) -> None:
-    if values is None:
-        return
-    if not isinstance(values, Mapping):
-        raise RecipeError(f"{block}: expected keys and values, got {values!r}.")
+def _check_axolotl_block(block: str, values: Mapping[str, Any]) -> None:
     known = axolotl_keys(block)
     for key in values:
         if key not in known:
@@ -212,7 +217,7 @@ def axolotl_keys(block: str) -> frozenset[str]:
 
 
 def _check_end(recipe: Recipe) -> None:
-    if recipe.prompts is not None and recipe.prompts.streaming and int(recipe.values.get("max_steps") or 0) <= 0:
+    if recipe.prompts is not None and recipe.prompts.streaming and (recipe.values.get("max_steps") or 0) <= 0:
         raise RecipeError(
             "prompts.streaming: true reads rows without knowing how many there are, so that an epoch has no length; "
             "set max_steps, or streaming: false."
@@ -224,14 +229,10 @@ def absences(recipe: Recipe) -> Iterator[GrpoPluginError]:
     base_model, made_here = str(recipe.values["base_model"]), recipe.quickstart is not None
     if not made_here and base_model.startswith(("./", "../", "/", "~")) and not Path(base_model).expanduser().is_dir():
         yield RecipeError(f"base_model: no folder {base_model!r}; check the path, or name a Hugging Face model.")
-    deepspeed = recipe.values.get("deepspeed")
-    if isinstance(deepspeed, str) and not Path(deepspeed).is_file():
-        yield RecipeError(f"deepspeed: no file {deepspeed!r}; `axolotl fetch deepspeed_configs` brings the usual ones.")
-    elif isinstance(deepspeed, str):
-        try:
-            json.loads(Path(deepspeed).read_text(encoding="utf-8"))
-        except ValueError as error:
-            yield RecipeError(f"deepspeed: {deepspeed!r} is not JSON ({error}); mend the file.")
+    try:
+        read_deepspeed(recipe.values.get("deepspeed"))
+    except RecipeError as error:
+        yield error
     if recipe.prompts is not None and not made_here:
         try:
             check_sources(recipe.prompts, recipe.folder)

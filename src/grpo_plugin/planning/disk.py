@@ -37,7 +37,7 @@ def disk(shape: ModelShape, training: Training, values: Mapping[str, Any], *, se
     return Disk(
         download=whole,
         checkpoint=model + states,
-        checkpoints=int(values.get("save_total_limit") or KEPT_BY_DEFAULT) if saves else 0,
+        checkpoints=(values.get("save_total_limit") or KEPT_BY_DEFAULT) if saves else 0,
         model=model,
         shared_memory=carried if sends_file else 0,
     )

@@ -51,7 +51,7 @@ def serving_gpus(recipe: Recipe) -> int:
     """GPUs that vLLM takes on the first machine."""
     if not recipe.serves:
         return 0
-    return int(recipe.vllm.get("tensor_parallel_size") or 1) * int(recipe.vllm.get("data_parallel_size") or 1)
+    return (recipe.vllm.get("tensor_parallel_size") or 1) * (recipe.vllm.get("data_parallel_size") or 1)
 
 
 def plan_of_server(recipe: Recipe, machine: Machine) -> ServerPlan | None:
@@ -97,7 +97,7 @@ def _model(recipe: Recipe) -> Iterator[str]:
     model = find_model(str(recipe.values.get("base_model")))
     if model is None or not recipe.serves:
         return
-    yield from _heads(model, int(recipe.vllm.get("tensor_parallel_size") or 1))
+    yield from _heads(model, recipe.vllm.get("tensor_parallel_size") or 1)
     yield from _positions(model, recipe)
 
 
@@ -124,7 +124,7 @@ def _positions(model: Model, recipe: Recipe) -> Iterator[str]:
 
 def _parallel(values: Mapping[str, Any]) -> Iterator[str]:
     for key in ("context_parallel_size", "sequence_parallel_degree"):
-        if int(values.get(key) or 1) > 1:
+        if (values.get(key) or 1) > 1:
             yield (
                 f"{key}: {values[key]} divides sequences over GPUs, which GRPO's trainer cannot do; set it to 1, and "
                 "shorten sequences or shard the model (fsdp_config) to save memory."

@@ -51,13 +51,13 @@ class Serving:
 
 def serving(shape: ModelShape, vllm: Mapping[str, Any], sequence: int | None) -> Serving:
     """How the `vllm:` block serves a model of this shape, for sequences of at most `sequence` tokens."""
-    tensor = int(vllm.get("tensor_parallel_size") or 1)
+    tensor = vllm.get("tensor_parallel_size") or 1
     shards = min(tensor, shape.kv_heads)  # key heads fewer than GPUs are held more than once
     return Serving(
         tensor=tensor,
-        data=int(vllm.get("data_parallel_size") or 1),
-        utilization=float(vllm.get("gpu_memory_utilization") or UTILIZATION),
+        data=vllm.get("data_parallel_size") or 1,
+        utilization=vllm.get("gpu_memory_utilization") or UTILIZATION,
         weights=2 * shape.parameters // tensor,
         per_token=shape.cache_per_token // shards,
-        sequence=int(vllm["max_model_len"]) if vllm.get("max_model_len") else sequence,
+        sequence=vllm.get("max_model_len") or sequence,
     )

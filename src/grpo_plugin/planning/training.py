@@ -1,14 +1,14 @@
 """How the trainer holds the model: precision, optimizer, sharding, adapter. Read from a recipe's values."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from grpo_plugin.algorithms.presets import PRESETS
+from grpo_plugin.errors import RecipeError
 from grpo_plugin.planning.shapes import ModelShape
 from grpo_plugin.recipe import Recipe
+from grpo_plugin.recipe_values import read_deepspeed
 
 Sharding = Literal["none", "zero1", "zero2", "zero3", "fsdp"]
 
@@ -97,7 +97,7 @@ def from_recipe(recipe: Recipe) -> Training:
         gathers_gradients=sharding == "fsdp" and not _syncs_each_batch(values),
         offloads_optimizer=_offload(deepspeed, "offload_optimizer") or _fsdp_offloads(values),
         offloads_weights=_offload(deepspeed, "offload_param") or _fsdp_offloads(values),
-        lora_rank=int(values.get("lora_r") or 8) if adapter else 0,
+        lora_rank=(values.get("lora_r") or 8) if adapter else 0,
         lora_targets=_lora_targets(values),
         freezes_vision=bool(values.get("freeze_mm_modules")),
         checkpoints=bool(values.get("gradient_checkpointing") or _fsdp(values).get("activation_checkpointing")),
@@ -109,7 +109,7 @@ def from_recipe(recipe: Recipe) -> Training:
 def kl_coef(recipe: Recipe) -> float:
     """Weight of the KL: the recipe's, else its algorithm's."""
     if recipe.algorithm is None:
-        return float(recipe.trl.get("beta") or 0.0)
+        return recipe.trl.get("beta") or 0.0
     if recipe.algorithm.kl_coef is not None:
         return recipe.algorithm.kl_coef
     preset = PRESETS.get(recipe.algorithm.name)
@@ -119,15 +119,15 @@ def kl_coef(recipe: Recipe) -> float:
 def longest_sequence(recipe: Recipe) -> tuple[int | None, int]:
     """The longest prompt (None without a limit) and the longest completion, in tokens."""
     prompt = recipe.prompts.max_length if recipe.prompts else None
-    return prompt, int(recipe.trl.get("max_completion_length") or 256)  # TRL's default
+    return prompt, recipe.trl.get("max_completion_length") or 256  # TRL's default
 
 
 def _longest_tokens(recipe: Recipe) -> int:
     """Tokens of the longest micro-batch."""
     prompt, completion = longest_sequence(recipe)
-    sequence = (prompt or int(recipe.values.get("sequence_len") or 512)) + completion
+    sequence = (prompt or recipe.values.get("sequence_len") or 512) + completion
     budget = recipe.algorithm.tokens_per_micro_batch if recipe.algorithm else None
-    return max(budget, sequence) if budget else int(recipe.values.get("micro_batch_size") or 1) * sequence
+    return max(budget, sequence) if budget else (recipe.values.get("micro_batch_size") or 1) * sequence
 
 
 def _is_half(values: Mapping[str, Any]) -> bool:
@@ -158,14 +158,14 @@ def _fsdp_offloads(values: Mapping[str, Any]) -> bool:
 def _syncs_each_batch(values: Mapping[str, Any]) -> bool:
     accumulation = (values.get("accelerator_config") or {}).get("gradient_accumulation_kwargs") or {}
     steps = values.get("gradient_accumulation_steps") or 1
-    return bool(accumulation.get("sync_each_batch")) or int(steps) == 1
+    return bool(accumulation.get("sync_each_batch")) or steps == 1
 
 
 def _sharding(values: Mapping[str, Any], deepspeed: Mapping[str, Any]) -> Sharding:
     if _fsdp(values) or values.get("fsdp"):
         return "fsdp"
     stages: dict[int, Sharding] = {1: "zero1", 2: "zero2", 3: "zero3"}
-    return stages.get(int((deepspeed.get("zero_optimization") or {}).get("stage") or 0), "none")
+    return stages.get((deepspeed.get("zero_optimization") or {}).get("stage") or 0, "none")
 
 
 def _offload(deepspeed: Mapping[str, Any], what: str) -> bool:
@@ -174,10 +174,8 @@ def _offload(deepspeed: Mapping[str, Any], what: str) -> bool:
 
 
 def _deepspeed(config: Any) -> Mapping[str, Any]:
-    """The configuration in the recipe or in a file; nothing for a file that `recipe.absences` complains of."""
-    if isinstance(config, Mapping) or not config:
-        return config or {}
+    """The configuration; nothing for a file that `recipe.absences` complains of."""
     try:
-        return json.loads(Path(config).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_deepspeed(config)
+    except RecipeError:
         return {}
