@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from grpo_plugin.errors import GrpoPluginError
+from grpo_plugin.errors import GrpoPluginError, RecipeError
 
 if TYPE_CHECKING:
     from grpo_plugin.stats.request import Split
 
 FILE = click.Path(path_type=Path)
+PICTURES = (".png", ".pdf", ".svg")
 
 
 @click.command()
@@ -73,6 +74,7 @@ def _run(
     from grpo_plugin.stats.show import show
     from grpo_plugin.stats.tokenizers import measures
 
+    _check_picture(png)
     asked = request(recipe, dataset, tokenizers, split, **wording)
     sources = resolve(f"prompts.{split}", asked.sources, asked.base_dir)
     with _progress(expected_rows(sources)) as progress:
@@ -93,6 +95,19 @@ def _run(
     if png:
         plot(reports, png)
         click.echo(f"picture: {png}", err=as_json)
+
+
+def _check_picture(png: Path | None) -> None:
+    """A picture that cannot be written is told before hours of measuring."""
+    if png is None:
+        return
+    if png.suffix.lower() not in PICTURES:
+        raise RecipeError(f"--png: {str(png)!r} is no picture that can be drawn; known: {', '.join(PICTURES)}.")
+    try:
+        png.parent.mkdir(parents=True, exist_ok=True)
+        png.open("ab").close()
+    except OSError as error:
+        raise RecipeError(f"--png: {str(png)!r} cannot be written ({error.strerror}); name another file.") from None
 
 
 @contextmanager

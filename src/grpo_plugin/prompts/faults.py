@@ -20,17 +20,18 @@ class Faults:
     def add(self, label: str, row: int, fault: Fault) -> None:
         self._rows.setdefault((label, str(fault)), []).append(row)
 
-    def check(self) -> None:
-        """Raise what was gathered.
+    def check(self, *, so_far: bool = False) -> None:
+        """Raise what was gathered, at the end of the data or before.
 
         Raises:
             DataError: "prompts.train: a.jsonl has an empty prompt in rows 4 and 17; mend or remove them."
         """
         if not self._rows:
             return
+        rest = ", and perhaps others further on, which were not read" if so_far else ""
         parts = [f"{label} has {what} in {rows(found)}" for (label, what), found in self._rows.items()]
         more = f"; {len(parts) - NAMED_FAULTS} more kinds of fault" if len(parts) > NAMED_FAULTS else ""
-        raise DataError(f"{self._field}: {'; '.join(parts[:NAMED_FAULTS])}{more}; mend or remove them.")
+        raise DataError(f"{self._field}: {'; '.join(parts[:NAMED_FAULTS])}{more}; mend or remove them{rest}.")
 
 
 def rows(numbers: list[int]) -> str:

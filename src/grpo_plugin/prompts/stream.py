@@ -77,7 +77,7 @@ class Stream:
     def _prompts(self, source: Source) -> Iterator[list[Prompt]]:
         limit, faults = self._work.limit(), Faults(self._work.field)
         for prompts in self._work.prompts(source, limit, faults, streaming=True):
-            faults.check()
+            faults.check(so_far=True)
             yield prompts
         if note := limit.note(self._work.field):
             LOG.warning(note)

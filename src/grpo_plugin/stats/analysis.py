@@ -102,7 +102,7 @@ def _sound(reader: RowReader, sources: Iterable[Source]) -> Iterator[PromptChunk
     faults = Faults("stats")
     for source in sources:
         for chunk in reader.read(source, faults, streaming=True):
-            faults.check()
+            faults.check(so_far=True)
             yield chunk
 
 
@@ -131,8 +131,14 @@ def _preview(prompt: Prompt) -> str:
 
 
 def completion_lengths(texts: Iterable[Sequence[str]], counter: ChatCounter) -> Distribution:
-    """Lengths of generated completions, given chunk by chunk."""
+    """Lengths of generated completions, given chunk by chunk.
+
+    Raises:
+        DataError: none at all.
+    """
     distribution = Distribution()
     for _, lengths in ahead(texts, lambda chunk: lambda: counter.count_texts(chunk)):
         distribution.add(lengths)
+    if not distribution.rows:
+        raise DataError("--completions: there are none; name a file that has some.")
     return distribution

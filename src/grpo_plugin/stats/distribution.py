@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
 
+# A longest row over this many times the 99.9th percentile is an outlier.
+OUTLIER = 1.5
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 
 
@@ -57,11 +60,24 @@ class Distribution:
         quantiles = {name: round(self.quantile(share), 2) for name, share in QUANTILES.items()}
         return {"rows": self.rows, "min": self.least, "mean": round(self.mean, 2), **quantiles, "max": self.most}
 
+    @property
+    def usual(self) -> int:
+        """The longest length; where that is an outlier, the 99.9th percentile."""
+        percentile = self.quantile(0.999)
+        return self.most if self.most <= OUTLIER * percentile else int(-(-percentile // 1))
+
     def bins(self, number: int) -> list[tuple[int, int, int]]:
-        """At most `number` bins of equal whole width over all lengths: first length, last length, rows."""
-        width = -(-(self.most - self.least + 1) // number)
-        starts = range(self.least, self.most + 1, width)
-        return [(start, start + width - 1, int(self.counts[start : start + width].sum())) for start in starts]
+        """At most `number` bins: first length, last length, rows. All are equally wide but a last one for outliers."""
+        width = -(-(self.usual - self.least + 1) // (number - (self.most > self.usual)))
+        edges = list(range(self.least, self.usual + width + 1, width))
+        if self.most >= edges[-1]:
+            edges.append(self.most + 1)
+        rows = self.histogram(edges)
+        return [(start, end - 1, found) for (start, end), found in zip(pairwise(edges), rows, strict=True)]
+
+    def histogram(self, edges: Sequence[int]) -> list[int]:
+        """Rows from each edge up to, not including, the next."""
+        return [int(self.counts[a:z].sum()) for a, z in pairwise(edges)]
 
     def to_json(self) -> dict[str, Any]:
         lengths = np.flatnonzero(self.counts)

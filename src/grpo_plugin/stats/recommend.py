@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from grpo_plugin.stats.distribution import Distribution
 
 STEP = 64
-# A longest row over this many times the 99.9th percentile is an outlier: dropping a few rows saves much memory.
-OUTLIER = 1.5
 # Answers in data sets are terse; a policy that reasons writes more.
 REASONING = 4
 LEAST_COMPLETION = 256
@@ -57,11 +55,11 @@ def recommend(
 
 
 def _covering(lengths: Distribution, what: str) -> tuple[int, str]:
-    most, usual = lengths.most, lengths.quantile(0.999)
-    if most <= OUTLIER * usual:
-        return _up(most), f"holds all {what}"
-    limit = _up(usual)
-    return limit, f"holds 99.9 % of the {what}; {lengths.over(limit):,} are longer, up to {most:,} tokens"
+    """A limit, and why; dropping a few outliers saves much memory."""
+    limit = _up(lengths.usual)
+    if limit >= lengths.most:
+        return limit, f"holds all {what}"
+    return limit, f"holds 99.9 % of the {what}; {lengths.over(limit):,} are longer, up to {lengths.most:,} tokens"
 
 
 def _up(tokens: float) -> int:

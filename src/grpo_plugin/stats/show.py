@@ -1,5 +1,6 @@
 """Reports in the terminal."""
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,44 +15,44 @@ from grpo_plugin.stats.report import TokenizerReport
 
 BINS = 16
 BAR = 40
+COMMENT = 78
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 def show(reports: Mapping[str, TokenizerReport], console: Console) -> None:
-    """Print all reports: one table of figures, then each tokenizer's histogram, longest rows and recommendation."""
-    console.print(_figures(reports))
+    """Print each tokenizer's figures, histogram, longest rows and recommendation."""
     for name, report in reports.items():
         console.print(Group(*_details(name, report)))
 
 
-def _figures(reports: Mapping[str, TokenizerReport]) -> Table:
-    table = Table(title="Lengths in tokens", title_justify="left", title_style="bold")
-    table.add_column("tokenizer", overflow="fold")
-    table.add_column("of")
+def _figures(report: TokenizerReport) -> Table:
+    table = Table(Column("", no_wrap=True), box=None, padding=(0, 2, 0, 0))
     for column in ("rows", "min", "mean", *QUANTILES, "max"):
-        table.add_column(column, justify="right")
-    for name, report in reports.items():
-        parts = {"prompt": report.lengths.prompt, "answer": report.lengths.answer, "completion": report.completion}
-        for what, part in parts.items():
-            if part is not None and part.rows:
-                table.add_row(name, what, *(f"{value:,.0f}" for value in part.summary().values()))
+        table.add_column(column, justify="right", no_wrap=True)
+    parts = {"prompt": report.lengths.prompt, "answer": report.lengths.answer, "completion": report.completion}
+    for what, part in parts.items():
+        if part is not None and part.rows:
+            table.add_row(what, *(f"{value:,.0f}" for value in part.summary().values()))
     return table
 
 
 def _details(name: str, report: TokenizerReport) -> list[RenderableType]:
     prompt = report.lengths.prompt
     over = ", ".join(f"over {limit:,}: {rows:,} ({rows / prompt.rows:.2%})" for limit, rows in report.over.items())
-    longest = Table("tokens", "row", Column("begins", no_wrap=True, overflow="ellipsis"), box=None, padding=(0, 1))
+    longest = Table(Column("tokens", no_wrap=True), Column("row", no_wrap=True), "begins", box=None, padding=(0, 1))
     for row in report.lengths.longest:
-        longest.add_row(f"{row.tokens:,}", f"{_short(row.label)} row {row.row:,}", Text(row.text))
+        begins = Text(row.text, no_wrap=True, overflow="ellipsis")
+        longest.add_row(f"{row.tokens:,}", f"{_short(row.label)} row {row.row:,}", begins)
     return [
-        Text(f"\n{name}: templated prompts", style="bold"),
+        Text(f"\nLengths in tokens of {name}", style="bold"),
+        _figures(report),
+        Text("\ntemplated prompts", style="bold"),
         histogram(prompt),
         Text(f"dropped by a limit: {over}"),
         Text("\nthe longest", style="bold"),
         longest,
         Text("\nfor the recipe", style="bold"),
-        Syntax(as_yaml(report.recommendation), "yaml", background_color="default", word_wrap=True),
+        Syntax(as_yaml(report.recommendation), "yaml", background_color="default"),
     ]
 
 
@@ -78,10 +79,15 @@ def _bar(share: float) -> str:
 
 
 def as_yaml(values: Recommendation) -> str:
-    why_prompt, why_completion = values.because
+    why_prompt, why_completion = map(_comment, values.because)
     return (
-        f"prompts:\n  # {why_prompt}\n  max_length: {values.max_length}\n"
-        f"trl:\n  # {why_completion}\n  max_completion_length: {values.max_completion_length}\n"
+        f"prompts:\n{why_prompt}\n  max_length: {values.max_length}\n"
+        f"trl:\n{why_completion}\n  max_completion_length: {values.max_completion_length}\n"
         f"sequence_len: {values.total}\n"
         f"vllm:\n  max_model_len: {values.total}"
     )
+
+
+def _comment(text: str) -> str:
+    """Lines that stay comments when they are copied from a narrow terminal or from a pipe."""
+    return textwrap.fill(text, COMMENT, initial_indent="  # ", subsequent_indent="  # ")

@@ -43,8 +43,13 @@ def _measure(
     name: str, tokenizer: PreTrainedTokenizerBase, request: Request, kwargs: Mapping[str, Any] | None
 ) -> Measure:
     processor = _processor(name) if request.config.image_key else None
-    counter = ChatCounter(tokenizer, kwargs, getattr(processor, "chat_template", None))
-    return Measure("stats", counter, image_tokens(processor))
+    of_images = image_tokens(processor)
+    if processor is not None and of_images is None:
+        raise RecipeError(
+            f"prompts.image_key: {name!r} comes without an image processor, so the tokens of images are unknown; name a "
+            "vision model, or leave the images out."
+        )
+    return Measure("stats", ChatCounter(tokenizer, kwargs, getattr(processor, "chat_template", None)), of_images)
 
 
 def _from_pretrained(name: str) -> PreTrainedTokenizerBase:

@@ -82,7 +82,7 @@ def test_bad_images(value, words, tmp_path):
 
 def test_base64_is_not_looked_for_on_the_disk(tmp_path):
     for text in ("data:image/png;base64," + "A" * 5000, "A" * 300 + ".png"):
-        with pytest.raises(Fault, match="give its bytes|is not there"):
+        with pytest.raises(Fault, match=r"give its bytes|is not there"):
             pictures(text, [tmp_path], ANY)
     with pytest.raises(Fault, match="floating-point pixels"):
         pictures(encoded(Image.new("F", (2, 2)), "TIFF"), [], ANY)

@@ -35,6 +35,13 @@ def test_figures_are_those_of_numpy_over_all_rows(first, second):
     assert len(found.bins(7)) <= 7
 
 
+def test_outliers_share_one_bin():
+    found = of([100 + i % 100 for i in range(5000)], [6000, 7000])
+    assert found.usual == 199
+    assert found.bins(5) == [(100, 124, 1250), (125, 149, 1250), (150, 174, 1250), (175, 199, 1250), (200, 7000, 2)]
+    assert of([1] * 10, [2]).bins(16) == [(1, 1, 10), (2, 2, 1)]
+
+
 def test_memory_follows_the_longest_row_not_the_rows():
     distribution = of(*[[5, 100]] * 1000)
     assert distribution.rows == 2000

@@ -90,6 +90,9 @@ def test_completions_in_a_generation_log(recipe, tmp_path):
     assert found["recommended"]["trl.max_completion_length"] == -(-found["completion"]["max"] // 64) * 64
     wrong = CliRunner().invoke(stats, [str(recipe), "--completions", str(folder), "--completion-key", "completions"])
     assert "row 1 has no 'completions'; did you mean 'completion'?" in wrong.output
+    (tmp_path / "none.jsonl").touch()
+    empty = CliRunner().invoke(stats, [str(recipe), "--completions", str(tmp_path / "none.jsonl")])
+    assert empty.exit_code == 1 and "--completions: there are none" in empty.output
 
 
 def test_results_are_kept_until_data_wording_or_tokenizer_change(recipe, jsonl, monkeypatch):
@@ -130,6 +133,17 @@ def test_screen_and_picture(recipe, tmp_path):
     assert (tmp_path / "out/lengths.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_narrow_screen_shows_all_and_its_recipe_is_yaml(recipe, jsonl):
+    jsonl([*ROWS, {"q": "word " * 3000, "a": "#### 1", "level": 1}])
+    lines = CliRunner().invoke(stats, [str(recipe)], env={"COLUMNS": "80"}).stdout.splitlines()
+    assert max(len(line) for line in lines if not line.startswith("picture")) <= 80
+    start = next(i for i, line in enumerate(lines) if line.split() == ["tokens", "row", "begins"])
+    assert f"train.jsonl row {len(ROWS) + 1:,} word word" in " ".join(lines[start + 1].split())
+    block = lines[next(i for i, line in enumerate(lines) if line.startswith("for the recipe")) + 1 : -1]
+    written = yaml.safe_load("\n".join(block))
+    assert written["sequence_len"] == written["prompts"]["max_length"] + written["trl"]["max_completion_length"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -137,6 +151,8 @@ def test_screen_and_picture(recipe, tmp_path):
         (["gone.yaml"], "recipe 'gone.yaml': cannot be read"),
         (["--dataset", "train.jsonl", "--tokenizer", "/nowhere"], "tokenizer: '/nowhere' cannot be loaded"),
         (["--dataset", "gone.jsonl", "--tokenizer", "x"], "'gone.jsonl' was not found"),
+        (["--dataset", "train.jsonl", "--tokenizer", "x", "--png", "x.xyz"], "--png: 'x.xyz' is no picture"),
+        (["--dataset", "train.jsonl", "--tokenizer", "x", "--png", "train.jsonl/x.png"], "cannot be written"),
     ],
 )
 def test_mistakes_are_one_sentence(arguments, words, jsonl, tmp_path, monkeypatch):
@@ -152,7 +168,13 @@ def test_bad_rows_stop_as_they_would_in_training(recipe, jsonl):
     jsonl([*ROWS[:2], {**ROWS[2], "q": " "}])
     result = CliRunner().invoke(stats, [str(recipe)])
     assert result.exit_code == 1
-    assert "train.jsonl has an empty prompt in row 3" in result.output
+    assert "train.jsonl has an empty prompt in row 3; mend or remove them, and perhaps others" in result.output
+
+
+def test_images_need_a_processor(recipe, model):
+    result = CliRunner().invoke(stats, [str(recipe), "--image-key", "level"])
+    assert result.exit_code == 1
+    assert f"prompts.image_key: '{model}' comes without an image processor" in " ".join(result.output.split())
 
 
 def test_modules_load_neither_torch_nor_vllm_nor_transformers():
