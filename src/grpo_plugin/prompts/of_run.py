@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.prompts.budget import COMPLETION, check_longest, model_length
+from grpo_plugin.prompts.budget import COMPLETION, check_longest, model_length, positions
 from grpo_plugin.prompts.loading import PromptData, load
 from grpo_plugin.recipe import Recipe
 
@@ -24,6 +24,7 @@ def load_for(recipe: Recipe, cfg: Any) -> tuple[PromptData, ProcessorMixin | Non
         RecipeError: images for a model that takes none; prompts too long for vLLM.
     """
     from axolotl.loaders import load_tokenizer
+    from axolotl.loaders.utils import load_model_config
 
     assert recipe.prompts is not None
     tokenizer = load_tokenizer(cfg)
@@ -39,7 +40,8 @@ def load_for(recipe: Recipe, cfg: Any) -> tuple[PromptData, ProcessorMixin | Non
     if recipe.serves:
         completion = int(recipe.trl.get("max_completion_length") or COMPLETION)
         served = model_length(recipe.prompts.max_length, completion, recipe.vllm.get("max_model_len"))
-        check_longest(prompts.longest, completion, served)
+        own = None if cfg.overrides_of_model_config else positions(load_model_config(cfg))
+        check_longest(prompts.longest, completion, served, own)
     return prompts, processor
 
 

@@ -1,7 +1,6 @@
 """Where rows come from: the words of `prompts.train` turned into local files or a dataset of the hub."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path
@@ -11,6 +10,8 @@ from grpo_plugin.config.prompts import PromptsConfig, Sources, WeightedSource
 from grpo_plugin.errors import DataError
 
 FORMATS = (".jsonl", ".json", ".csv", ".parquet")
+# Data that is not read; in a folder it must not be passed over in silence.
+UNREAD = (".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz", ".tsv", ".arrow", ".feather", ".pkl", ".xlsx")
 
 _HUB = re.compile(
     r"(?P<name>(?:[\w.-]+/)?[\w.-]+)(?::(?P<config>[\w.+-]+))?@(?P<split>[A-Za-z_][\w.-]*(?:\[[\d:%+-]*\])?)"
@@ -66,6 +67,8 @@ def _resolve_one(field: str, entry: WeightedSource, base_dir: Path, weighted: bo
     if files := _local_files(field, spec, base_dir):
         return Source(spec, weight, None, tuple(files))
     if match := _HUB.fullmatch(spec):
+        if Path(match["name"]).is_file() or (base_dir / match["name"]).is_file():
+            raise DataError(f"{field}: {spec!r} names a split of a file, which has none; write {match['name']}.")
         return Source(spec, weight, Hub(match["name"], match["config"], match["split"]))
     raise DataError(_not_found(field, spec, base_dir))
 
@@ -84,7 +87,7 @@ def _local_files(field: str, spec: str, base_dir: Path) -> list[Path]:
 
 
 def _supported(field: str, spec: str, path: Path) -> Path:
-    if path.suffix not in FORMATS:
+    if path.suffix.lower() not in FORMATS:
         raise DataError(
             f"{field}: {spec!r} is a {path.suffix or 'nameless'} file; known formats: {', '.join(FORMATS)}."
         )
@@ -92,10 +95,22 @@ def _supported(field: str, spec: str, path: Path) -> Path:
 
 
 def _files_of_folder(field: str, spec: str, folder: Path) -> list[Path]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in FORMATS)
+    """Its data files, those in its folders too; what a dot hides is left out."""
+    inside = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path.relative_to(folder)))
+    for path in inside:
+        if path.suffix.lower() in UNREAD:
+            raise DataError(
+                f"{field}: folder {spec!r} holds {path.relative_to(folder)}, which cannot be read; unpack, convert or "
+                "move it, or name the files to read by a pattern such as *.jsonl."
+            )
+    files = [path for path in inside if path.suffix.lower() in FORMATS]
     if not files:
         raise DataError(f"{field}: folder {spec!r} holds no data file; known formats: {', '.join(FORMATS)}.")
     return files
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _glob(pattern: Path) -> list[Path]:
@@ -107,10 +122,14 @@ def _not_found(field: str, spec: str, base_dir: Path) -> str:
     if _HUB_WITHOUT_SPLIT.fullmatch(spec) and not spec.endswith(FORMATS):
         return f"{field}: {spec!r} is no local file, and as a dataset it names no split; write {spec}@train."
     tried = " or ".join(dict.fromkeys((str(base_dir), str(Path.cwd()))))
-    close = nearest(Path(spec).name, _names_beside(base_dir / spec))
+    close = None if has_magic(spec) else _nearest_file(base_dir / spec)
     hint = f"did you mean {close!r}?" if close else "check the path; a dataset of the hub is written user/name@split."
     return f"{field}: {spec!r} was not found in {tried}; {hint}"
 
 
-def _names_beside(path: Path) -> Sequence[str]:
-    return [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+def _nearest_file(path: Path) -> str | None:
+    """The name of a data file or folder beside `path` whose stem is close to its own."""
+    beside = list(path.parent.iterdir()) if path.parent.is_dir() else []
+    names = {entry.stem: entry.name for entry in beside if entry.is_dir() or entry.suffix.lower() in FORMATS}
+    close = nearest(path.stem, names)
+    return names[close] if close else None

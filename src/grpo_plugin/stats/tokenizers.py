@@ -46,8 +46,8 @@ def _measure(
     of_images = image_tokens(processor)
     if processor is not None and of_images is None:
         raise RecipeError(
-            f"prompts.image_key: {name!r} comes without an image processor, so the tokens of images are unknown; name a "
-            "vision model, or leave the images out."
+            f"prompts.image_key: {name!r} comes without an image processor, so the tokens of images are unknown; "
+            "name a vision model, or leave the images out."
         )
     return Measure("stats", ChatCounter(tokenizer, kwargs, getattr(processor, "chat_template", None)), of_images)
 
