@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from grpo_plugin.cli.options import launcher_options, override_names, pairs, train_options, unknown
+
 SUFFIXES = (".yaml", ".yml")
 
 # Options of `axolotl train` itself that take a value; every other one with a value is an override or a launcher's.
 OWN_OPTIONS = {"--launcher": "launcher", "--cloud": "cloud", "--sweep": "sweep"}
-LAUNCHER_OPTIONS = {"num_processes": "num_processes", "machine_rank": "machine_rank", "num_machines": "num_machines"}
+LAUNCHER_NUMBERS = ("num_processes", "num_machines", "machine_rank")
+LAUNCHER_WORDS = ("main_process_ip", "main_process_port", "config_file")
 
 
 def config_first(args: list[str], with_value: Collection[str]) -> list[str]:
@@ -51,7 +54,11 @@ def _positionals(args: list[str], with_value: Collection[str]) -> Iterator[tuple
 
 @dataclass
 class TrainArguments:
-    """What `axolotl train …` was asked to do, as far as this package needs to know before Axolotl is imported."""
+    """What `axolotl train …` was asked to do, as far as this package needs to know before Axolotl is imported.
+
+    Attributes:
+        mistake: the sentence for the first option that is unknown or not a number; told only if the recipe is ours.
+    """
 
     recipe: str
     launcher: str = "accelerate"
@@ -59,8 +66,17 @@ class TrainArguments:
     sweep: str | None = None
     num_processes: int | None = None
     num_machines: int = 1
-    machine_rank: int = 0
+    machine_rank: int | None = None
+    main_process_ip: str | None = None
+    main_process_port: str | None = None
+    config_file: str | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
+    mistake: str | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the machine that serves vLLM, the only one or the first of several."""
+        return not self.machine_rank
 
 
 def read_train(args: list[str]) -> TrainArguments | None:
@@ -73,48 +89,37 @@ def read_train(args: list[str]) -> TrainArguments | None:
     if index is None:
         return None
     found = TrainArguments(recipe=words[index])
-    for name, value in _options(words[:index] + words[index + 1 :]):
+    ours, launchers = _separated(words[:index] + words[index + 1 :])
+    for name, value in pairs(ours):
         _take(found, name, value, overrides)
+    for name, value in pairs([*ours, *launchers]):
+        _take_launchers(found, name, value)
+    known = {*OWN_OPTIONS, *overrides, *train_options(), *launcher_options(found.launcher)}
+    found.mistake = unknown(ours, known, "`axolotl train --help`") or found.mistake
     return found
 
 
-def override_names() -> dict[str, str]:
-    """Axolotl's command-line overrides: option name to dotted recipe key (`--trl.beta` to `trl.beta`)."""
-    from axolotl.cli.config_options import AXOLOTL_CONFIG_CLI_OPTIONS
-
-    names = {}
-    for declarations, parameter, _, _ in AXOLOTL_CONFIG_CLI_OPTIONS:
-        for option in declarations[0].split("/"):
-            key = parameter.replace("__", ".") if parameter else option.removeprefix("--").replace("-", "_")
-            names[option] = key
-    return names
-
-
-def _options(words: list[str]) -> Iterator[tuple[str, str | None]]:
-    """(name, value) of every option; the value is None for a flag."""
-    position = 0
-    while position < len(words):
-        word = words[position]
-        position += 1
-        if not word.startswith("--") or word == "--":
-            continue
-        name, equals, value = word.partition("=")
-        if equals:
-            yield name, value
-        elif position < len(words) and not words[position].startswith("-"):
-            yield name, words[position]
-            position += 1
-        else:
-            yield name, None
+def _separated(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words before `--`, and those behind it, which are the launcher's alone."""
+    end = words.index("--") if "--" in words else len(words)
+    return words[:end], words[end + 1 :]
 
 
 def _take(found: TrainArguments, name: str, value: str | None, overrides: dict[str, str]) -> None:
     if name in OWN_OPTIONS:
         setattr(found, OWN_OPTIONS[name], value)
-    elif (launcher_key := name.removeprefix("--").replace("-", "_")) in LAUNCHER_OPTIONS:
-        setattr(found, LAUNCHER_OPTIONS[launcher_key], int(value) if value and value.isdigit() else None)
     elif name in overrides:
         found.overrides[overrides[name]] = _typed(name, value)
+
+
+def _take_launchers(found: TrainArguments, name: str, value: str | None) -> None:
+    key = name.removeprefix("--").replace("-", "_")
+    if key in LAUNCHER_WORDS:
+        setattr(found, key, value)
+    elif key in LAUNCHER_NUMBERS and value and value.isdigit():
+        setattr(found, key, int(value))
+    elif key in LAUNCHER_NUMBERS and name.startswith("--"):
+        found.mistake = found.mistake or f"{name}: expected a whole number, got {value!r}."
 
 
 def _typed(name: str, value: str | None) -> Any:
@@ -122,4 +127,7 @@ def _typed(name: str, value: str | None) -> Any:
 
     if value is None:
         return not name.startswith("--no-")
-    return yaml.safe_load(value)
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value

@@ -14,11 +14,10 @@ from pathlib import Path
 
 from grpo_plugin import session
 from grpo_plugin.cli.arguments import TrainArguments, read_train
+from grpo_plugin.cli.machines import check_machine
 from grpo_plugin.cli.supervisor import Supervisor, fork, tail
 from grpo_plugin.errors import GrpoPluginError, RecipeError
-from grpo_plugin.planning.problems import problems
 from grpo_plugin.recipe import Recipe, check, is_ours, read
-from grpo_plugin.rollout.devices import visible_gpus
 from grpo_plugin.rollout.plan import ServerPlan, plan_server
 from grpo_plugin.rollout.server import Server
 from grpo_plugin.session import Session
@@ -39,9 +38,11 @@ def before_axolotl(words: list[str]) -> None:
         values = read(arguments.recipe, arguments.overrides)
         if not is_ours(values):
             return
+        if arguments.mistake:
+            raise RecipeError(arguments.mistake)
         recipe = check(values)
         if arguments.cloud is None and arguments.sweep is None:
-            _check_machine(recipe, arguments)
+            check_machine(recipe, arguments)
             _go(recipe, arguments)
     except GrpoPluginError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -53,15 +54,6 @@ def keep_telemetry_off() -> None:
     if not {"AXOLOTL_DO_NOT_TRACK", "DO_NOT_TRACK"} & os.environ.keys():
         os.environ["AXOLOTL_DO_NOT_TRACK"] = "1"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-
-
-def _check_machine(recipe: Recipe, arguments: TrainArguments) -> None:
-    """What `axolotl grpo plan` calls wrong stops the run, in the same words; other launchers count by themselves."""
-    _check_processes(arguments)
-    if arguments.launcher != "accelerate" or arguments.num_machines > 1:
-        return
-    for problem in problems(recipe, len(visible_gpus(os.environ)), arguments.num_processes):
-        raise RecipeError(problem)
 
 
 def _go(recipe: Recipe, arguments: TrainArguments) -> None:
@@ -104,9 +96,9 @@ class Launch:
             os.environ,
             num_processes=_processes_here(arguments),
             uses_vllm=self.recipe.uses_vllm,
-            serves_here=arguments.machine_rank == 0,
+            serves_here=arguments.is_first,
         )
-        return plan if self.recipe.serves and arguments.machine_rank == 0 else None
+        return plan if self.recipe.serves and arguments.is_first else None
 
     def fork(self) -> int:
         """0 in the process that goes on as Axolotl, which finds what it needs to know in its environment."""
@@ -157,16 +149,6 @@ class Launch:
     def _explain(self, code: int) -> None:
         log = self.recipe.output_dir / "debug.log"
         print(f"error: training ended with exit code {code}; the end of {log}:\n{tail(log)}", file=sys.stderr)
-
-
-def _check_processes(arguments: TrainArguments) -> None:
-    """Without GPUs accelerate starts one process whatever it is told, and says nothing."""
-    wanted = arguments.num_processes or 1
-    if wanted > 1 and arguments.launcher == "accelerate" and not visible_gpus(os.environ):
-        raise RecipeError(
-            f"--num-processes: got {wanted}, but this machine shows no GPU and accelerate trains in one process then; "
-            "use --num-processes=1."
-        )
 
 
 def _processes_here(arguments: TrainArguments) -> int | None:

@@ -7,8 +7,9 @@ from typing import Any
 import click
 import yaml
 
-from grpo_plugin.cli.arguments import read_train
-from grpo_plugin.errors import GrpoPluginError
+from grpo_plugin.cli.arguments import config_first, read_train
+from grpo_plugin.cli.options import override_names, unknown
+from grpo_plugin.errors import GrpoPluginError, RecipeError
 from grpo_plugin.planning.machine import GIB, Machine
 from grpo_plugin.planning.plan import Plan
 from grpo_plugin.planning.report import report
@@ -17,7 +18,18 @@ from grpo_plugin.recipe import parse, read
 from grpo_plugin.rollout.devices import visible_gpus
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+class _RecipeAnywhere(click.Command):
+    """Takes RECIPE from anywhere among the options, as `axolotl train` does."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, config_first(args, OWN_OPTIONS))
+
+
+# The options, as declared below; --gpus=8 and `--gpus 8` are both click's.
+OWN_OPTIONS = ("--gpus", "--num-processes", "--nodes", "--gpu-memory", "--rows")
+
+
+@click.command(cls=_RecipeAnywhere, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 @click.argument("recipe", type=click.Path(exists=True, dir_okay=False))
 @click.option("--gpus", type=click.IntRange(0), help="GPUs of each machine; by default those visible here.")
 @click.option(
@@ -49,6 +61,14 @@ def plan(context: click.Context, **options: Any) -> None:
 
 
 def _overrides(recipe: str, words: list[str]) -> dict[str, Any]:
+    """The overrides in the words that are no options of this command.
+
+    Raises:
+        RecipeError: one of the words is no override either.
+    """
+    known = [*OWN_OPTIONS, "--merged", *override_names()]
+    if mistake := unknown(words, known, "`axolotl grpo plan --help` and `axolotl train --help`"):
+        raise RecipeError(mistake)
     arguments = read_train(["train", recipe, *words])
     return arguments.overrides if arguments else {}
 

@@ -7,7 +7,7 @@ then trained on in micro-batches; `accumulation` of them, on every process, make
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from math import gcd, lcm
+from math import ceil, gcd, lcm
 from typing import Any
 
 
@@ -66,7 +66,15 @@ class Batch:
 
     def steps_per_epoch(self, rows: int) -> int:
         """Optimizer steps in one pass over `rows` prompts; a last incomplete rollout batch is left out, as by TRL."""
-        return int(rows // self.prompts_per_rollout * self.steps_per_rollout)
+        return int(rows // max(1, self.prompts_per_rollout) * self.steps_per_rollout)
+
+    def steps(self, rows: int, epochs: float) -> int:
+        """Optimizer steps of a run, as PromptPlugin tells Axolotl: one at least, and a part of one is one."""
+        return max(1, ceil(self.steps_per_epoch(rows) * epochs))
+
+    def passes(self, steps: int, rows: int) -> Fraction:
+        """How often so many steps go through `rows` prompts; one pass flows on into the next."""
+        return steps / self.steps_per_rollout * Fraction(self.prompts_per_rollout, rows)
 
 
 def from_values(values: Mapping[str, Any], processes: int) -> Batch:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 GIB = 2**30
+CARDS = (16, 24, 32, 40, 48, 80, 96, 140, 180, 270)  # GiB of the GPUs one can rent
+USABLE = 0.95  # of a GPU: drivers and the allocator's fragments take the rest
 
 
 @dataclass(frozen=True)
@@ -14,9 +16,21 @@ class Machine:
         num_processes: of the trainer, on all machines; None for as many as fit.
         nodes: machines.
         gpu_memory: bytes of one GPU.
+        rank: which of the machines this one is; vLLM runs on the first, 0.
     """
 
     gpus: int
     num_processes: int | None = None
     nodes: int = 1
     gpu_memory: int = 80 * GIB
+    rank: int = 0
+
+    @property
+    def usable(self) -> float:
+        """Bytes of one GPU that a process can have."""
+        return USABLE * self.gpu_memory
+
+
+def card(needed: float, above: float = 0) -> int | None:
+    """The smallest GPU (GiB) of more than `above` bytes that holds so many; None if there is none."""
+    return next((size for size in CARDS if size * GIB > above and needed <= USABLE * size * GIB), None)

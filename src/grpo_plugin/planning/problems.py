@@ -18,19 +18,9 @@ from grpo_plugin.rollout.plan import ServerPlan, plan_server
 _REPLACED = ("async_prefetch", "use_data_producer", "streaming_partial_batch", "replay_buffer_size", "vllm_lora_sync")
 
 
-def problems(recipe: Recipe, gpus: int, num_processes: int | None) -> list[str]:
-    """Why the run cannot start on this machine, one sentence each; empty if it can.
-
-    Args:
-        gpus: visible; 0 on a machine without.
-        num_processes: of the trainer; None for as many as fit.
-    """
-    return problems_on(Machine(gpus, num_processes), recipe)
-
-
-def problems_on(machine: Machine, recipe: Recipe) -> list[str]:
-    """Why the run cannot start, each as field, value, what is known, remedy."""
-    return [
+def problems(recipe: Recipe, machine: Machine) -> list[str]:
+    """Why the run cannot start, each once, as field, value, what is known, remedy; empty if it can."""
+    found = [
         *map(str, absences(recipe)),
         *_devices(recipe, machine),
         *batch_problems(batch_of(recipe, machine)),
@@ -39,6 +29,7 @@ def problems_on(machine: Machine, recipe: Recipe) -> list[str]:
         *_parallel(recipe.values),
         *_replaced(recipe),
     ]
+    return list(dict.fromkeys(found))
 
 
 def batch_of(recipe: Recipe, machine: Machine) -> Batch:
@@ -55,7 +46,7 @@ def serving_gpus(recipe: Recipe) -> int:
 
 
 def plan_of_server(recipe: Recipe, machine: Machine) -> ServerPlan | None:
-    """The server on the first machine; None if the recipe has no RolloutPlugin.
+    """The server, and the GPUs of this machine; None if the recipe has no RolloutPlugin.
 
     Raises:
         RecipeError: GPUs, processes and recipe do not fit.
@@ -64,17 +55,29 @@ def plan_of_server(recipe: Recipe, machine: Machine) -> ServerPlan | None:
         return None
     environ = {**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(map(str, range(machine.gpus)))}
     here = None if machine.num_processes is None else machine.num_processes // machine.nodes
-    return plan_server(recipe.values, recipe.rollout, environ, num_processes=here, uses_vllm=recipe.uses_vllm)
+    return plan_server(
+        recipe.values,
+        recipe.rollout,
+        environ,
+        num_processes=here,
+        uses_vllm=recipe.uses_vllm,
+        serves_here=machine.rank == 0,
+    )
 
 
 def _devices(recipe: Recipe, machine: Machine) -> list[str]:
     processes, nodes = machine.num_processes, machine.nodes
     if processes is not None and processes % nodes:
         return [f"--num-processes={processes}: each of {nodes} machines needs the same; use a multiple of {nodes}."]
+    if not machine.gpus and (processes or 1) > 1:
+        return [
+            f"--num-processes: got {processes}, but there is no GPU, and accelerate trains in one process then; "
+            "use --num-processes=1."
+        ]
 
     def check() -> None:
         plan = plan_of_server(recipe, machine)
-        if plan is not None and recipe.serves:
+        if plan is not None and recipe.serves and machine.rank == 0:
             plan.command(Path("/run/grpo"))
 
     return _raised(check)
@@ -98,7 +101,8 @@ def _model(recipe: Recipe) -> Iterator[str]:
     if model is None or not recipe.serves:
         return
     yield from _heads(model, recipe.vllm.get("tensor_parallel_size") or 1)
-    yield from _positions(model, recipe)
+    if model.exact and (sentence := over_positions(model, recipe)):
+        yield sentence
 
 
 def _heads(model: Model, tensor: int) -> Iterator[str]:
@@ -111,15 +115,33 @@ def _heads(model: Model, tensor: int) -> Iterator[str]:
         )
 
 
-def _positions(model: Model, recipe: Recipe) -> Iterator[str]:
+def over_positions(model: Model, recipe: Recipe) -> str | None:
+    """The sentence for sequences that are longer than the model was made for; None if there are none."""
     prompt, completion = longest_sequence(recipe)
-    needed = recipe.vllm.get("max_model_len") or (prompt + completion if prompt else 0)
-    if model.exact and 0 < model.shape.positions < needed and not recipe.values.get("overrides_of_model_config"):
-        field = "vllm.max_model_len" if recipe.vllm.get("max_model_len") else "prompts.max_length"
-        yield (
-            f"{field}: sequences of {needed} tokens are over the model's {model.shape.positions}, which vLLM refuses; "
-            "lower trl.max_completion_length or prompts.max_length."
-        )
+    limit, positions = recipe.vllm.get("max_model_len"), model.shape.positions
+    needed = limit or (prompt or 0) + completion
+    if needed <= positions or not positions or _lengthened(recipe):
+        return None
+    field = "vllm.max_model_len" if limit else "prompts.max_length" if prompt else "trl.max_completion_length"
+    known = (
+        f"the model's {positions}, which vLLM refuses"
+        if model.exact
+        else f"the {positions} of {model.source}, which vLLM refuses if the model's config.json says so too"
+    )
+    return (
+        f"{field}: sequences of {needed} tokens are over {known}; lower trl.max_completion_length or "
+        "prompts.max_length."
+    )
+
+
+def _lengthened(recipe: Recipe) -> bool:
+    """Whether the recipe gives the model more positions than its config.json does."""
+    rollout = recipe.rollout
+    told = rollout is not None and (
+        rollout.env.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN") == "1"
+        or any(word.startswith("--hf-overrides") for word in rollout.args)
+    )
+    return told or bool(recipe.values.get("overrides_of_model_config"))
 
 
 def _parallel(values: Mapping[str, Any]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from grpo_plugin.planning.machine import GIB
 from grpo_plugin.planning.plan import Plan
+from grpo_plugin.trainer.algorithm import of_recipe
 
 WIDTH = 14
 
@@ -31,6 +32,7 @@ def requirement(plan: Plan) -> str:
 def _roles(plan: Plan) -> Iterator[str]:
     if not plan.machine.gpus:
         yield _line("roles", "no GPU: the trainer and vLLM share the processor")
+        yield _line("", "this plan is for a machine without; --gpus=N plans for one with N")
         return
     machines = f" on {plan.machine.nodes} machines" if plan.machine.nodes > 1 else ""
     server = f", {plan.serving_gpus} for vLLM" if plan.serving_gpus else ""
@@ -57,12 +59,25 @@ def _batch(plan: Plan) -> Iterator[str]:
 
 
 def _epoch(plan: Plan) -> str:
-    run = f"; the run: {plan.steps:,} optimizer steps" if plan.steps else ""
+    prompts = plan.batch.prompts_per_rollout
     if plan.rows is None:
-        return f"rows ÷ {plan.batch.prompts_per_rollout} rollout batches (--rows says how many){run}"
-    steps = plan.batch.steps_per_epoch(plan.rows)
-    rollouts = plan.rows // max(1, plan.batch.prompts_per_rollout)
-    return f"{plan.rows:,} prompts make {rollouts:,} rollout batches, {steps:,} optimizer steps{run}"
+        return f"rows ÷ {prompts} rollout batches (--rows says how many){_run(plan)}"
+    if plan.rows < prompts:
+        return f"{plan.rows:,} prompts are fewer than the {prompts:,} of a rollout batch{_run(plan)}"
+    steps, rollouts = plan.batch.steps_per_epoch(plan.rows), plan.rows // max(1, prompts)
+    return f"{plan.rows:,} prompts make {rollouts:,} rollout batches, {steps:,} optimizer steps{_run(plan)}"
+
+
+def _run(plan: Plan) -> str:
+    """The steps of the run, and its passes over the data where they are not the recipe's epochs."""
+    if not plan.steps:
+        return ""
+    run = f"; the run: {plan.steps:,} optimizer steps"
+    passes = plan.batch.passes(plan.steps, plan.rows) if plan.rows else plan.epochs
+    if passes == plan.epochs:
+        return run
+    least = "at least " if of_recipe(plan.recipe.algorithm, plan.recipe.trl).filter else ""
+    return f"{run}, {least}{float(passes):.3g} passes over the prompts"
 
 
 def _memory(plan: Plan) -> Iterator[str]:

@@ -46,3 +46,18 @@ def test_read_train_leaves_other_commands_alone():
 def test_words_behind_the_separator_belong_to_the_launcher():
     found = read_train(["train", "r.yaml", "--launcher", "torchrun", "--", "--nproc_per_node=2", "other.yaml"])
     assert (found.recipe, found.launcher, found.overrides) == ("r.yaml", "torchrun", {})
+
+
+def test_words_behind_the_separator_are_no_overrides_but_may_name_machines():
+    found = read_train(["train", "r.yaml", "--", "--num_processes=2", "--learning-rate=1"])
+    assert (found.num_processes, found.overrides, found.mistake) == (2, {}, None)
+
+
+def test_a_negative_number_is_a_value_and_broken_yaml_is_text():
+    found = read_train(["train", "r.yaml", "--max-steps", "-1", "--optimizer=[1"])
+    assert found.overrides == {"max_steps": -1, "optimizer": "[1"} and found.mistake is None
+
+
+@pytest.mark.parametrize(("words", "first"), [([], True), (["--machine-rank=0"], True), (["--machine_rank=1"], False)])
+def test_the_first_machine(words, first):
+    assert read_train(["train", "r.yaml", *words]).is_first is first

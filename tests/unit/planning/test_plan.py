@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from grpo_plugin.cli.plan import plan as command
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.planning.machine import GIB, Machine
+from grpo_plugin.planning.machine import Machine
 from grpo_plugin.planning.plan import Plan
 from grpo_plugin.planning.problems import problems
 from grpo_plugin.planning.report import report, requirement
@@ -18,15 +18,15 @@ from grpo_plugin.recipe import check
 
 
 def test_a_recipe_that_fits_has_no_problem(recipe):
-    assert problems(recipe(), 2, 1) == []
-    assert problems(recipe(), 2, None) == []
-    assert problems(recipe(), 0, None) == []
+    for machine in (Machine(2, 1), Machine(2), Machine(0), Machine(0, 1)):
+        assert problems(recipe(), machine) == []
 
 
 @pytest.mark.parametrize(
     ("changes", "gpus", "processes", "expected"),
     [
         ({}, 8, 8, "--num-processes=8: of 8 visible GPU(s) the last 1 serve vLLM and 7 remain"),
+        ({}, 0, 2, "--num-processes: got 2, but there is no GPU, and accelerate trains in one process then; use --num"),
         ({}, 1, 1, "rollout.gpus: vLLM takes 1 of the 1 visible GPU(s), which leaves none to train"),
         ({"trl": {"num_generations": 5}}, 2, 1, "= 16 completions per step are not whole groups"),
         ({"vllm": {"tensor_parallel_size": 3}}, 4, 1, "3 does not divide the model's 4 attention heads"),
@@ -40,48 +40,10 @@ def test_a_recipe_that_fits_has_no_problem(recipe):
     ],
 )
 def test_what_cannot_work_is_one_sentence(recipe, changes, gpus, processes, expected):
-    found = problems(recipe(**changes), gpus, processes)
+    found = problems(recipe(**changes), Machine(gpus, processes))
     assert any(expected in problem for problem in found), found
     assert not any("\n" in problem for problem in found)
-
-
-def test_machines_share_the_processes_evenly(recipe):
-    plan = Plan(recipe(vllm={"tensor_parallel_size": 2}), Machine(gpus=4, num_processes=4, nodes=2))
-    assert plan.problems == [] and plan.batch.processes == 4
-    uneven = Plan(recipe(), Machine(gpus=4, num_processes=3, nodes=2))
-    assert "each of 2 machines needs the same; use a multiple of 2" in uneven.problems[0]
-
-
-def test_small_updates_are_advised_on(recipe):
-    lossy = Plan(recipe(optimizer="adamw_torch_fused"), Machine(2, 1)).advice
-    assert any("optimizer: adamw_torch_fused on 16-bit weights rounds most updates away" in line for line in lossy)
-    for changes in ({}, {"optimizer": "adamw_torch_fused", "adapter": "lora"}, {"learning_rate": 1e-3}):
-        assert Plan(recipe(**changes), Machine(2, 1)).advice == []
-
-
-def test_what_would_not_fit_is_advised_on(recipe):
-    tight = Plan(recipe(), Machine(2, 1, gpu_memory=GIB))
-    assert any(line.startswith("The trainer needs about 2 GiB per GPU and there are 1") for line in tight.advice)
-    assert any(line.startswith("vLLM needs about") for line in tight.advice)
-    assert tight.least_trainers is None
-    assert Plan(recipe(), Machine(2, 1)).least_trainers == 1
-
-
-def test_without_a_limit_vllm_is_started_for_the_longest_sequence(recipe, tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    unlimited = {"train": "user/data@train"}
-    plan = Plan(recipe(base_model="Qwen/Qwen2.5-0.5B", prompts=unlimited), Machine(2, 1))
-    assert any("vLLM is started for sequences of 32768 tokens" in line for line in plan.advice)
-    assert Plan(recipe(prompts=unlimited), Machine(2, 1)).advice == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "rows", "steps"),
-    [({}, 100, 25), ({"num_epochs": 3}, 100, 75), ({"max_steps": 10}, 100, 10), ({"max_steps": 10}, None, 10)],
-)
-def test_the_length_of_the_run(recipe, changes, rows, steps):
-    assert Plan(recipe(**changes), Machine(2, 1), rows=rows).steps == steps
-    assert Plan(recipe(), Machine(2, 1)).steps is None
+    assert len(found) == len(set(found)), "each is said once"
 
 
 def test_on_a_cpu_there_is_no_gpu_to_speak_of(recipe):
@@ -89,6 +51,8 @@ def test_on_a_cpu_there_is_no_gpu_to_speak_of(recipe):
     assert "CUDA, NCCL, fragments" not in plan.trainer.parts and plan.training.weight_bytes == 4
     text = report(plan)
     assert "no GPU: the trainer and vLLM share the processor" in text and "per GPU" not in text
+    assert "this plan is for a machine without; --gpus=N plans for one with N" in text
+    assert "--gpus=N" not in report(Plan(recipe(), Machine(2)))
 
 
 def test_rows_of_files_are_counted(recipe):
@@ -145,6 +109,29 @@ def test_the_command_takes_axolotls_overrides_and_exits_with_2(recipe, tmp_path)
     done = CliRunner().invoke(command, [path, "--gpus=2", "--trl.num-generations=5", "--micro-batch-size=4"])
     assert done.exit_code == 2
     assert "8 completions per step are not whole groups of trl.num_generations 5" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--gpu", "4"], "--gpu: unknown option; did you mean '--gpus'?"),
+        (["--learning-rat=3"], "--learning-rat: unknown option; did you mean '--learning-rate'?"),
+        (["--num_processes=1"], "--num_processes: unknown option; did you mean '--num-processes'?"),
+        (["--xyzzyqqq"], "unknown option; known ones are listed by `axolotl grpo plan --help` and `axolotl train"),
+        (["other.yaml"], "'other.yaml': neither an option nor an option's value; remove it."),
+        (["--micro-batch-size=abc"], "micro_batch_size: expected a whole number of 1 or more, got 'abc'."),
+    ],
+)
+def test_the_command_refuses_what_it_does_not_know_in_one_sentence(recipe, tmp_path, words, expected):
+    done = CliRunner().invoke(command, [write(recipe, tmp_path), *words])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert expected in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_the_command_takes_the_recipe_behind_the_options(recipe, tmp_path):
+    path = write(recipe, tmp_path)
+    done = CliRunner().invoke(command, ["--learning-rate", "1e-5", "--gpus", "2", "--max-steps", "-1", path])
+    assert done.exit_code == 0, done.output
 
 
 def test_what_this_machine_lacks_is_a_problem_of_the_plan_and_stops_a_run(recipe, tmp_path):

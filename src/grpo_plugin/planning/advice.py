@@ -1,0 +1,101 @@
+"""What would start and work badly: too little memory, updates lost to rounding, idle GPUs."""
+
+from collections.abc import Iterator
+from math import ceil
+from typing import TYPE_CHECKING
+
+from grpo_plugin.planning.machine import GIB, USABLE, card
+from grpo_plugin.planning.problems import over_positions
+
+if TYPE_CHECKING:
+    from grpo_plugin.planning.plan import Plan
+
+SMALL_LEARNING_RATE = 5e-5
+LONG = 8192  # tokens; from here on vLLM reserves noticeably for sequences that never come
+
+
+def advice(plan: "Plan") -> Iterator[str]:
+    """One sentence for each, with its remedy."""
+    if plan.machine.gpus:
+        yield from _memory(plan)
+        yield from _idle(plan)
+    yield from _gradients(plan)
+    yield from _rounding(plan)
+    yield from _lengths(plan)
+
+
+def _memory(plan: "Plan") -> Iterator[str]:
+    machine = plan.machine
+    if plan.trainer and plan.trainer.total > machine.usable:
+        yield (
+            f"The trainer needs about {plan.trainer.total / GIB:.1f} GiB per GPU, and of {machine.gpu_memory / GIB:.0f}"
+            f" GiB {machine.usable / GIB:.1f} are usable (driver and fragments take {1 - USABLE:.0%}); "
+            f"{', or '.join(_smaller(plan)) or 'use a smaller model'}."
+        )
+    if plan.serving and plan.serving.needs() > machine.gpu_memory:
+        yield (
+            f"vLLM needs about {plan.serving.needs() / GIB:.0f} GiB per GPU for the weights and one sequence of "
+            "full length; raise vllm.tensor_parallel_size, or lower vllm.max_model_len."
+        )
+
+
+def _smaller(plan: "Plan") -> Iterator[str]:
+    """Ways to need less memory per GPU, or to have more of it."""
+    assert plan.trainer is not None
+    if plan.batch.micro > 1:
+        yield "lower micro_batch_size"
+    if (least := plan.least_trainers) and least > plan.batch.processes:
+        yield from _more_gpus(plan, least)
+    elif plan.training.sharding == "none" and plan.batch.processes > 1:
+        yield "divide the model (fsdp_config)"
+    if larger := card(plan.trainer.total, above=plan.machine.gpu_memory):
+        yield f"use GPUs of {larger} GiB"
+    if not plan.training.lora_rank:
+        yield "train an adapter (adapter: lora)"
+
+
+def _more_gpus(plan: "Plan", least: int) -> Iterator[str]:
+    """Of this machine if it has so many beside vLLM's, else more machines like it; each trains on the same number."""
+    here, nodes = plan.machine.gpus - plan.serving_gpus, plan.machine.nodes
+    if here < 1:
+        return
+    if least <= here * nodes:
+        yield f"train on {ceil(least / nodes) * nodes} GPUs (--num-processes)"
+    else:
+        yield f"train on {ceil(least / here)} such machines (--nodes)"
+
+
+def _gradients(plan: "Plan") -> Iterator[str]:
+    if plan.training.gathers_gradients and plan.batch.processes > 1:
+        yield (
+            "FSDP keeps whole gradients on every GPU while they accumulate; accelerator_config: "
+            "{gradient_accumulation_kwargs: {sync_each_batch: true}} divides them."
+        )
+
+
+def _rounding(plan: "Plan") -> Iterator[str]:
+    rate = plan.recipe.values.get("learning_rate") or 0
+    if 0 < rate < SMALL_LEARNING_RATE and not plan.training.keeps_small_updates:
+        yield (
+            f"optimizer: {plan.training.optimizer} on 16-bit weights rounds most updates away at learning_rate "
+            f"{rate:g}; use optimi_adamw, which carries what is lost (pip install torch-optimi), or DeepSpeed."
+        )
+
+
+def _lengths(plan: "Plan") -> Iterator[str]:
+    if plan.serving is None or plan.model is None:
+        return
+    if not plan.model.exact and (sentence := over_positions(plan.model, plan.recipe)):
+        yield sentence
+    if plan.serving.sequence is None and plan.model.shape.positions > LONG:
+        yield (
+            f"prompts.max_length is not set, so vLLM is started for sequences of {plan.model.shape.positions} "
+            "tokens; set it, or vllm.max_model_len."
+        )
+
+
+def _idle(plan: "Plan") -> Iterator[str]:
+    machine, processes = plan.machine, plan.batch.processes
+    if processes < (machine.gpus - plan.serving_gpus) * machine.nodes:
+        idle = machine.gpus * machine.nodes - plan.serving_gpus - processes
+        yield f"{idle} GPU(s) have nothing to do; raise --num-processes."
