@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 needs_vllm = pytest.mark.skipif(not VLLM_PYTHON.exists(), reason="no .venv-vllm: run `make vllm`")
 
 HUGGING_FACE = {"use_vllm": False, "num_generations": 4, "max_completion_length": 16, "temperature": 1.0}
+VALIDATION = {"every": 2, "samples": 2, "pass_at": [1, 2], "temperature": 0.7, "top_p": 0.9}
 
 
 def finish(training: Training) -> str:
@@ -30,7 +31,7 @@ def steps_on(screen: str) -> list[list[str]]:
 
 @needs_vllm
 def test_a_run_with_vllm_validates_logs_and_reports(tmp_path):
-    screen = finish(Training(write_recipe(tmp_path, validation={"every": 2, "samples": 2, "pass_at": [1, 2]})))
+    screen = finish(Training(write_recipe(tmp_path, validation=VALIDATION)))
     rows = steps_on(screen)
     assert [row[0] for row in rows] == ["1", "2", "3", "4"]
     assert all(float(row[7]) < 1e-4 for row in rows), "the log-probability gap"
@@ -47,8 +48,10 @@ def test_a_run_with_vllm_validates_logs_and_reports(tmp_path):
     assert debug.count("Starting trainer...") == 1, "Axolotl's lines stand in debug.log, once"
 
     generations = pandas.read_parquet(out / "generations")
+    held_out = generations[generations["split"] == "validation"]
+    assert sorted(held_out["temperature"].unique()) == [0.0, 0.7]
     trained = generations[generations["split"] == "train"].sort_values("step")
-    assert len(trained) == 4 * 16
+    assert len(trained) == 4 * 16 and set(trained["temperature"]) == {1.0}
     assert trained.groupby("step")["policy_version"].first().is_monotonic_increasing
     assert set(trained["finish_reason"]) <= {"stop", "length"}
     total = 0.5 * trained["digits"] + trained["answer_length"]

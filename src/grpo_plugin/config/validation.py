@@ -12,6 +12,12 @@ class ValidationConfig(Block):
     every: Annotated[int | None, Field(ge=1, description="Validate every so many optimizer steps.")] = None
     after_train: Annotated[bool, Field(description="Validate once after the last step.")] = True
     samples: Annotated[int, Field(ge=1, description="Sampled completions per held-out prompt.")] = 1
+    temperature: Annotated[
+        float | None, Field(gt=0, allow_inf_nan=False, description="Of the samples; by default that of training.")
+    ] = None
+    top_p: Annotated[
+        float | None, Field(gt=0, le=1, description="Nucleus of the samples; by default that of training.")
+    ] = None
     greedy: Annotated[bool, Field(description="Also one greedy completion per held-out prompt.")] = True
     metric: Annotated[
         str | None, Field(description="Name of the reward function that is the accuracy; by default the first.")

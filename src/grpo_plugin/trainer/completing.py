@@ -109,12 +109,22 @@ class CompletingTrainer(AxolotlGRPOTrainer):
         return self.vision.collapsed(prompt_ids) if self.vision else prompt_ids
 
     def complete(
-        self, prompt_ids: list[list[int]], n: int, temperature: float, images: list[Any] | None = None
+        self,
+        prompt_ids: list[list[int]],
+        n: int,
+        temperature: float,
+        images: list[Any] | None = None,
+        top_p: float | None = None,
     ) -> list[list[tuple[list[int], str | None]]]:
-        """`n` completions (token ids, finish reason) of each of this rank's prompts; temperature 0 is greedy."""
+        """`n` completions (token ids, finish reason) of each of this rank's prompts.
+
+        Args:
+            temperature: 0 is greedy.
+            top_p: in place of the one in training.
+        """
+        sampling = drawn_at(self.sampling, temperature, top_p)
         if self.engine is None:
-            return huggingface.complete(self, prompt_ids, n, temperature, images)
-        sampling = at_temperature(self.sampling, temperature)
+            return huggingface.complete(self, prompt_ids, n, sampling, images)
         groups = self.engine.complete(self.model, self.sent(prompt_ids), n, sampling, images)
         return [[(c.token_ids, c.finish_reason) for c in group] for group in groups]
 
@@ -154,8 +164,8 @@ class CompletingTrainer(AxolotlGRPOTrainer):
         return disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs)
 
 
-def at_temperature(sampling: Sampling, temperature: float) -> Sampling:
-    """The same sampling at another temperature; greedy (0) is free of every truncation."""
+def drawn_at(sampling: Sampling, temperature: float, top_p: float | None = None) -> Sampling:
+    """The same sampling at another temperature and nucleus; greedy (0) is free of every truncation."""
     if temperature == 0.0:
         return replace(sampling, temperature=0.0, top_p=1.0, top_k=0, min_p=None)
-    return replace(sampling, temperature=temperature)
+    return replace(sampling, temperature=temperature, top_p=sampling.top_p if top_p is None else top_p)

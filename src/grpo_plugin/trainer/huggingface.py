@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from grpo_plugin.rollout.sampling import Sampling
+
 if TYPE_CHECKING:
     from grpo_plugin.trainer.policy import PolicyTrainer
 
@@ -11,12 +13,12 @@ BATCH = 256  # completions generated at once
 
 
 def complete(
-    trainer: "PolicyTrainer", prompt_ids: list[list[int]], n: int, temperature: float, images: list[Any] | None = None
+    trainer: "PolicyTrainer", prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Any] | None = None
 ) -> list[list[tuple[list[int], str | None]]]:
-    """`n` completions (token ids, finish reason) of each prompt; temperature 0 is greedy."""
+    """`n` completions (token ids, finish reason) of each prompt, at the temperature and top_p of `sampling`."""
     repeated = [prompt for prompt in zip(prompt_ids, images or [None] * len(prompt_ids), strict=True) for _ in range(n)]
     drawn: list[tuple[list[int], str | None]] = []
-    with _temperature(trainer, temperature):
+    with _sampling(trainer, sampling):
         for start in range(0, len(repeated), BATCH):
             prompts, shown = map(list, zip(*repeated[start : start + BATCH], strict=True))
             pixels = trainer.vision.pixels(prompts, shown) if trainer.vision else {}
@@ -31,11 +33,12 @@ def finish_reason(trainer: "PolicyTrainer", token_ids: list[int]) -> str:
 
 
 @contextmanager
-def _temperature(trainer: "PolicyTrainer", temperature: float) -> Iterator[None]:
+def _sampling(trainer: "PolicyTrainer", sampling: Sampling) -> Iterator[None]:
     config: Any = trainer.generation_config
-    before = config.do_sample, config.temperature
-    config.do_sample, config.temperature = temperature > 0, temperature or 1.0
+    before = config.do_sample, config.temperature, config.top_p
+    config.do_sample, config.temperature = sampling.temperature > 0, sampling.temperature or 1.0
+    config.top_p = sampling.top_p
     try:
         yield
     finally:
-        config.do_sample, config.temperature = before
+        config.do_sample, config.temperature, config.top_p = before

@@ -22,18 +22,17 @@ class Validator:
         self.trainer = trainer
         self.run = Run.current()
         assert self.run.prompts is not None and self.run.prompts.validation is not None
+        assert self.run.recipe.validation is not None
+        self.config = self.run.recipe.validation
         self.rows: list[Row] = list(self.run.prompts.validation)
 
     def __call__(self, step: int) -> Evaluation:
-        config = self.run.recipe.validation
-        assert config is not None
         training = self.trainer.model.training
         self.trainer.sync_policy()
         self.trainer.model.eval()
         with self.run.watch("validation"):
-            evaluation, judged = evaluate(
-                step, self.rows, self._complete, self._score, config, self.trainer.temperature
-            )
+            temperature = self.config.temperature or self.trainer.temperature
+            evaluation, judged = evaluate(step, self.rows, self._complete, self._score, self.config, temperature)
             self._keep(step, judged)
         self.trainer.model.train(training)
         self.run.record(evaluation)
@@ -45,7 +44,8 @@ class Validator:
         share = -(-len(rows) // accelerator.num_processes)
         mine = rows[share * accelerator.process_index : share * (accelerator.process_index + 1)]
         ids = self.trainer.tokenize(prompts_of([dict(row) for row in mine])) if mine else []
-        drawn = self.trainer.complete(ids, per_prompt, temperature, [images_of(row) for row in mine])
+        images = [images_of(row) for row in mine]
+        drawn = self.trainer.complete(ids, per_prompt, temperature, images, self.config.top_p)
         return gather_object([[Answer(self._text(ids), ids, reason) for ids, reason in group] for group in drawn])
 
     def _text(self, token_ids: Sequence[int]) -> str:
