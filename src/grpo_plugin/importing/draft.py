@@ -1,33 +1,27 @@
-"""A recipe in the making: what was read from the other configuration, what became of it, what was left and why."""
+"""A recipe in the making: its values, the keys that each came from, and what was left and why.
 
-from collections.abc import Iterator, Mapping
+Whatever the author set is in the text: beside the key it became, or at the end. `unexplained` is how that is kept.
+"""
+
 from dataclasses import dataclass, field
 from typing import Any
 
+from grpo_plugin.importing.source import Source, nest
 
-@dataclass
-class Source:
-    """The other configuration, flat: every key with its value, and which of them its author wrote.
+_NEVER = object()
 
-    Reading a key accounts for it; at the end `unread` must be empty but for keys that do not exist.
-    """
 
-    values: Mapping[str, Any]
-    written: frozenset[str]
-    read: set[str] = field(default_factory=set)
+@dataclass(frozen=True)
+class Origin:
+    """Where a value of the recipe comes from: keys of the other configuration, and what else is to know."""
 
-    def __getitem__(self, key: str) -> Any:
-        self.read.add(key)
-        return self.values[key]
-
-    @property
-    def unread(self) -> list[str]:
-        return sorted(self.written - self.read)
+    keys: tuple[str, ...]
+    note: str
 
 
 @dataclass(frozen=True)
 class Left:
-    """A key that has no counterpart, or none that is needed."""
+    """A key, as written, that has no counterpart."""
 
     key: str
     value: Any
@@ -36,53 +30,69 @@ class Left:
 
 @dataclass
 class Draft:
-    """The recipe, by dotted key in the order it is written; of each the key it came from, or why it is there."""
+    """The recipe, by dotted key in the order it is written.
+
+    Attributes:
+        origins: of each value, and of those mappings that a key of their own switches on.
+        same: keys of the other configuration whose value is what happens here without a key.
+        told: keys that the recipe's first lines speak of, because no key holds them.
+        remarks: sentences on the whole.
+    """
 
     source: Source
     values: dict[str, Any] = field(default_factory=dict)
-    origins: dict[str, str] = field(default_factory=dict)
+    origins: dict[str, Origin] = field(default_factory=dict)
     left: list[Left] = field(default_factory=list)
+    same: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
-    def put(self, key: str, value: Any, origin: str = "") -> None:
-        """Set a dotted key of the recipe; None sets nothing."""
-        if value is not None:
+    def put(self, key: str, value: Any, *origins: str, note: str = "") -> None:
+        """Set a dotted key of the recipe; None says that what `origins` ask for happens without a key."""
+        if value is None:
+            self.same += origins
+        else:
             self.values[key] = value
-            self.origins[key] = origin
+            self.origins[key] = Origin(origins, note)
 
     def move(self, origin: str, key: str) -> None:
         """Take a value over as it is."""
         self.put(key, self.source[origin], origin)
 
-    def leave(self, origin: str, reason: str) -> None:
-        """Account for a key without counterpart; it is listed if the author wrote it."""
-        value = self.source[origin]
-        if origin in self.source.written:
-            self.left.append(Left(origin, value, reason))
+    def head(self, key: str, *origins: str) -> None:
+        """Say which keys switch on the mapping `key`, whose values are put by themselves."""
+        self.origins[key] = Origin(origins, "")
 
-    def leave_all(self, prefix: str, reason: str) -> None:
-        """Account for every key under `prefix` that the author wrote, known or not."""
-        for key in sorted(self.source.written):
-            if key.startswith(f"{prefix}."):
-                self.source.read.add(key)
-                self.left.append(Left(key, self.source.values.get(key), reason))
+    def leave(self, origin: str, reason: str, *, same_at: Any = _NEVER) -> None:
+        """Say why a key has no counterpart; at the value `same_at` none is needed."""
+        if self.source[origin] == same_at:
+            self.same.append(origin)
+        elif origin in self.source.spelling:
+            self.left.append(Left(self.source.spelling[origin], self.source[origin], reason))
+
+    def leave_under(self, prefix: str, reason: str) -> None:
+        """Say why nothing that the author set at or below `prefix` has a counterpart."""
+        for key in self.source.under(prefix):
+            self.leave(key, reason)
+
+    def mentions(self, key: str) -> bool:
+        """Whether a value of the recipe came from `key`."""
+        return any(key in origin.keys for origin in self.origins.values())
+
+    @property
+    def unneeded(self) -> dict[str, Any]:
+        """What the author set and the recipe need not say, as written."""
+        keys = [key for key in self.same if key in self.source.spelling and not self.mentions(key)]
+        return {self.source.spelling[key]: self.source[key] for key in keys}
+
+    @property
+    def unexplained(self) -> list[str]:
+        """The keys, as written, that nothing in this draft speaks of."""
+        explained = {name for origin in self.origins.values() for name in self.source.names(origin.keys)}
+        explained |= set(self.source.names(tuple(self.told)))
+        explained |= {left.key for left in self.left} | self.unneeded.keys()
+        return sorted(self.source.written - explained)
 
     def recipe(self) -> dict[str, Any]:
         """The recipe as nested mappings."""
-        nested: dict[str, Any] = {}
-        for key, value in self.values.items():
-            block, _, inner = key.partition(".")
-            if inner:
-                nested.setdefault(block, {})[inner] = value
-            else:
-                nested[key] = value
-        return nested
-
-
-def flatten(values: Mapping[str, Any], open_keys: tuple[str, ...], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of every leaf; a mapping under one of `open_keys` is a leaf."""
-    for name, value in values.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, Mapping) and key not in open_keys:
-            yield from flatten(value, open_keys, f"{key}.")
-        else:
-            yield key, value
+        return nest(self.values)

@@ -9,16 +9,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
-from grpo_plugin.errors import RecipeError
-from grpo_plugin.importing.draft import Draft, Source, flatten
+from grpo_plugin.importing.draft import Draft, Left
 from grpo_plugin.importing.easyr1_algorithm import algorithm
 from grpo_plugin.importing.easyr1_data import prompts
-from grpo_plugin.importing.easyr1_keys import DEFAULTS, OPEN, RENAMED, RETIRED
+from grpo_plugin.importing.easyr1_keys import RETIRED
+from grpo_plugin.importing.easyr1_model import model
+from grpo_plugin.importing.easyr1_optimizer import optimizer
 from grpo_plugin.importing.easyr1_rewards import rewards
-from grpo_plugin.importing.easyr1_scale import Scale, scale
-from grpo_plugin.importing.easyr1_training import logging, model, optimizer, sharding
+from grpo_plugin.importing.easyr1_scale import Scale, put_batch, scale
+from grpo_plugin.importing.easyr1_sharding import sharding
+from grpo_plugin.importing.easyr1_source import read_source
+from grpo_plugin.importing.easyr1_trainer import logging
+from grpo_plugin.importing.easyr1_values import KNOWN
 from grpo_plugin.importing.easyr1_vllm import sampling, server
 
 PLUGINS = [f"grpo_plugin.{name}Plugin" for name in ("Prompt", "Reward", "Algorithm", "Rollout", "Validation")]
@@ -31,17 +33,12 @@ class Imported:
     draft: Draft
     scale: Scale
 
-    @property
-    def command(self) -> str:
-        machines = f" --num-machines={self.scale.nodes}" if self.scale.nodes > 1 else ""
-        return f"axolotl train --num-processes={self.scale.processes}{machines} recipe.yaml"
-
 
 def import_easyr1(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Imported:
     """The recipe for an EasyR1 configuration file and the `dotted.key=value` words of its command line.
 
     Raises:
-        RecipeError: an override without `=`, or no model.
+        RecipeError: an override without `=`; a value that its key cannot have; no model, data or reward.
     """
     draft = Draft(read_source(values, overrides))
     size = scale(draft)
@@ -52,34 +49,27 @@ def import_easyr1(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> I
     algorithm(draft)
     server(draft, size)
     sampling(draft)
+    put_batch(draft, size)
     optimizer(draft, size)
     sharding(draft, size)
     logging(draft, size)
-    for key in draft.source.unread:
-        draft.leave(key, RETIRED.get(key, "no key of EasyR1 (at b44b311); check its spelling"))
+    _explain_the_rest(draft)
     return Imported(draft, size)
 
 
-def read_source(values: Mapping[str, Any], overrides: Iterable[str]) -> Source:
-    """File and command line over EasyR1's defaults, flat."""
-    defaults = dict(flatten(DEFAULTS, OPEN))
-    written = dict(flatten(values, OPEN))
-    for word in overrides:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise RecipeError(f"{word!r}: expected an override such as worker.rollout.n=8.")
-        if key != "config":
-            written |= dict(flatten({key: yaml.safe_load(value)}, OPEN))
-    renamed = {RENAMED.get(key, key): value for key, value in written.items()}
-    typed = {key: _like(defaults.get(key), value) for key, value in renamed.items()}
-    return Source({**defaults, **typed}, frozenset(typed))
+def _explain_the_rest(draft: Draft) -> None:
+    outdone = {one.key: one for one in draft.source.outdone}
+    values = {name: draft.source[key] for key, name in draft.source.spelling.items()}
+    for name in draft.unexplained:
+        if name in outdone:
+            draft.left.append(Left(name, outdone[name].value, f"{outdone[name].by} stands in its place"))
+        else:
+            draft.left.append(Left(name, values[name], _unknown(name)))
 
 
-def _like(default: Any, value: Any) -> Any:
-    """YAML 1.1 reads 1e-6 as text; EasyR1's schema makes it a number."""
-    if isinstance(value, str) and (isinstance(default, float) or default is None):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
+def _unknown(name: str) -> str:
+    if any(key.startswith(f"{name}.") for key in KNOWN):
+        return "a section without keys"
+    return RETIRED.get(
+        name, "has no counterpart" if name in KNOWN else "no key of EasyR1 (at b44b311); check its spelling"
+    )

@@ -1,98 +1,117 @@
 """EasyR1's `algorithm` section and the loss of `worker.actor`: `algorithm:`."""
 
-from typing import Any
-
+from grpo_plugin.errors import RecipeError
 from grpo_plugin.importing.draft import Draft
 from grpo_plugin.importing.easyr1_rewards import is_dapo
 
-_LOSSES = ("gspo", "gspo_token", "cispo", "sapo")  # loss_type; "default" is PPO's clipped ratio
 _PPO_PRESETS = ("grpo", "reinforce_plus_plus", "grpo_passk")  # adv_estimator whose preset has PPO's loss
 _KL = {"kl": "k1", "abs": "abs", "mse": "k2", "low_var_kl": "k3", "full": "full"}
 _AVERAGES = {"token": "token", "seq": "sequence"}
+_FILTERS = ("algorithm.filter_key", "algorithm.filter_low", "algorithm.filter_high", "trainer.max_try_make_batch")
 
 
 def algorithm(draft: Draft) -> None:
-    """Estimator, loss, clipping, KL, dynamic sampling."""
+    """Estimator, loss, clipping, KL, dynamic sampling.
+
+    Raises:
+        RecipeError: the exact KL in the reward.
+    """
     name = _name(draft)
     _clipping(draft, name)
-    draft.put(
-        "algorithm.loss_average", _AVERAGES[draft.source["worker.actor.loss_avg_mode"]], "worker.actor.loss_avg_mode"
-    )
-    _kl(draft)
+    _temperatures(draft, name)
+    average = _AVERAGES[draft.source["worker.actor.loss_avg_mode"]]
+    draft.put("algorithm.loss_average", average, "worker.actor.loss_avg_mode")
+    if draft.source["algorithm.disable_kl"]:
+        _no_kl(draft)
+    else:
+        _kl(draft)
     _sampling(draft, name)
-    draft.put("algorithm.overlong", "keep" if name == "cispo" else None, "EasyR1 punishes length in rewards only")
+    draft.put("algorithm.overlong", "keep" if name == "cispo" else None, note="EasyR1 punishes length in rewards only")
     draft.leave("algorithm.lam", "belongs to GAE, which needs a critic")
-    if draft.source["algorithm.gamma"] != 1.0:
-        draft.leave("algorithm.gamma", "rewards are not discounted within a completion")
-    draft.leave_all("worker.critic", "no algorithm here has a critic")
+    draft.leave("algorithm.gamma", "rewards are not discounted within a completion", same_at=1.0)
+    draft.leave("worker.actor.entropy_coeff", "no entropy bonus is added here", same_at=0.0)
+    draft.leave_under("worker.critic", "no algorithm here has a critic")
 
 
 def _name(draft: Draft) -> str:
+    """The loss decides on the preset unless it is PPO's; an estimator other than the preset's is put beside it."""
     loss, estimator = draft.source["worker.actor.loss_type"], draft.source["algorithm.adv_estimator"]
+    origins = ["algorithm.adv_estimator", "worker.actor.loss_type"]
     if estimator == "gae":
-        draft.leave("algorithm.adv_estimator", "PPO with a critic is not offered; the recipe uses grpo")
+        draft.leave(origins.pop(0), "PPO with a critic is not offered; the recipe uses grpo")
         estimator = "grpo"
-    name = loss if loss in _LOSSES else estimator if estimator in _PPO_PRESETS else "grpo"
-    draft.put("algorithm.name", name, "algorithm.adv_estimator, worker.actor.loss_type")
+    name = loss if loss != "default" else estimator if estimator in _PPO_PRESETS else "grpo"
+    draft.put("algorithm.name", name, *origins)
     if estimator not in (name, "grpo"):
         draft.put("algorithm.advantage", estimator, "algorithm.adv_estimator")
     return str(name)
 
 
 def _clipping(draft: Draft, name: str) -> None:
-    bounds = {"low": "clip_low", "high": "clip_high", "dual": "clip_dual"}
-    for bound, key in bounds.items():
+    for bound in ("low", "high", "dual"):
         origin = f"worker.actor.clip_ratio_{bound}"
         if name == "sapo" or (name == "cispo" and bound == "dual"):
             draft.leave(origin, f"{name} does not use it")
         else:
-            draft.move(origin, f"algorithm.{key}")
-    _temperatures(draft, name)
+            draft.move(origin, f"algorithm.clip_{bound}")
 
 
 def _temperatures(draft: Draft, name: str) -> None:
-    keys = {"temperature_pos": "worker.actor.tau_positive", "temperature_neg": "worker.actor.tau_negative"}
-    if name == "sapo":
-        draft.put("algorithm.loss_options", {to: draft.source[key] for to, key in keys.items()}, "worker.actor.tau_*")
-        return
-    for key in keys.values():
-        draft.leave(key, "belongs to sapo")
+    keys = {"worker.actor.tau_positive": "temperature_pos", "worker.actor.tau_negative": "temperature_neg"}
+    for origin, key in keys.items():
+        if name == "sapo":
+            draft.move(origin, f"algorithm.loss_options.{key}")
+        else:
+            draft.leave(origin, "belongs to sapo")
+
+
+def _no_kl(draft: Draft) -> None:
+    draft.put("algorithm.kl_coef", 0.0, "algorithm.disable_kl")
+    for key in ("kl_coef", "use_kl_loss", "kl_penalty", "kl_type", "kl_target", "kl_horizon"):
+        draft.leave(f"algorithm.{key}", "algorithm.disable_kl leaves no KL")
 
 
 def _kl(draft: Draft) -> None:
-    off = draft.source["algorithm.disable_kl"]
-    coefficient, in_loss = draft.source["algorithm.kl_coef"], draft.source["algorithm.use_kl_loss"]
-    estimator = _KL[draft.source["algorithm.kl_penalty"]]
-    draft.put("algorithm.kl_coef", 0.0 if off else coefficient, "algorithm.disable_kl, kl_coef")
-    if off:
-        return _fixed(draft, "there is no KL")
+    source = draft.source
+    in_loss, estimator = source["algorithm.use_kl_loss"], _KL[source["algorithm.kl_penalty"]]
+    if estimator == "full" and not in_loss:
+        raise RecipeError(
+            "algorithm.kl_penalty: 'full' has no place in the reward; set algorithm.use_kl_loss=true, or kl."
+        )
+    draft.move("algorithm.kl_coef", "algorithm.kl_coef")
     draft.put("algorithm.kl_estimator", estimator, "algorithm.kl_penalty")
     draft.put("algorithm.kl_placement", "loss" if in_loss else "reward", "algorithm.use_kl_loss")
-    if draft.source["algorithm.kl_type"] == "adaptive" and not in_loss:
-        draft.move("algorithm.kl_target", "algorithm.kl_target")
+    draft.leave("algorithm.disable_kl", "", same_at=False)
+    if source["algorithm.kl_type"] == "adaptive" and not in_loss:
+        draft.put("algorithm.kl_target", source["algorithm.kl_target"], "algorithm.kl_type", "algorithm.kl_target")
         draft.move("algorithm.kl_horizon", "algorithm.kl_horizon")
-        return None
-    return _fixed(draft, "EasyR1 adapts the coefficient of a KL in the reward only" if in_loss else "it is fixed")
-
-
-def _fixed(draft: Draft, reason: str) -> None:
-    for key in ("algorithm.kl_type", "algorithm.kl_target", "algorithm.kl_horizon"):
-        draft.leave(key, reason)
+        return
+    draft.leave("algorithm.kl_type", "EasyR1 adapts the coefficient of a KL in the reward only", same_at="fixed")
+    for key in ("algorithm.kl_target", "algorithm.kl_horizon"):
+        draft.leave(key, "the coefficient is fixed")
 
 
 def _sampling(draft: Draft, name: str) -> None:
-    filters = ("algorithm.filter_key", "algorithm.filter_low", "algorithm.filter_high", "trainer.max_try_make_batch")
-    if not draft.source["algorithm.online_filtering"]:
-        draft.put("algorithm.dynamic_sampling", False if name == "cispo" else None, "algorithm.online_filtering")
-        for key in filters:
+    switch, block = "algorithm.online_filtering", "algorithm.dynamic_sampling"
+    if not draft.source[switch]:
+        draft.put(block, False if name == "cispo" else None, switch)
+        for key in _FILTERS:
             draft.leave(key, "no groups are filtered")
         return
-    key, low, high, rounds = (draft.source[key] for key in filters)
-    chosen: dict[str, Any] = {"low": low, "high": high}
-    if key == "accuracy_normalized" and is_dapo(draft):
-        chosen = {"key": "accuracy", "low": 2 * low - 1, "high": 2 * high - 1}  # ours is from -1 to 1
-    elif key != "overall":
-        chosen = {"key": key} | chosen
+    draft.head(block, switch)
+    _filter(draft, block)
+    rounds = draft.source["trainer.max_try_make_batch"]
     if rounds > 0:
-        chosen["max_rounds"] = rounds
-    draft.put("algorithm.dynamic_sampling", chosen, "algorithm.online_filtering, filter_*, trainer.max_try_make_batch")
+        draft.put(f"{block}.max_rounds", rounds, "trainer.max_try_make_batch")
+    else:
+        draft.leave("trainer.max_try_make_batch", "there is always a limit; dynamic_sampling.max_rounds is 10")
+
+
+def _filter(draft: Draft, block: str) -> None:
+    key, low, high = (draft.source[key] for key in _FILTERS[:3])
+    note = ""
+    if key == "accuracy_normalized" and is_dapo(draft):
+        key, low, high, note = "accuracy", 2 * low - 1, 2 * high - 1, "; ours is from -1 to 1"
+    draft.put(f"{block}.key", None if key == "overall" else key, "algorithm.filter_key", note=note)
+    draft.put(f"{block}.low", low, "algorithm.filter_low", note=note)
+    draft.put(f"{block}.high", high, "algorithm.filter_high", note=note)

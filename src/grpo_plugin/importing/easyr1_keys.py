@@ -149,6 +149,13 @@ DEFAULTS: dict[str, Any] = {
     },
 }
 
+# Keys of earlier versions that have a counterpart here, and that no later key of EasyR1 replaced; unset.
+EARLIER: dict[str, Any] = {
+    "data.system_prompt": None,
+    "worker.actor.entropy_coeff": 0.0,
+    "worker.rollout.max_num_seqs": None,
+}
+
 # Their values are mappings of the user's own, not further keys.
 OPEN = (
     "worker.actor.model.override_config",
@@ -156,30 +163,44 @@ OPEN = (
     "worker.rollout.val_override_config",
 )
 
-# Keys of EasyR1's earlier examples, by what they are called now.
+# Keys of earlier versions, by what they are called now; one of them is two now.
 RENAMED = {
-    "trainer.total_episodes": "trainer.total_epochs",
-    "trainer.test_freq": "trainer.val_freq",
-    "trainer.val_generations_to_log_to_wandb": "trainer.val_generations_to_log",
-    "worker.actor.ulysses_sequence_parallel_size": "worker.actor.ulysses_size",
-    "worker.actor.use_kl_loss": "algorithm.use_kl_loss",
-    "worker.actor.kl_loss_coef": "algorithm.kl_coef",
-    "worker.actor.kl_loss_type": "algorithm.kl_penalty",
-    "worker.actor.fsdp.param_offload": "worker.actor.offload.offload_params",
-    "worker.actor.fsdp.optimizer_offload": "worker.actor.offload.offload_optimizer",
-    "worker.actor.offload.param_offload": "worker.actor.offload.offload_params",
-    "worker.actor.offload.optimizer_offload": "worker.actor.offload.offload_optimizer",
-    "worker.ref.offload.param_offload": "worker.ref.offload.offload_params",
-    "worker.reward.score_function": "worker.reward.reward_function",
+    "data.format_prompt_path": ("data.format_prompt",),
+    "trainer.total_episodes": ("trainer.total_epochs",),
+    "trainer.test_freq": ("trainer.val_freq",),
+    "trainer.val_generations_to_log_to_wandb": ("trainer.val_generations_to_log",),
+    "worker.actor.clip_ratio": ("worker.actor.clip_ratio_low", "worker.actor.clip_ratio_high"),
+    "worker.actor.ulysses_sequence_parallel_size": ("worker.actor.ulysses_size",),
+    "worker.actor.use_kl_loss": ("algorithm.use_kl_loss",),
+    "worker.actor.kl_loss_coef": ("algorithm.kl_coef",),
+    "worker.actor.kl_loss_type": ("algorithm.kl_penalty",),
+    "worker.actor.optim.lr_warmup_steps_ratio": ("worker.actor.optim.lr_warmup_ratio",),
+    "worker.actor.optim.warmup_style": ("worker.actor.optim.lr_scheduler_type",),
+    "worker.actor.fsdp.param_offload": ("worker.actor.offload.offload_params",),
+    "worker.actor.fsdp.optimizer_offload": ("worker.actor.offload.offload_optimizer",),
+    "worker.actor.offload.param_offload": ("worker.actor.offload.offload_params",),
+    "worker.actor.offload.optimizer_offload": ("worker.actor.offload.offload_optimizer",),
+    "worker.ref.offload.param_offload": ("worker.ref.offload.offload_params",),
+    "worker.reward.compute_score": ("worker.reward.reward_function",),
+    "worker.reward.score_function": ("worker.reward.reward_function",),
+    "worker.reward.score_function_kwargs": ("worker.reward.reward_function_kwargs",),
 }
 
-# Keys of earlier examples that are gone, and what to know about each.
+# Of two coefficients and kinds of KL, the earlier versions used these with use_kl_loss, else those of `algorithm`.
+OF_KL_LOSS = ("worker.actor.kl_loss_coef", "worker.actor.kl_loss_type")
+
+# Keys of earlier versions that are gone, and what to know about each.
+_LIMITED = "of an earlier EasyR1; save_total_limit says how many checkpoints stay"
 RETIRED = {
-    "data.system_prompt": "of an earlier EasyR1; write it as prompts.system",
+    "data.return_raw_input_ids": "of an earlier EasyR1; nothing here depends on it",
+    "data.return_raw_prompt": "of an earlier EasyR1; nothing here depends on it",
+    "trainer.del_local_ckpt_after_load": _LIMITED,
+    "trainer.remove_previous_ckpt": _LIMITED,
+    "trainer.remove_ckpt_after_load": _LIMITED,
     "trainer.report_kl": "of an earlier EasyR1; a KL is logged wherever there is one",
-    "trainer.remove_previous_ckpt": "of an earlier EasyR1; save_total_limit says how many checkpoints stay",
-    "trainer.remove_ckpt_after_load": "of an earlier EasyR1; save_total_limit says how many checkpoints stay",
-    "worker.actor.entropy_coeff": "of an earlier EasyR1; trl.entropy_coef adds an entropy bonus",
-    "worker.reward.compute_score": "of an earlier EasyR1; name the function in rewards.functions",
+    "worker.actor.report_kl": "of an earlier EasyR1; a KL is logged wherever there is one",
     "worker.reward.reward_type": "of an earlier EasyR1; the shape of a reward is seen from its arguments",
+    "worker.reward.score_function_name": "of an earlier EasyR1; a function is named path/to/file.py:function",
+    "worker.rollout.do_sample": "of an earlier EasyR1; completions are always sampled in training",
+    "worker.rollout.free_cache_engine": "of an earlier EasyR1; vLLM has GPUs of its own",
 }

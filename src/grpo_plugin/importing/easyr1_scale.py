@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from math import lcm
 
+from grpo_plugin.errors import RecipeError
 from grpo_plugin.importing.draft import Draft
 
 _SERVED_BY = 4  # of so many GPUs one serves, where EasyR1 spreads vLLM over all
+_COMPARING = ("grpo", "grpo_passk", "rloo")  # estimators that EasyR1 refuses for single completions
+_UPDATE = "worker.actor.micro_batch_size_per_device_for_update"
 
 
 @dataclass(frozen=True)
@@ -13,13 +16,14 @@ class Scale:
     """All counts as in a recipe.
 
     Attributes:
+        gpus: of each machine in EasyR1, where trainer and vLLM take turns.
         processes: of the trainer, on all machines.
         serving: GPUs of vLLM, on the first.
         steps: optimizer steps per rollout batch, over all its epochs; EasyR1 counts rollout batches.
-        wanted: completions per optimizer step in EasyR1, where `per_step` is what `processes` can share.
     """
 
     nodes: int
+    gpus: int
     processes: int
     serving: int
     micro: int
@@ -27,7 +31,6 @@ class Scale:
     generations: int
     rollouts: int
     epochs: int
-    wanted: int
 
     @property
     def per_step(self) -> int:
@@ -41,42 +44,67 @@ class Scale:
     def steps(self) -> int:
         return self.rollouts * self.epochs
 
+    @property
+    def here(self) -> int:
+        """GPUs of the first machine."""
+        return self.processes // self.nodes + self.serving
+
 
 def scale(draft: Draft) -> Scale:
-    """Split the GPUs, round the batches, and put both into the recipe."""
+    """Split the GPUs and round the batches.
+
+    Raises:
+        RecipeError: one completion per prompt, for an estimator that compares those of a prompt.
+    """
     source = draft.source
-    nodes, gpus = int(source["trainer.nnodes"]), int(source["trainer.n_gpus_per_node"])
-    serving = min(int(source["worker.rollout.tensor_parallel_size"]), max(1, gpus // _SERVED_BY))
+    nodes, gpus, micro = source["trainer.nnodes"], source["trainer.n_gpus_per_node"], source[_UPDATE]
+    serving = min(source["worker.rollout.tensor_parallel_size"], max(1, gpus // _SERVED_BY))
     processes = max(1, gpus - serving) * nodes
-    generations = max(2, int(source["worker.rollout.n"]))
-    micro = int(source["worker.actor.micro_batch_size_per_device_for_update"])
-    prompts = int(source["worker.actor.global_batch_size"])
+    generations = _generations(draft)
+    prompts = source["worker.actor.global_batch_size"]
     whole = lcm(generations, processes * micro)
-    wanted = prompts * generations
-    size = Scale(
+    draft.told += ["trainer.nnodes", "trainer.n_gpus_per_node"]
+    return Scale(
         nodes=nodes,
+        gpus=gpus,
         processes=processes,
         serving=serving,
         micro=micro,
-        accumulation=max(1, round(wanted / whole)) * whole // (processes * micro),
+        accumulation=max(1, round(prompts * generations / whole)) * whole // (processes * micro),
         generations=generations,
-        rollouts=max(1, int(source["data.rollout_batch_size"]) // prompts),
-        epochs=int(source["worker.actor.ppo_epochs"]),
-        wanted=wanted,
+        rollouts=max(1, source["data.rollout_batch_size"] // prompts),
+        epochs=source["worker.actor.ppo_epochs"],
     )
-    draft.leave(
-        "worker.actor.micro_batch_size_per_device_for_experience",
-        "log-probabilities are computed in the micro-batches of the update",
-    )
-    return size
+
+
+def _generations(draft: Draft) -> int:
+    number, estimator = draft.source["worker.rollout.n"], draft.source["algorithm.adv_estimator"]
+    if number == 1 and estimator in _COMPARING:
+        default = "" if "worker.rollout.n" in draft.source.spelling else " (the default)"
+        raise RecipeError(
+            f"worker.rollout.n: 1{default}, but algorithm.adv_estimator {estimator!r} compares the completions of a "
+            "prompt; set 2 or more, such as 5."
+        )
+    return max(2, int(number))
 
 
 def put_batch(draft: Draft, size: Scale) -> None:
     """The batch keys, with what EasyR1 asked for beside them."""
-    prompts = size.per_step // size.generations
-    asked = f"{draft.source['worker.actor.global_batch_size']} prompts per step in EasyR1"
-    draft.put("trl.num_generations", size.generations, "worker.rollout.n")
-    draft.put("trl.generation_batch_size", size.per_rollout, f"data.rollout_batch_size; {size.rollouts} steps")
+    source = draft.source
+    alone = ": 1; a prompt has at least 2 completions here" if source["worker.rollout.n"] == 1 else ""
+    draft.put("trl.num_generations", size.generations, "worker.rollout.n", note=alone)
+    per_rollout = _prompts(size.per_rollout // size.generations, source["data.rollout_batch_size"])
+    note = f": {per_rollout}, {size.rollouts} optimizer steps"
+    draft.put("trl.generation_batch_size", size.per_rollout, "data.rollout_batch_size", note=note)
     draft.put("trl.num_iterations", size.epochs if size.epochs > 1 else None, "worker.actor.ppo_epochs")
-    draft.put("micro_batch_size", size.micro, "worker.actor.micro_batch_size_per_device_for_update")
-    draft.put("gradient_accumulation_steps", size.accumulation, f"{prompts} prompts per step; {asked}")
+    draft.move(_UPDATE, "micro_batch_size")
+    per_step = _prompts(size.per_step // size.generations, source["worker.actor.global_batch_size"])
+    draft.put("gradient_accumulation_steps", size.accumulation, "worker.actor.global_batch_size", note=f": {per_step}")
+    draft.leave(
+        "worker.actor.micro_batch_size_per_device_for_experience",
+        "log-probabilities are computed in the micro-batches of the update",
+    )
+
+
+def _prompts(here: int, there: int) -> str:
+    return f"{here} prompts" if here == there else f"{here} prompts, the nearest to {there} that the GPUs can share"

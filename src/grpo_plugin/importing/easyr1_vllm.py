@@ -6,56 +6,70 @@ from grpo_plugin.importing.draft import Draft
 from grpo_plugin.importing.easyr1_scale import Scale
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+_ROLLOUT, _HELD_OUT = "worker.rollout", "worker.rollout.val_override_config"
 
 
 def server(draft: Draft, size: Scale) -> None:
     """vLLM on GPUs of its own."""
-    origin = "worker.rollout.tensor_parallel_size"
-    draft.put("rollout.gpus", size.serving, "vLLM has GPUs of its own")
-    draft.put("rollout.args", _args(draft) or None, "worker.rollout.limit_images, max_num_batched_tokens")
-    draft.put("vllm.tensor_parallel_size", size.serving, f"{origin}: {draft.source[origin]}, of GPUs it shares")
-    dtype = str(draft.source["worker.rollout.dtype"])
-    draft.put("vllm.dtype", _DTYPES.get(dtype, dtype), "worker.rollout.dtype")
-    length = draft.source["worker.rollout.max_model_len"] or _longest(draft)
-    draft.put("vllm.max_model_len", length, "worker.rollout.max_model_len, or prompt + response")
-    if draft.source["worker.rollout.enforce_eager"]:
-        draft.put("vllm.enforce_eager", True, "worker.rollout.enforce_eager")
-    draft.leave("worker.rollout.gpu_memory_utilization", "vLLM shares no GPU here and takes 0.9 of its own")
-    draft.leave("worker.rollout.name", "vLLM is the one engine")
-    draft.leave("worker.rollout.enable_chunked_prefill", "of vLLM's old engine; the present one always has it")
-    draft.leave("worker.rollout.disable_log_stats", "statistics go to the server's log")
-    draft.leave("worker.rollout.disable_tqdm", "the screen shows one progress bar")
-    draft.leave("worker.rollout.seed", "the recipe's seed is vLLM's")
+    draft.put("rollout.gpus", size.serving, note="vLLM has GPUs of its own")
+    _arguments(draft)
+    tensor = f"{_ROLLOUT}.tensor_parallel_size"
+    shared = f": {draft.source[tensor]}, of GPUs it shares"
+    draft.put("vllm.tensor_parallel_size", size.serving, tensor, note=shared)
+    dtype = draft.source[f"{_ROLLOUT}.dtype"]
+    draft.put("vllm.dtype", _DTYPES.get(dtype, dtype), f"{_ROLLOUT}.dtype")
+    if draft.source[f"{_ROLLOUT}.max_model_len"]:
+        draft.move(f"{_ROLLOUT}.max_model_len", "vllm.max_model_len")
+    else:
+        draft.put("vllm.max_model_len", _longest(draft), note="prompt + response")
+        draft.leave(f"{_ROLLOUT}.max_model_len", "prompt + response", same_at=None)
+    draft.put("vllm.enforce_eager", draft.source[f"{_ROLLOUT}.enforce_eager"] or None, f"{_ROLLOUT}.enforce_eager")
+    _left(draft)
 
 
 def sampling(draft: Draft) -> None:
     """What is sampled in training, and on held-out prompts."""
     draft.move("data.max_response_length", "trl.max_completion_length")
-    draft.put("sequence_len", _longest(draft), "prompt + response")
-    draft.move("worker.rollout.temperature", "trl.temperature")
-    draft.move("worker.rollout.top_p", "trl.top_p")
-    top_k = draft.source["worker.rollout.top_k"]
-    draft.put("trl.top_k", top_k if top_k > 0 else None, "worker.rollout.top_k")
-    if draft.source["worker.rollout.ignore_eos"]:
-        draft.put("trl.generation_kwargs", {"ignore_eos": True}, "worker.rollout.ignore_eos")
-    held_out = dict(draft.source["worker.rollout.val_override_config"] or {})
-    draft.put("validation.samples", held_out.pop("n", None), "worker.rollout.val_override_config.n")
-    if held_out:
-        draft.leave(
-            "worker.rollout.val_override_config",
-            "held-out prompts are sampled as in training, and once greedily; only n is taken over",
-        )
+    draft.put("sequence_len", _longest(draft), note="prompt + response")
+    draft.move(f"{_ROLLOUT}.temperature", "trl.temperature")
+    draft.move(f"{_ROLLOUT}.top_p", "trl.top_p")
+    top_k = draft.source[f"{_ROLLOUT}.top_k"]
+    draft.put("trl.top_k", top_k if top_k > 0 else None, f"{_ROLLOUT}.top_k")
+    ignores = draft.source[f"{_ROLLOUT}.ignore_eos"]
+    draft.put("trl.generation_kwargs", {"ignore_eos": True} if ignores else None, f"{_ROLLOUT}.ignore_eos")
+    samples = f"{_HELD_OUT}.n"
+    if samples in draft.source.values:
+        draft.move(samples, "validation.samples")
+    for key in draft.source.under(_HELD_OUT):
+        if key != samples:
+            draft.leave(key, "held-out prompts are sampled as in training, and once greedily", same_at={})
 
 
 def _longest(draft: Draft) -> int:
     return int(draft.source["data.max_prompt_length"]) + int(draft.source["data.max_response_length"])
 
 
-def _args(draft: Draft) -> list[str]:
-    args = []
-    if images := draft.source["worker.rollout.limit_images"]:
-        args += ["--limit-mm-per-prompt", json.dumps({"image": images})]
-    tokens = draft.source["worker.rollout.max_num_batched_tokens"]
-    if "worker.rollout.max_num_batched_tokens" in draft.source.written:
-        args += ["--max-num-batched-tokens", str(tokens)]
-    return args
+def _arguments(draft: Draft) -> None:
+    """vLLM's own options; its batches are limited only where the author said so."""
+    options = {"limit_images": "--limit-mm-per-prompt", "max_num_batched_tokens": "--max-num-batched-tokens"}
+    options["max_num_seqs"] = "--max-num-seqs"
+    arguments, origins = [], []
+    for name, option in options.items():
+        value, key = draft.source[f"{_ROLLOUT}.{name}"], f"{_ROLLOUT}.{name}"
+        if value and key in draft.source.spelling:
+            arguments += [option, json.dumps({"image": value}) if name == "limit_images" else str(value)]
+            origins.append(key)
+        else:
+            draft.same.append(key)
+    draft.put("rollout.args", arguments or None, *origins)
+
+
+def _left(draft: Draft) -> None:
+    draft.leave(f"{_ROLLOUT}.gpu_memory_utilization", "vLLM shares no GPU here and takes 0.9 of its own")
+    draft.leave(f"{_ROLLOUT}.name", "vLLM is the one engine", same_at="vllm")
+    draft.leave(
+        f"{_ROLLOUT}.enable_chunked_prefill", "of vLLM's old engine; the present one always has it", same_at=True
+    )
+    draft.leave(f"{_ROLLOUT}.disable_log_stats", "statistics go to the server's log")
+    draft.leave(f"{_ROLLOUT}.disable_tqdm", "the screen shows one progress bar", same_at=False)
+    draft.leave(f"{_ROLLOUT}.seed", "the recipe's seed is vLLM's", same_at=draft.source["data.seed"])

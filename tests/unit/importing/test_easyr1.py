@@ -1,6 +1,5 @@
 """EasyR1's configuration as a recipe, tried key by key."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -8,32 +7,10 @@ import yaml
 from click.testing import CliRunner
 
 from grpo_plugin.cli.import_easyr1 import import_easyr1 as command
-from grpo_plugin.errors import RecipeError
-from grpo_plugin.importing.draft import flatten
 from grpo_plugin.importing.easyr1 import Imported, import_easyr1
-from grpo_plugin.importing.easyr1_keys import DEFAULTS, OPEN
+from grpo_plugin.importing.header import command as train
 from grpo_plugin.importing.text import recipe_text
-
-MATH = "./examples/reward_function/math.py:compute_score"
-
-
-def config(**changes: Any) -> dict[str, Any]:
-    """A small configuration as EasyR1's users write it; changes by dotted key, with `__` for the dots."""
-    flat = {
-        "data.train_files": "user/data@train",
-        "data.val_files": "user/data@test",
-        "worker.actor.model.model_path": "Qwen/Qwen2.5-7B-Instruct",
-        "worker.rollout.n": 5,
-        "worker.reward.reward_function": MATH,
-    } | {key.replace("__", "."): value for key, value in changes.items()}
-    nested: dict[str, Any] = {}
-    for key, value in flat.items():
-        *path, leaf = key.split(".")
-        place = nested
-        for name in path:
-            place = place.setdefault(name, {})
-        place[leaf] = value
-    return nested
+from tests.unit.importing.configurations import MATH, config
 
 
 def recipe(*overrides: str, **changes: Any) -> dict[str, Any]:
@@ -55,7 +32,7 @@ def test_batches_are_rounded_to_what_the_trainers_can_share():
         )
     )
     made = imported.draft.recipe()
-    assert imported.command == "axolotl train --num-processes=7 recipe.yaml"
+    assert train(imported.scale) == "axolotl train --num-processes=7 recipe.yaml"
     assert (made["micro_batch_size"], made["gradient_accumulation_steps"]) == (1, 90)
     assert made["trl"]["generation_batch_size"] == 4 * 630
     assert made["rollout"]["gpus"] == made["vllm"]["tensor_parallel_size"] == 1
@@ -79,14 +56,27 @@ def test_rollout_batches_become_optimizer_steps():
 
 def test_two_machines():
     imported = import_easyr1(config(trainer__nnodes=2, worker__rollout__tensor_parallel_size=8))
-    assert imported.command == "axolotl train --num-processes=12 --num-machines=2 recipe.yaml"
+    assert train(imported.scale) == (
+        "axolotl train --num-processes=12 --num-machines=2 --machine-rank=RANK --main-process-ip=FIRST "
+        "--main-process-port=29500 recipe.yaml"
+    )
     assert imported.draft.recipe()["rollout"]["gpus"] == 2
+    assert "# 2 machines (trainer.nnodes) of 8 GPUs" in recipe_text(imported)
 
 
 def test_one_gpu_becomes_one_to_train_and_one_to_serve():
     imported = import_easyr1(config(trainer__n_gpus_per_node=1))
     assert imported.scale.processes == imported.scale.serving == 1
     assert "fsdp_config" not in imported.draft.recipe()
+    text = recipe_text(imported)
+    assert "# 2 GPUs: 1 trains, the last serves vLLM. EasyR1 had 1 (trainer.n_gpus_per_node) for both" in text
+    assert "this recipe needs 1 more." in text
+
+
+def test_single_completions_become_pairs_where_nothing_compares_them():
+    imported = import_easyr1(config(worker__rollout__n=1, algorithm__adv_estimator="remax"))
+    assert imported.draft.recipe()["trl"]["num_generations"] == 2
+    assert "# worker.rollout.n: 1; a prompt has at least 2 completions here" in recipe_text(imported)
 
 
 @pytest.mark.parametrize(
@@ -153,6 +143,8 @@ def test_the_filter_of_dapo_is_on_our_scale():
         ),
         ("mine/math.py:compute_score", {}, [("mine/math.py:compute_score", None)]),
         ("mine/math.py", {}, [("mine/math.py:main", None)]),
+        ("math", {}, [("rewards.math.accuracy", 0.9), ("rewards.math.format", 0.1)]),
+        ("r1v", {}, [("rewards.r1v.accuracy", 0.5), ("rewards.r1v.format", 0.5)]),
     ],
 )
 def test_rewards(function, kwargs, expected):
@@ -167,15 +159,25 @@ def test_rewards(function, kwargs, expected):
         ("user/data", "user/data@train"),
         ("./data/rows.jsonl", "./data/rows.jsonl"),
         ("rows.parquet@train", "rows.parquet"),
+        (["a/b", "c/d@x"], ["a/b@train", "c/d@x"]),
+        (["a/b"], "a/b@train"),
     ],
 )
 def test_sources(written, expected):
     assert recipe(data__train_files=written)["prompts"]["train"] == expected
 
 
+def test_a_split_that_is_dropped_is_said():
+    text = recipe_text(import_easyr1(config(data__train_files="rows.jsonl@train")))
+    assert "# data.train_files; a file is read whole, so @train is dropped" in text
+
+
 def test_templates_of_the_examples_are_ours_and_others_stay():
     assert recipe(data__format_prompt="./examples/format_prompt/r1v.jinja")["prompts"]["template"] == (
         "recipes/prompts/r1v.jinja"
+    )
+    assert recipe(data__format_prompt="./examples/format_prompt/math_format.jinja")["prompts"]["template"] == (
+        "recipes/prompts/math.jinja"
     )
     assert recipe(data__format_prompt="mine/r1v.jinja")["prompts"]["template"] == "mine/r1v.jinja"
 
@@ -215,76 +217,43 @@ def test_overrides_win_and_are_typed():
 
 
 def test_keys_that_easyr1_does_not_know_are_said_to_be_so():
-    imported = import_easyr1(config(worker__actor__clip_ratio=0.2))
-    assert reasons(imported)["worker.actor.clip_ratio"].startswith("no key of EasyR1")
+    imported = import_easyr1(config(worker__actor__clip_ration=0.2))
+    assert reasons(imported)["worker.actor.clip_ration"].startswith("no key of EasyR1")
 
 
 def test_keys_of_earlier_versions():
-    imported = import_easyr1(
-        config(trainer__test_freq=5, worker__actor__kl_loss_coef=0.02, data__system_prompt="Think."),
-        ["worker.reward.score_function=./examples/score_function/r1v.py:compute_score"],
-    )
+    """The last is that of an example of March 2025, whose reward is named by one word."""
+    changes: dict[str, Any] = {
+        "trainer__test_freq": 5,
+        "worker__actor__kl_loss_coef": 0.02,
+        "worker__actor__clip_ratio": 0.1,
+        "data__system_prompt": "Think.",
+        "worker__reward__reward_function": None,
+    }
+    imported = import_easyr1(config(**changes), ["worker.reward.compute_score=r1v"])
     made = imported.draft.recipe()
     assert made["validation"]["every"] == 5 * imported.scale.steps
     assert made["algorithm"]["kl_coef"] == 0.02
+    assert made["algorithm"]["clip_low"] == made["algorithm"]["clip_high"] == 0.1
+    assert made["prompts"]["system"] == "Think."
     assert made["rewards"]["functions"][0]["function"] == "rewards.r1v.accuracy"
-    assert reasons(imported)["data.system_prompt"] == "of an earlier EasyR1; write it as prompts.system"
 
 
-def test_mistakes():
-    with pytest.raises(RecipeError, match=r"worker\.actor\.model\.model_path: missing"):
-        import_easyr1(config(worker__actor__model__model_path=None))
-    with pytest.raises(RecipeError, match="expected an override such as"):
-        import_easyr1(config(), ["trainer.nnodes"])
+def test_no_number_of_workers_is_invented():
+    imported = import_easyr1(config(worker__reward__num_cpus=1))
+    assert "workers" not in imported.draft.recipe()["rewards"]
+    assert "rewards.workers says how many" in reasons(imported)["worker.reward.num_cpus"]
 
 
-OTHER = {
-    "algorithm.adv_estimator": "rloo",
-    "algorithm.kl_penalty": "abs",
-    "algorithm.kl_type": "adaptive",
-    "worker.actor.loss_type": "gspo",
-    "worker.actor.loss_avg_mode": "seq",
-    "worker.actor.model.model_path": "Qwen/Qwen3-4B",
-    "worker.actor.model.tokenizer_path": "mine/tokenizer",
-    "worker.actor.model.override_config": {"rope_theta": 1},
-    "worker.actor.model.lora.target_modules": "q_proj,v_proj",
-    "worker.actor.optim.betas": [0.8, 0.9],
-    "worker.actor.optim.lr_scheduler_type": "cosine",
-    "worker.actor.optim.lr_warmup_steps": 3,
-    "worker.reward.reward_function": "mine.py:score",
-    "worker.reward.reward_function_kwargs": {"format_weight": 0.3},
-    "worker.reward.num_cpus": 8,
-    "worker.rollout.tensor_parallel_size": 1,
-    "worker.rollout.val_override_config": {"n": 3},
-    "worker.rollout.top_k": 20,
-    "trainer.logger": ["mlflow"],
-    "data.train_files": "other/data@train",
-}
+def test_no_command_is_named_that_does_not_exist():
+    reason = reasons(import_easyr1(config(trainer__val_only=True)))["trainer.val_only"]
+    assert "axolotl grpo score" in reason
 
 
-def other(key: str, default: Any) -> Any:
-    """A value that is not the default."""
-    if key in OTHER:
-        return OTHER[key]
-    if isinstance(default, bool):
-        return not default
-    if isinstance(default, (int, float)):
-        return default * 2 + 1 if default >= 0 else 3
-    return "other"
-
-
-def keys(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [(key, value) for key, value in flatten(values, OPEN)]
-
-
-@pytest.mark.parametrize(("key", "default"), keys(DEFAULTS), ids=[key for key, _ in keys(DEFAULTS)])
-def test_no_key_vanishes(key, default):
-    """Another value changes the recipe (or its command), or the key is listed with the reason."""
-    base = config(data__rollout_batch_size=2048)
-    before, after = import_easyr1(base), import_easyr1(base, [f"{key}={yaml.safe_dump(other(key, default)).strip()}"])
-    changed = before.draft.recipe() != after.draft.recipe() or before.command != after.command
-    assert changed or key in reasons(after)
-    assert not any(reason.startswith("no key") for reason in reasons(after).values())
+def test_an_unlimited_number_of_checkpoints_is_not_taken_over_in_silence():
+    imported = import_easyr1(config(trainer__save_freq=5, trainer__save_limit=-1))
+    assert "save_total_limit" not in imported.draft.recipe()
+    assert "limit, of 4" in reasons(imported)["trainer.save_limit"]
 
 
 def test_the_text_is_the_recipe(tmp_path):
@@ -297,10 +266,3 @@ def test_the_text_is_the_recipe(tmp_path):
     assert yaml.safe_load(result.stdout) == imported.draft.recipe()
     assert "#   data.video_fps: 1.0 — videos are not trained on here" in result.stdout
     assert "  num_generations: 8                        # worker.rollout.n" in result.stdout
-
-
-def test_a_file_without_keys_is_one_sentence(tmp_path):
-    path = tmp_path / "config.yaml"
-    path.write_text("- 1\n")
-    result = CliRunner().invoke(command, [str(path)])
-    assert result.exit_code == 2 and result.stderr.count("\n") == 1
