@@ -22,11 +22,13 @@ class _RecipeAnywhere(click.Command):
     """Takes RECIPE from anywhere among the options, as `axolotl train` does."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, config_first(args, OWN_OPTIONS))
+        return super().parse_args(ctx, config_first(args, _names(self, with_value=True)))
 
 
-# The options, as declared below; --gpus=8 and `--gpus 8` are both click's.
-OWN_OPTIONS = ("--gpus", "--num-processes", "--nodes", "--gpu-memory", "--rows")
+def _names(command: click.Command, *, with_value: bool = False) -> set[str]:
+    """The command's own options; only those that take a value, if asked."""
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    return {name for option in options if not (with_value and option.is_flag) for name in option.opts}
 
 
 @click.command(cls=_RecipeAnywhere, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -35,7 +37,9 @@ OWN_OPTIONS = ("--gpus", "--num-processes", "--nodes", "--gpu-memory", "--rows")
 @click.option(
     "--num-processes", type=click.IntRange(1), help="Trainer processes on all machines; by default all GPUs left."
 )
-@click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines.")
+@click.option(
+    "--nodes", "--num-machines", "nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines."
+)
 @click.option("--gpu-memory", type=click.FloatRange(1), default=80, show_default=True, help="GiB of one GPU.")
 @click.option("--rows", type=click.IntRange(1), help="Prompts in the training data, where they cannot be counted.")
 @click.option("--merged", is_flag=True, help="Print the recipe with its base merged in, and nothing else.")
@@ -47,7 +51,7 @@ def plan(context: click.Context, **options: Any) -> None:
     run could not start.
     """
     try:
-        values = read(options["recipe"], _overrides(options["recipe"], context.args))
+        values = read(options["recipe"], _overrides(context, options["recipe"]))
         if options["merged"]:
             values.pop("axolotl_config_path")
             print(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), end="")
@@ -60,16 +64,16 @@ def plan(context: click.Context, **options: Any) -> None:
     sys.exit(2 if planned.problems else 0)
 
 
-def _overrides(recipe: str, words: list[str]) -> dict[str, Any]:
-    """The overrides in the words that are no options of this command.
+def _overrides(context: click.Context, recipe: str) -> dict[str, Any]:
+    """The overrides among the words that are no options of this command.
 
     Raises:
         RecipeError: one of the words is no override either.
     """
-    known = [*OWN_OPTIONS, "--merged", *override_names()]
-    if mistake := unknown(words, known, "`axolotl grpo plan --help` and `axolotl train --help`"):
+    known = {*_names(context.command), *override_names()}
+    if mistake := unknown(context.args, known, "`axolotl grpo plan --help` and `axolotl train --help`"):
         raise RecipeError(mistake)
-    arguments = read_train(["train", recipe, *words])
+    arguments = read_train(["train", recipe, *context.args])
     return arguments.overrides if arguments else {}
 
 

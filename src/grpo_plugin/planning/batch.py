@@ -43,8 +43,8 @@ class Batch:
 
     @property
     def per_rollout(self) -> int:
-        """Completions per rollout batch."""
-        return self.rollout or self.per_step
+        """Completions per rollout batch; one optimizer step's at least, as the trainer generates them."""
+        return max(self.rollout or 0, self.per_step)
 
     @property
     def prompts_per_rollout(self) -> int:
@@ -61,7 +61,7 @@ class Batch:
 
     @property
     def steps_per_rollout(self) -> Fraction:
-        """Optimizer steps per rollout batch; a fraction where a step spans several rollout batches."""
+        """Optimizer steps per rollout batch; a fraction where `batch_problems` has something to say."""
         return Fraction(self.iterations * self.per_rollout, self.per_step)
 
     def steps_per_epoch(self, rows: int) -> int:
@@ -98,11 +98,10 @@ def batch_problems(batch: Batch) -> list[str]:
         return [
             f"trl.num_generations: {batch.generations} completion per prompt has nothing to compare; set 2 or more."
         ]
-    return _rollout_problems(batch) if batch.rollout else _step_problems(batch)
+    return _rollout_problems(batch, batch.rollout) if batch.rollout else _step_problems(batch)
 
 
-def _rollout_problems(batch: Batch) -> list[str]:
-    rollout = batch.per_rollout
+def _rollout_problems(batch: Batch, rollout: int) -> list[str]:
     whole = lcm(batch.generations, batch.per_pass)
     fits = nearest(rollout, lcm(whole, batch.per_step))
     where = f"trl.generation_batch_size: {rollout} completions"
@@ -115,9 +114,9 @@ def _rollout_problems(batch: Batch) -> list[str]:
             f"{where} cannot be shared by {batch.processes} process(es) in micro-batches of {batch.micro}; "
             f"the nearest that fit: {fits}."
         ]
-    if batch.steps_per_rollout.denominator != 1 and (1 / batch.steps_per_rollout).denominator != 1:
+    if rollout % batch.per_step and batch.per_step % rollout:
         return [
-            f"{where} make {float(batch.steps_per_rollout):.2f} optimizer steps of {batch.per_step}, so that a step "
+            f"{where} make {rollout / batch.per_step:.2f} optimizer steps of {batch.per_step}, so that a step "
             f"would mix two rollout batches; the nearest that fit: {fits}."
         ]
     return []

@@ -117,10 +117,21 @@ def from_config(config: Mapping[str, Any]) -> ModelShape:
         intermediate=int(width or text["intermediate_size"]),
         vocab=int(text["vocab_size"]),
         tied=bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
-        positions=int(text.get("max_position_embeddings") or 0),
+        positions=_positions(text),
         experts=experts,
         vision=_vision(config.get("vision_config")),
     )
+
+
+def _positions(config: Mapping[str, Any]) -> int:
+    """Tokens of the longest sequence, with the stretching of rotary embeddings that vLLM counts in."""
+    positions = int(config.get("max_position_embeddings") or 0)
+    rope: Mapping[str, Any] = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    kind = rope.get("rope_type") or rope.get("type")
+    if kind not in ("yarn", "linear", "dynamic"):
+        return positions
+    start = rope.get("original_max_position_embeddings") if kind == "yarn" else None
+    return int((start or positions) * float(rope.get("factor") or 1))
 
 
 def _vision(config: Mapping[str, Any] | None) -> VisionShape | None:

@@ -27,7 +27,10 @@ def test_iterations_make_more_steps_of_the_same_rollout_batch():
 
 
 def test_a_step_may_span_several_rollout_batches_but_not_parts_of_them():
-    assert batch_problems(Batch(processes=1, micro=4, accumulation=4, generations=4, rollout=8)) == []
+    """The trainer generates for a whole step at once, however small generation_batch_size is."""
+    small = Batch(processes=1, micro=4, accumulation=4, generations=4, rollout=8)
+    assert batch_problems(small) == []
+    assert (small.per_rollout, small.prompts_per_rollout, small.steps_per_rollout) == (16, 4, 1)
     spanning = Batch(processes=1, micro=4, accumulation=4, generations=4, rollout=24)
     assert batch_problems(spanning) == [
         "trl.generation_batch_size: 24 completions make 1.50 optimizer steps of 16, so that a step would mix two "

@@ -134,6 +134,13 @@ def test_the_command_takes_the_recipe_behind_the_options(recipe, tmp_path):
     assert done.exit_code == 0, done.output
 
 
+def test_machines_are_called_as_the_launcher_or_nodes(recipe, tmp_path):
+    path = write(recipe, tmp_path)
+    for name in ("--nodes", "--num-machines"):
+        done = CliRunner().invoke(command, [path, "--gpus=2", f"{name}=2", "--num-processes=3"])
+        assert "each of 2 machines needs the same" in done.stdout
+
+
 def test_what_this_machine_lacks_is_a_problem_of_the_plan_and_stops_a_run(recipe, tmp_path):
     path = write(recipe, tmp_path)
     values = yaml.safe_load(Path(path).read_text()) | {"deepspeed": "nowhere.json", "base_model": "./nowhere"}
