@@ -1,5 +1,6 @@
 """`axolotl grpo convert`: foreign data files to rows that `prompts:` reads."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -20,7 +21,7 @@ def raiden(source: Path, target: Path, verbose: bool) -> None:
     """Role-playing records {character_profile, question, answer, keywords, …} in SOURCE to prompts in TARGET (.jsonl).
 
     Train on TARGET with prompt_key: prompt, answer_key: answer, template: recipes/prompts/role_playing.jinja, and
-    image_key: images if there are any.
+    image_key: images if there are any. Both `image` and `images` are kept, the first first.
     """
     from grpo_plugin.prompts.raiden import write
 
@@ -32,5 +33,6 @@ def raiden(source: Path, target: Path, verbose: bool) -> None:
     try:
         records = write(source, target, show)
     except GrpoPluginError as error:
-        raise click.ClickException(str(error)) from None
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     click.echo(f"{records:,} records of {source} → {target}")

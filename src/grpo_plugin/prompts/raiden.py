@@ -1,8 +1,9 @@
 """Role-playing records as RAIDEN has them, turned into rows for `prompts:` with recipes/prompts/role_playing.jinja."""
 
+import ast
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from grpo_plugin.prompts.readers import READERS, Row
 NEEDED = ("character_profile", "question", "answer")
 KNOWN = (*NEEDED, "keywords", "image", "images")
 _BETWEEN_KEYWORDS = re.compile(r"[,;，；、\n]")
+_KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
 
 
 def write(source: Path, target: Path, show: Callable[[int, Row], None] = lambda number, row: None) -> int:
@@ -21,42 +23,71 @@ def write(source: Path, target: Path, show: Callable[[int, Row], None] = lambda 
 
     Args:
         source: .json (a list, or one record per line), .jsonl, .csv or .parquet with the columns `NEEDED`.
+        target: .jsonl; its folder is made if there is none.
 
     Returns:
         How many records were written.
 
     Raises:
-        DataError: a file that cannot be read, or records that lack something, all with their numbers; then nothing is
-            written.
+        DataError: a file that cannot be read or written, no records, or records that lack something, all with their
+            numbers; then nothing is written.
     """
-    if source.suffix not in READERS:
-        raise DataError(f"{source}: unknown format {source.suffix!r}; known formats: {', '.join(READERS)}.")
-    faults, rows = Faults("convert raiden"), []
-    for number, record in READERS[source.suffix](source):
+    _check_names(source, target)
+    faults, lines = Faults("convert raiden"), []
+    for number, record in _records(source):
         try:
-            rows.append(row(record))
-            show(number, rows[-1])
+            made = row(record)
+            lines.append(_line(made))
+            show(number, made)
         except Fault as fault:
             faults.add(str(source), number, fault)
     faults.check()
-    target.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return len(rows)
+    if not lines:
+        raise DataError(f"{source}: holds no record; expected rows of {', '.join(NEEDED)}.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text("".join(lines), encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{target}: cannot be written ({error.strerror}); name another target.") from None
+    return len(lines)
+
+
+def _check_names(source: Path, target: Path) -> None:
+    if source.suffix.lower() not in READERS:
+        raise DataError(f"{source}: unknown format {source.suffix!r}; known formats: {', '.join(READERS)}.")
+    if target.exists() and target.samefile(source):
+        raise DataError(f"{target}: source and target are the same file; name another target.")
+    if target.suffix != ".jsonl":
+        raise DataError(f"{target}: rows are written as JSON lines, got {target.suffix!r}; name the target .jsonl.")
+
+
+def _records(source: Path) -> Iterator[tuple[int, Row]]:
+    try:
+        yield from READERS[source.suffix.lower()](source)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{source}: not UTF-8 text ({error}); convert it.") from None
+
+
+def _line(row: Row) -> str:
+    try:
+        return json.dumps(row, ensure_ascii=False) + "\n"
+    except TypeError as error:  # bytes of an image, or a date, from Parquet
+        raise Fault(f"a value that JSON lines cannot hold ({error})") from None
 
 
 def row(record: Row) -> Row:
     """One record as a row; what is not `KNOWN` is kept in extra_info.
 
     Raises:
-        Fault: a missing or empty profile, question or answer.
+        Fault: a missing or empty profile, question or answer, or a value of another kind than its column's.
     """
     profile, question, answer = (_filled(record, name) for name in NEEDED)
-    images = record.get("images") or record.get("image") or []
     return {
-        "prompt": question,
-        "answer": answer,
+        "prompt": question if _is_chat(question) else _plain("question", question),
+        "answer": _plain("answer", answer),
         "character_profile": _as_text(profile),
         "keywords": _keywords(record.get("keywords")),
-        "images": images if isinstance(images, list) else [images],
+        "images": [*_as_list(record.get("image")), *_as_list(record.get("images"))],
         "extra_info": {name: value for name, value in record.items() if name not in KNOWN},
     }
 
@@ -65,9 +96,19 @@ def _filled(record: Row, name: str) -> Any:
     if name not in record:
         close = nearest(name, record)
         raise Fault(f"no {name!r}" + (f" (did you mean {close!r}?)" if close else f" (there are {', '.join(record)})"))
-    if not (value := record[name]) or not str(value).strip():
+    if (value := record[name]) in (None, [], {}) or not str(value).strip():
         raise Fault(f"an empty {name!r}")
     return value
+
+
+def _is_chat(question: Any) -> bool:
+    return isinstance(question, list) and all(isinstance(message, dict) for message in question)
+
+
+def _plain(name: str, value: Any) -> str:
+    if isinstance(value, (list, dict)):
+        raise Fault(f"{_KINDS[type(value)]} as {name!r}, which is text (columns must be turned into rows)")
+    return str(value)
 
 
 def _as_text(profile: Any) -> str:
@@ -79,6 +120,29 @@ def _as_text(profile: Any) -> str:
     return str(profile)
 
 
+def _as_list(images: Any) -> list[Any]:
+    images = _listed("images", images) if isinstance(images, str) else images
+    return images if isinstance(images, list) else [images] if images else []
+
+
 def _keywords(value: Any) -> list[str]:
-    words = _BETWEEN_KEYWORDS.split(value) if isinstance(value, str) else value or []
-    return [word for word in (str(word).strip() for word in words) if word]
+    """A list, a list in text (as CSV has it), or words with commas between them."""
+    if isinstance(value, str):
+        value = _listed("keywords", value)
+    words = _BETWEEN_KEYWORDS.split(value) if isinstance(value, str) else [] if value is None else value
+    if not isinstance(words, list) or any(isinstance(word, (dict, list)) for word in words):
+        kind = _KINDS.get(type(value), type(value).__name__)
+        raise Fault(f"{kind} as 'keywords', which is a list of words, or words with commas between them")
+    return [word for word in (str(word).strip() for word in words if word is not None) if word]
+
+
+def _listed(name: str, text: str) -> Any:
+    """Text in brackets as the list it stands for, in JSON's or Python's words; other text as it is."""
+    if not (text.strip().startswith("[") and text.strip().endswith("]")):
+        return text
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(text.strip())
+        except (ValueError, SyntaxError, RecursionError):
+            continue
+    raise Fault(f"a list as {name!r} that is no JSON")
