@@ -33,8 +33,8 @@ def rewards(draft: Draft) -> None:
 
 
 def is_dapo(draft: Draft) -> bool:
-    """Whether the reward is EasyR1's dapo.py, whose accuracy is ±1 in ours and has a normalised twin in theirs."""
-    return _example_of(str(draft.source[_FUNCTION])) == "dapo"
+    """Whether the reward is EasyR1's for DAPO: its accuracy is ±1 as ours is, and has a normalised twin."""
+    return _example_of(str(draft.source[_FUNCTION])) in ("dapo", "math_dapo")
 
 
 def _put(draft: Draft, function: str) -> None:
@@ -50,7 +50,7 @@ def _put(draft: Draft, function: str) -> None:
     draft.put("rewards.functions", make(known), _FUNCTION, *origins, note=f"; it was {function}")
     for key in draft.source.under(_KWARGS):
         if key not in origins:
-            draft.leave(key, f"rewards.{example} takes no such argument", same_at={})
+            draft.leave(key, "our reward in its place takes no such argument", same_at={})
 
 
 def _example_of(function: str) -> str:
@@ -75,14 +75,18 @@ def _weighted(example: str, format_weight: float) -> Callable[[dict[str, Any]], 
 
 
 def _dapo(kwargs: dict[str, Any]) -> Functions:
-    return [{"function": "rewards.dapo.accuracy"}, {"function": "rewards.dapo.overlong", "kwargs": kwargs}]
+    named = {_DAPO.get(key, key): value for key, value in kwargs.items()}
+    return [{"function": "rewards.dapo.accuracy"}, {"function": "rewards.dapo.overlong", "kwargs": named}]
 
+
+_DAPO = {"overlong_buffer_len": "overlong_buffer_length"}  # its name in the earlier math_dapo.py
 
 # EasyR1's example -> (ours, the keyword arguments it takes)
 _EXAMPLES: dict[str, tuple[Callable[[dict[str, Any]], Functions], tuple[str, ...]]] = {
     "math": (_weighted("math", 0.1), ("format_weight",)),
     "r1v": (_weighted("r1v", 0.5), ("format_weight",)),
     "dapo": (_dapo, ("max_response_length", "overlong_buffer_length", "overlong_penalty_factor")),
+    "math_dapo": (_dapo, ("max_response_length", "overlong_buffer_len", "overlong_penalty_factor")),
     "android_gui": (lambda kwargs: [{"function": "rewards.choice.accuracy"}], ()),
 }
 

@@ -131,6 +131,24 @@ def test_the_filter_of_dapo_is_on_our_scale():
     assert made["rewards"]["functions"][1]["kwargs"] == {"max_response_length": 20}
 
 
+def test_the_earlier_reward_of_dapo():
+    kwargs = {"max_response_length": 20, "overlong_buffer_len": 5, "overlong_penalty_factor": 1.0}
+    imported = import_easyr1(
+        config(
+            worker__reward__reward_function="./examples/reward_function/math_dapo.py:compute_score",
+            worker__reward__reward_function_kwargs=kwargs | {"other": 1},
+        )
+    )
+    functions = imported.draft.recipe()["rewards"]["functions"]
+    assert functions[1]["function"] == "rewards.dapo.overlong"
+    assert functions[1]["kwargs"] == {
+        "max_response_length": 20,
+        "overlong_buffer_length": 5,
+        "overlong_penalty_factor": 1.0,
+    }
+    assert reasons(imported)["worker.reward.reward_function_kwargs.other"].endswith("takes no such argument")
+
+
 @pytest.mark.parametrize(
     ("function", "kwargs", "expected"),
     [
