@@ -35,7 +35,6 @@ class Draft:
     Attributes:
         origins: of each value, and of those mappings that a key of their own switches on.
         same: keys of the other configuration whose value is what happens here without a key.
-        told: keys that the recipe's first lines speak of, because no key holds them.
         remarks: sentences on the whole.
     """
 
@@ -44,7 +43,6 @@ class Draft:
     origins: dict[str, Origin] = field(default_factory=dict)
     left: list[Left] = field(default_factory=list)
     same: list[str] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
     def put(self, key: str, value: Any, *origins: str, note: str = "") -> None:
@@ -82,14 +80,15 @@ class Draft:
     @property
     def unneeded(self) -> dict[str, Any]:
         """What the author set and the recipe need not say, as written."""
+        left = {one.key for one in self.left}
         keys = [key for key in self.same if key in self.source.spelling and not self.mentions(key)]
-        return {self.source.spelling[key]: self.source[key] for key in keys}
+        names = {self.source.spelling[key]: self.source[key] for key in keys}
+        return {name: value for name, value in names.items() if name not in left}
 
     @property
     def unexplained(self) -> list[str]:
         """The keys, as written, that nothing in this draft speaks of."""
         explained = {name for origin in self.origins.values() for name in self.source.names(origin.keys)}
-        explained |= set(self.source.names(tuple(self.told)))
         explained |= {left.key for left in self.left} | self.unneeded.keys()
         return sorted(self.source.written - explained)
 

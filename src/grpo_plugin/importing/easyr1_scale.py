@@ -63,7 +63,8 @@ def scale(draft: Draft) -> Scale:
     generations = _generations(draft)
     prompts = source["worker.actor.global_batch_size"]
     whole = lcm(generations, processes * micro)
-    draft.told += ["trainer.nnodes", "trainer.n_gpus_per_node"]
+    for key in ("trainer.nnodes", "trainer.n_gpus_per_node"):
+        draft.leave(key, "the command has it; the first lines say which GPU does what")
     return Scale(
         nodes=nodes,
         gpus=gpus,

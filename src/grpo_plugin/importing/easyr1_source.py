@@ -76,7 +76,10 @@ def _override(word: str) -> dict[str, Any]:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")
+    mark = getattr(error, "problem_mark", None)
+    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    words = getattr(error, "problem", None) or str(error)
+    return " ".join(f"{words}{where}".split())
 
 
 def _winners(leaves: Mapping[str, Any]) -> dict[str, str]:

@@ -76,4 +76,4 @@ def _trackers(draft: Draft) -> None:
         draft.leave("trainer.logger", "swanlab is a plugin of Axolotl; add it to `plugins`")
     for key in (_PROJECT, _EXPERIMENT):
         if not draft.mentions(key):
-            draft.leave(key, "output_dir is trainer.save_checkpoint_path, and no tracker asks for a name")
+            draft.leave(key, "output_dir is trainer.save_checkpoint_path, and no tracker asks for it")

@@ -7,7 +7,7 @@ _PORT = 29500  # PyTorch's
 
 
 def header(draft: Draft, scale: Scale) -> list[str]:
-    """Comment lines. They account for the numbers of machines and GPUs, which no key of a recipe holds."""
+    """Comment lines."""
     lines = ["Imported from EasyR1; `axolotl grpo plan` says what it needs.", "", *_indented(command(scale)), ""]
     lines += [*(_one_machine(scale) if scale.nodes == 1 else _machines(scale)), *draft.remarks]
     lines.append("Beside each key stands EasyR1's; (default) marks those that the configuration does not hold.")
@@ -30,18 +30,16 @@ def _indented(words: str) -> list[str]:
 
 def _one_machine(scale: Scale) -> list[str]:
     more = scale.here - scale.gpus
-    lines = [f"{scale.here} GPUs: {_roles(scale)} EasyR1 had {scale.gpus} (trainer.n_gpus_per_node) for both in turns,"]
-    lines += [f"on {scale.nodes} machine (trainer.nnodes)" + (f"; this recipe needs {more} more." if more else ".")]
-    return lines
+    needs = f"; this recipe needs {more} more." if more else "."
+    return [f"{scale.here} GPUs: {_roles(scale)} EasyR1 had {scale.gpus} for both in turns{needs}"]
 
 
 def _machines(scale: Scale) -> list[str]:
     return [
         "The same command on each machine: RANK is 0 on the first, 1 on the next; FIRST is the address of the first.",
-        f"{scale.nodes} machines (trainer.nnodes) of {scale.here} GPUs (EasyR1 had trainer.n_gpus_per_node: "
-        f"{scale.gpus}, for both in turns): on",
-        f"each {scale.processes // scale.nodes} train; the last {scale.serving} of the first serve vLLM, "
-        "those of the others stay idle.",
+        f"{scale.nodes} machines of {scale.here} GPUs, where EasyR1 had {scale.gpus} for both in turns: "
+        f"{scale.processes // scale.nodes} train on each;",
+        f"the last {scale.serving} of the first serve vLLM, the last {scale.serving} of every other stay idle.",
     ]
 
 

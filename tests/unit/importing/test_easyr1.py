@@ -7,10 +7,12 @@ import yaml
 from click.testing import CliRunner
 
 from grpo_plugin.cli.import_easyr1 import import_easyr1 as command
+from grpo_plugin.cli.plan import plan
 from grpo_plugin.importing.easyr1 import Imported, import_easyr1
 from grpo_plugin.importing.header import command as train
+from grpo_plugin.importing.source import nest
 from grpo_plugin.importing.text import recipe_text
-from tests.unit.importing.configurations import MATH, config
+from tests.unit.importing.configurations import MATH, NEWEST, OLDEST, config
 
 
 def recipe(*overrides: str, **changes: Any) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def test_two_machines():
         "--main-process-port=29500 recipe.yaml"
     )
     assert imported.draft.recipe()["rollout"]["gpus"] == 2
-    assert "# 2 machines (trainer.nnodes) of 8 GPUs" in recipe_text(imported)
+    assert "# 2 machines of 8 GPUs, where EasyR1 had 8 for both in turns: 6 train on each;" in recipe_text(imported)
 
 
 def test_one_gpu_becomes_one_to_train_and_one_to_serve():
@@ -69,8 +71,7 @@ def test_one_gpu_becomes_one_to_train_and_one_to_serve():
     assert imported.scale.processes == imported.scale.serving == 1
     assert "fsdp_config" not in imported.draft.recipe()
     text = recipe_text(imported)
-    assert "# 2 GPUs: 1 trains, the last serves vLLM. EasyR1 had 1 (trainer.n_gpus_per_node) for both" in text
-    assert "this recipe needs 1 more." in text
+    assert "# 2 GPUs: 1 trains, the last serves vLLM. EasyR1 had 1 for both in turns; this recipe needs 1 more." in text
 
 
 def test_single_completions_become_pairs_where_nothing_compares_them():
@@ -255,6 +256,21 @@ def test_keys_of_earlier_versions():
     assert made["algorithm"]["clip_low"] == made["algorithm"]["clip_high"] == 0.1
     assert made["prompts"]["system"] == "Think."
     assert made["rewards"]["functions"][0]["function"] == "rewards.r1v.accuracy"
+
+
+@pytest.mark.parametrize("example", [OLDEST, NEWEST, OLDEST | {"worker.reward.compute_score": "r1v"}])
+def test_the_recipes_of_public_examples_could_start(tmp_path, monkeypatch, example):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    imported = import_easyr1(nest(example))
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe_text(imported))
+    result = CliRunner().invoke(plan, [str(path), "--gpus=8", "--num-processes=6", "--rows=5000"])
+    assert result.exit_code == 0, result.output
+
+
+def test_a_tracker_that_axolotl_lacks_is_explained_once():
+    text = recipe_text(import_easyr1(config(trainer__logger=["console", "swanlab"])))
+    assert text.count("trainer.logger") == 1
 
 
 def test_no_number_of_workers_is_invented():
