@@ -15,7 +15,15 @@ from grpo_plugin.prompts.readers import READERS, Row
 NEEDED = ("character_profile", "question", "answer")
 KNOWN = (*NEEDED, "keywords", "image", "images")
 _BETWEEN_KEYWORDS = re.compile(r"[,;，；、\n]")
-_KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
+_KINDS = {
+    dict: "an object",
+    list: "a list",
+    str: "text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    type(None): "nothing",
+}
 
 
 def write(source: Path, target: Path, show: Callable[[int, Row], None] = lambda number, row: None) -> int:
@@ -87,7 +95,7 @@ def row(record: Row) -> Row:
         "answer": _plain("answer", answer),
         "character_profile": _as_text(profile),
         "keywords": _keywords(record.get("keywords")),
-        "images": [*_as_list(record.get("image")), *_as_list(record.get("images"))],
+        "images": [*_images(record.get("image")), *_images(record.get("images"))],
         "extra_info": {name: value for name, value in record.items() if name not in KNOWN},
     }
 
@@ -101,13 +109,17 @@ def _filled(record: Row, name: str) -> Any:
     return value
 
 
+def _kind(value: Any) -> str:
+    return _KINDS.get(type(value), type(value).__name__)
+
+
 def _is_chat(question: Any) -> bool:
     return isinstance(question, list) and all(isinstance(message, dict) for message in question)
 
 
 def _plain(name: str, value: Any) -> str:
     if isinstance(value, (list, dict)):
-        raise Fault(f"{_KINDS[type(value)]} as {name!r}, which is text (columns must be turned into rows)")
+        raise Fault(f"{_kind(value)} as {name!r}, which is text (columns must be turned into rows)")
     return str(value)
 
 
@@ -120,9 +132,14 @@ def _as_text(profile: Any) -> str:
     return str(profile)
 
 
-def _as_list(images: Any) -> list[Any]:
-    images = _listed("images", images) if isinstance(images, str) else images
-    return images if isinstance(images, list) else [images] if images else []
+def _images(value: Any) -> list[Any]:
+    """One image or several, each a path or an object that has one."""
+    value = _listed("images", value) if isinstance(value, str) else value
+    images = value if isinstance(value, list) else [] if value in (None, "", {}) else [value]
+    for image in images:
+        if not isinstance(image, (str, dict)) or not image:
+            raise Fault(f"{_kind(image)} as an image, which is a path")
+    return images
 
 
 def _keywords(value: Any) -> list[str]:
@@ -131,8 +148,7 @@ def _keywords(value: Any) -> list[str]:
         value = _listed("keywords", value)
     words = _BETWEEN_KEYWORDS.split(value) if isinstance(value, str) else [] if value is None else value
     if not isinstance(words, list) or any(isinstance(word, (dict, list)) for word in words):
-        kind = _KINDS.get(type(value), type(value).__name__)
-        raise Fault(f"{kind} as 'keywords', which is a list of words, or words with commas between them")
+        raise Fault(f"{_kind(value)} as 'keywords', which is a list of words, or words with commas between them")
     return [word for word in (str(word).strip() for word in words if word is not None) if word]
 
 

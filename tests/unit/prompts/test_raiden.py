@@ -108,6 +108,8 @@ def test_lists_in_csv_are_read_as_lists(tmp_path):
         ),
         ({"answer": {"0": "a"}}, "an object as 'answer', which is text"),
         ({"answer": []}, "an empty 'answer'"),
+        ({"image": 3}, "a number as an image, which is a path"),
+        ({"images": ["a", None]}, "nothing as an image, which is a path"),
     ],
 )
 def test_values_of_another_kind(run, changes, sentence):
