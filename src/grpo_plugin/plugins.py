@@ -4,7 +4,6 @@
 twice (Ray), so every hook is idempotent.
 """
 
-import math
 import os
 from typing import Any
 
@@ -56,7 +55,7 @@ class PromptPlugin(_Plugin):
         cpu_ranks.apply(cfg)
         train = self.run.load_prompts(cfg).train
         batch = from_values(cfg, int(os.environ.get("WORLD_SIZE", 1)))
-        steps = cfg.max_steps or max(1, math.ceil(batch.steps_per_epoch(len(train)) * (cfg.num_epochs or 1)))
+        steps = cfg.max_steps or batch.steps(len(train), cfg.num_epochs or 1)
         return TrainDatasetMeta(train_dataset=train, eval_dataset=None, total_num_steps=steps)
 
 

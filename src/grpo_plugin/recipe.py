@@ -93,6 +93,8 @@ def read(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[s
     if not isinstance(values, dict):
         raise RecipeError(f"recipe {str(path)!r}: expected keys and values, got {type(values).__name__}.")
     values = with_base(values, Path(path).parent)
+    if is_ours(values):
+        _check_keys(values)
     values["axolotl_config_path"] = str(path)
     for key, value in (overrides or {}).items():
         block, _, inner = key.partition(".")
@@ -194,6 +196,25 @@ def _check_misspelt_blocks(values: Mapping[str, Any]) -> None:
     for key in values.keys() - set(blocks) - axolotl_keys(""):
         if nearest(key, blocks) and isinstance(values[key], Mapping):
             raise RecipeError(unknown_key("", key, blocks))
+
+
+def _check_keys(values: Mapping[str, Any]) -> None:
+    """A key that Axolotl would drop in silence, such as a misspelt `learning_rate`, is a mistake.
+
+    Left alone: blocks and nulls, as Axolotl has more blocks than it lists, and YAML's anchors stand in some; and all
+    keys where another plugin may know them.
+    """
+    if any(not str(plugin).startswith("grpo_plugin.") for plugin in values.get("plugins") or []):
+        return
+    known = axolotl_keys("") | {block for block, _, _ in BLOCKS.values()}
+    for key in sorted(map(str, values.keys() - known)):
+        if values[key] is not None and not isinstance(values[key], Mapping):
+            close = nearest(key, known, alike=0.8)
+            raise RecipeError(
+                f"{key}: unknown key; did you mean {close!r}?"
+                if close
+                else f"{key}: unknown key, which Axolotl would drop in silence; remove it."
+            )
 
 
 def _check_axolotl_block(block: str, values: Mapping[str, Any]) -> None:

@@ -90,7 +90,7 @@ KEYS: dict[str, Kind] = {
     "sequence_len": COUNT,
     "seed": whole(),
     "save_steps": number(over=0),
-    "save_total_limit": COUNT,
+    "save_total_limit": whole(0),
     "lora_r": COUNT,
     "lora_target_modules": one_of("names of layers", str, list),
     "context_parallel_size": COUNT,

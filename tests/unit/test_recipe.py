@@ -79,7 +79,7 @@ def test_mistakes_are_one_sentence_with_a_remedy(changes, expected):
         ({"num_epochs": float("inf")}, "num_epochs: expected a number over 0, got inf."),
         ({"max_steps": "x"}, "max_steps: expected a whole number, got 'x'."),
         ({"learning_rate": "fast"}, "learning_rate: expected a number of 0 or more, got 'fast'."),
-        ({"save_total_limit": "many"}, "save_total_limit: expected a whole number of 1 or more, got 'many'."),
+        ({"save_total_limit": "many"}, "save_total_limit: expected a whole number of 0 or more, got 'many'."),
         ({"lora_r": "x"}, "lora_r: expected a whole number of 1 or more, got 'x'."),
         ({"fsdp_config": "yes"}, "fsdp_config: expected keys and values, got 'yes'."),
         (
@@ -139,6 +139,24 @@ def test_read_applies_overrides_and_knows_where_it_came_from(tmp_path):
     assert values["output_dir"] == "b"
     assert values["trl"] == {"beta": 0.1, "num_generations": 4}
     assert values["axolotl_config_path"] == str(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("learning_rat: 3", "learning_rat: unknown key; did you mean 'learning_rate'?"),
+        ("my_own_notes: 3", "my_own_notes: unknown key, which Axolotl would drop in silence; remove it."),
+    ],
+)
+def test_a_key_that_axolotl_would_drop_is_one_sentence(tmp_path, line, expected):
+    path = tmp_path / "r.yaml"
+    ours = "base_model: user/model\nfsdp_config: null\nspecial_tokens: {pad_token: x}\n"
+    path.write_text(f"{ours}plugins: [grpo_plugin.RewardPlugin]\n{line}\n")
+    with pytest.raises(RecipeError) as caught:
+        read(path)
+    assert str(caught.value) == expected
+    path.write_text(f"{ours}plugins: [grpo_plugin.RewardPlugin, axolotl.integrations.liger.LigerPlugin]\n{line}\n")
+    assert read(path)["fsdp_config"] is None
 
 
 def test_an_override_of_a_block_that_is_none_is_one_sentence(tmp_path):

@@ -36,9 +36,9 @@ def known(model: type[BaseModel]) -> str:
     return ", ".join(model.model_fields)
 
 
-def nearest(word: str, words: Iterable[str]) -> str | None:
-    """The known word closest in spelling, if any is close."""
-    matches = difflib.get_close_matches(str(word), list(words), n=1, cutoff=0.6)
+def nearest(word: str, words: Iterable[str], *, alike: float = 0.6) -> str | None:
+    """The known word closest in spelling, if any is close; among many words, ask for more than 0.6 to be `alike`."""
+    matches = difflib.get_close_matches(str(word), list(words), n=1, cutoff=alike)
     return matches[0] if matches else None
 
 

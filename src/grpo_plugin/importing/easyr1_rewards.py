@@ -87,7 +87,7 @@ _EXAMPLES: dict[str, tuple[Callable[[dict[str, Any]], Functions], tuple[str, ...
     "r1v": (_weighted("r1v", 0.5), ("format_weight",)),
     "dapo": (_dapo, ("max_response_length", "overlong_buffer_length", "overlong_penalty_factor")),
     "math_dapo": (_dapo, ("max_response_length", "overlong_buffer_len", "overlong_penalty_factor")),
-    "android_gui": (lambda kwargs: [{"function": "rewards.choice.accuracy"}], ()),
+    "android_gui": (lambda kwargs: [{"function": "rewards.number_game.accuracy"}], ()),
 }
 
 

@@ -37,12 +37,18 @@ def sampling(draft: Draft) -> None:
     draft.put("trl.top_k", top_k if top_k > 0 else None, f"{_ROLLOUT}.top_k")
     ignores = draft.source[f"{_ROLLOUT}.ignore_eos"]
     draft.put("trl.generation_kwargs", {"ignore_eos": True} if ignores else None, f"{_ROLLOUT}.ignore_eos")
-    samples = f"{_HELD_OUT}.n"
-    if samples in draft.source.values:
-        draft.move(samples, "validation.samples")
+    _held_out(draft)
+
+
+def _held_out(draft: Draft) -> None:
+    known = {f"{_HELD_OUT}.{name}": name for name in ("n", "temperature", "top_p")}
     for key in draft.source.under(_HELD_OUT):
-        if key != samples:
-            draft.leave(key, "held-out prompts are sampled as in training, and once greedily", same_at={})
+        if key not in known:
+            draft.leave(key, "held-out prompts are otherwise sampled as in training", same_at={})
+        elif draft.source[key]:
+            draft.move(key, f"validation.{'samples' if known[key] == 'n' else known[key]}")
+        else:
+            draft.leave(key, "held-out prompts are answered greedily anyway, once each")
 
 
 def _longest(draft: Draft) -> int:

@@ -230,7 +230,7 @@ def test_overrides_win_and_are_typed():
         worker__actor__optim__lr=1e-6,
     )
     assert made["learning_rate"] == 1e-5
-    assert made["validation"]["samples"] == 16
+    assert made["validation"]["samples"] == 16 and made["validation"]["temperature"] == 1.0
     assert made["algorithm"]["kl_coef"] == 0.0
     assert made["use_tensorboard"] is True and "wandb_project" not in made
 
