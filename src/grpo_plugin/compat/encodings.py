@@ -7,6 +7,8 @@ are encoded four to a string and told apart again by the special token each begi
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import pairwise
 from typing import cast
 
 from tokenizers import Tokenizer
@@ -47,6 +49,7 @@ def _bundles(leaders: Sequence[str | None]) -> list[list[int]]:
 def _parts(ids: list[int], leader: int) -> list[int]:
     """Tokens from each leader to the next; the first begins the ids."""
     starts = [0]
-    for _ in range(ids.count(leader) - 1):
-        starts.append(ids.index(leader, starts[-1] + 1))
-    return [end - start for start, end in zip(starts, [*starts[1:], len(ids)], strict=True)]
+    with suppress(ValueError):  # no further one
+        while True:
+            starts.append(ids.index(leader, starts[-1] + 1))
+    return [end - start for start, end in pairwise([*starts, len(ids)])]

@@ -20,7 +20,7 @@ from grpo_plugin.prompts import hub
 from grpo_plugin.prompts.json_list import items
 from grpo_plugin.prompts.sources import Source
 
-CHUNK = 512
+CHUNK = 1024
 
 Row = dict[str, Any]
 

@@ -13,6 +13,7 @@ pre_tokenizers/*.rs.)
 
 import os
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -21,6 +22,7 @@ from tokenizers import AddedToken, Tokenizer
 from grpo_plugin.compat.encodings import token_counts
 
 REMEMBERED = 4096
+VARIABLE = "TOKENIZERS_PARALLELISM"
 
 
 class Cutter:
@@ -113,15 +115,33 @@ class SegmentCounter:
         self._known[unit] = tokens
 
 
+class _Parallel:
+    """How many are using the tokenizer's threads, and what the environment said before the first of them."""
+
+    lock = threading.Lock()
+    users = 0
+    before: str | None = None
+
+
 @contextmanager
 def parallel_tokenizer() -> Iterator[None]:
-    """Let the tokenizer use its threads, which Axolotl's command line turns off for everyone."""
-    before = os.environ.get("TOKENIZERS_PARALLELISM")
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    """Let the tokenizer use its threads, which Axolotl's command line turns off for everyone; from any thread."""
+    with _Parallel.lock:
+        if _Parallel.users == 0:
+            _Parallel.before = os.environ.get(VARIABLE)
+            os.environ[VARIABLE] = "true"
+        _Parallel.users += 1
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["TOKENIZERS_PARALLELISM"]
-        else:
-            os.environ["TOKENIZERS_PARALLELISM"] = before
+        with _Parallel.lock:
+            _Parallel.users -= 1
+            if _Parallel.users == 0:
+                _restore(_Parallel.before)
+
+
+def _restore(before: str | None) -> None:
+    if before is None:
+        del os.environ[VARIABLE]
+    else:
+        os.environ[VARIABLE] = before
