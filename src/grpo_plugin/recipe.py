@@ -33,6 +33,12 @@ BLOCKS: dict[str, tuple[str, type[Block], bool]] = {
     "QuickstartPlugin": ("quickstart", QuickstartConfig, False),
 }
 
+# Axolotl's own blocks, which are no options of its command line.
+AXOLOTL_BLOCKS = frozenset(
+    {"dynamic_checkpoint", "ebft", "fp8_config", "fsdp_config", "peft", "qat", "quantization"}
+    | {"selective_checkpointing", "special_tokens", "trl", "vllm"}
+)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -114,10 +120,14 @@ def _mapping(block: str, values: Any) -> Mapping[str, Any]:
 def is_ours(values: Mapping[str, Any]) -> bool:
     """Whether a recipe means this package: by a plugin's name, also a misspelt one, or by one of our blocks."""
     blocks = {block for block, _, _ in BLOCKS.values()}
-    plugins = values.get("plugins")
-    names = plugins if isinstance(plugins, list | tuple) else [plugins or ""]
-    packages = {str(plugin).split(".")[0] for plugin in names}
+    packages = {plugin.split(".")[0] for plugin in _plugins(values)}
     return bool(blocks & values.keys()) or any(nearest(package, ["grpo_plugin"]) for package in packages)
+
+
+def _plugins(values: Mapping[str, Any]) -> list[str]:
+    """The plugins named in values that nobody has checked yet."""
+    plugins = values.get("plugins") or []
+    return [str(plugin) for plugin in (plugins if isinstance(plugins, list | tuple) else [plugins])]
 
 
 def check(values: Mapping[str, Any]) -> Recipe:
@@ -201,14 +211,13 @@ def _check_misspelt_blocks(values: Mapping[str, Any]) -> None:
 def _check_keys(values: Mapping[str, Any]) -> None:
     """A key that Axolotl would drop in silence, such as a misspelt `learning_rate`, is a mistake.
 
-    Left alone: blocks and nulls, as Axolotl has more blocks than it lists, and YAML's anchors stand in some; and all
-    keys where another plugin may know them.
+    Left alone: blocks and nulls, as YAML's anchors stand in some; and all keys where another plugin may know them.
     """
-    if any(not str(plugin).startswith("grpo_plugin.") for plugin in values.get("plugins") or []):
+    if any(not plugin.startswith("grpo_plugin.") for plugin in _plugins(values)):
         return
-    known = axolotl_keys("") | {block for block, _, _ in BLOCKS.values()}
-    for key in sorted(map(str, values.keys() - known)):
-        if values[key] is not None and not isinstance(values[key], Mapping):
+    known = axolotl_keys("") | AXOLOTL_BLOCKS | {block for block, _, _ in BLOCKS.values()}
+    for key, value in values.items():
+        if key not in known and value is not None and not isinstance(value, Mapping):
             close = nearest(key, known, alike=0.8)
             raise RecipeError(
                 f"{key}: unknown key; did you mean {close!r}?"

@@ -1,7 +1,7 @@
 import pytest
 
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.recipe import axolotl_keys, check, is_ours, read
+from grpo_plugin.recipe import AXOLOTL_BLOCKS, axolotl_keys, check, is_ours, read
 from grpo_plugin.recipe_values import KEYS
 
 
@@ -139,6 +139,12 @@ def test_read_applies_overrides_and_knows_where_it_came_from(tmp_path):
     assert values["output_dir"] == "b"
     assert values["trl"] == {"beta": 0.1, "num_generations": 4}
     assert values["axolotl_config_path"] == str(path)
+
+
+def test_the_keys_known_are_those_of_axolotls_schema():
+    from axolotl.utils.schemas.config import AxolotlInputConfig
+
+    assert set(AxolotlInputConfig.model_fields) == axolotl_keys("") | AXOLOTL_BLOCKS
 
 
 @pytest.mark.parametrize(

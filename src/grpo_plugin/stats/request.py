@@ -10,6 +10,7 @@ from typing import Any, Literal
 from grpo_plugin.config.prompts import PromptsConfig, Sources
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe import read
+from grpo_plugin.recipe_values import read_values
 
 Split = Literal["train", "validation"]
 
@@ -59,7 +60,9 @@ def request(
     Raises:
         RecipeError: neither a recipe nor data and tokenizers, or a mistake in the block.
     """
-    values = read(recipe) if recipe else {}
+    values = read_values(read(recipe)) if recipe else {}
+    if not isinstance(values.get("prompts") or {}, Mapping):
+        PromptsConfig.parse("prompts", values["prompts"])
     if recipe and not values.get("prompts") and not dataset:
         raise RecipeError(f"{recipe}: the recipe has no 'prompts' block; add one, or name the data with --dataset.")
     if not recipe and not (dataset and tokenizers):

@@ -171,6 +171,19 @@ def test_bad_rows_stop_as_they_would_in_training(recipe, jsonl):
     assert "train.jsonl has an empty prompt in row 3; mend or remove them, and perhaps others" in result.output
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"prompts": [1]}, "prompts: expected keys and values, got [1]"),
+        ({"trl": 3}, "trl: expected keys and values, got 3"),
+    ],
+)
+def test_blocks_that_are_none_are_one_sentence(recipe, changes, words):
+    recipe.write_text(yaml.safe_dump(yaml.safe_load(recipe.read_text()) | changes))
+    result = CliRunner().invoke(stats, [str(recipe)])
+    assert result.exit_code == 1 and words in result.output
+
+
 def test_images_need_a_processor(recipe, model):
     result = CliRunner().invoke(stats, [str(recipe), "--image-key", "level"])
     assert result.exit_code == 1
