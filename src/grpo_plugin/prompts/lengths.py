@@ -143,7 +143,7 @@ def ahead(chunks: Iterable[Chunk], prepare: Callable[[Chunk], Callable[[], Resul
     or to count what came back, the tokenizer's own threads have the other's to do. No more than three chunks are held.
     """
     pending: deque[tuple[Chunk, Future[Result]]] = deque()
-    with _frozen_heap(), ThreadPoolExecutor(THREADS, thread_name_prefix="tokenize") as pool:
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="tokenize") as pool:
         for chunk in chunks:
             pending.append((chunk, pool.submit(prepare(chunk))))
             if len(pending) > THREADS:
@@ -154,10 +154,11 @@ def ahead(chunks: Iterable[Chunk], prepare: Callable[[Chunk], Callable[[], Resul
 
 
 @contextmanager
-def _frozen_heap() -> Iterator[None]:
-    """Keep Python's garbage collector off the libraries' million objects while it minds those of the rows.
+def frozen_heap() -> Iterator[None]:
+    """Keep Python's garbage collector off the libraries' million objects while all rows are counted.
 
-    It would walk through them again and again, holding Python's lock: a twelfth of the time.
+    It would walk through them again and again, holding Python's lock. Not for a stream that lasts as long as a
+    training run: what exists now and is dropped within would not be freed.
     """
     gc.freeze()
     try:

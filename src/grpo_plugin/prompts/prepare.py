@@ -14,6 +14,7 @@ from grpo_plugin.errors import DataError
 from grpo_plugin.prompts.columns import Columns, as_images, as_json
 from grpo_plugin.prompts.faults import Fault, Faults
 from grpo_plugin.prompts.images import file_states
+from grpo_plugin.prompts.lengths import frozen_heap
 from grpo_plugin.prompts.measure import Measure
 from grpo_plugin.prompts.overlong import LengthLimit
 from grpo_plugin.prompts.readers import read
@@ -51,7 +52,7 @@ class Preparation:
         schema = columns.features(chat=self.measure.chats, images=self.reader.config.image_key is not None).arrow_schema
         kept = [0] * len(sources)
         files: dict[str, list[int]] = {}
-        with pa.OSFile(str(folder / DATA), "wb") as file, pa.ipc.new_stream(file, schema) as table:
+        with frozen_heap(), pa.OSFile(str(folder / DATA), "wb") as file, pa.ipc.new_stream(file, schema) as table:
             for position, source in enumerate(sources):
                 for prompts in self.prompts(source, limit, faults):
                     table.write_batch(self._batch(prompts, columns, schema))

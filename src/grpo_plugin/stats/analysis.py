@@ -9,7 +9,7 @@ from typing import Any, Self
 from grpo_plugin.errors import DataError
 from grpo_plugin.prompts.faults import Faults
 from grpo_plugin.prompts.images import file_states
-from grpo_plugin.prompts.lengths import ChatCounter, ahead
+from grpo_plugin.prompts.lengths import ChatCounter, ahead, frozen_heap
 from grpo_plugin.prompts.measure import Measure
 from grpo_plugin.prompts.rows import Prompt, PromptChunk, RowReader
 from grpo_plugin.prompts.sources import Source
@@ -88,11 +88,12 @@ def analyse(
         DataError: bad rows, or none at all.
     """
     analysis = Analysis({name: Lengths() for name in measures})
-    for chunk, counted in ahead(_sound(reader, sources), lambda chunk: _work(chunk, list(measures.values()))):
-        for lengths, (prompts, answers) in zip(analysis.lengths.values(), counted, strict=True):
-            lengths.add(chunk, prompts, answers)
-        analysis.image_files |= file_states(image for prompt in chunk.prompts for image in prompt.images)
-        progress(len(chunk.prompts))
+    with frozen_heap():
+        for chunk, counted in ahead(_sound(reader, sources), lambda chunk: _work(chunk, list(measures.values()))):
+            for lengths, (prompts, answers) in zip(analysis.lengths.values(), counted, strict=True):
+                lengths.add(chunk, prompts, answers)
+            analysis.image_files |= file_states(image for prompt in chunk.prompts for image in prompt.images)
+            progress(len(chunk.prompts))
     if not all(lengths.prompt.rows for lengths in analysis.lengths.values()):
         raise DataError("stats: the data has no rows; name files or a split that has some.")
     return analysis
