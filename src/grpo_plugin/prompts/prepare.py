@@ -17,7 +17,6 @@ from grpo_plugin.prompts.images import file_states
 from grpo_plugin.prompts.lengths import frozen_heap
 from grpo_plugin.prompts.measure import Measure
 from grpo_plugin.prompts.overlong import LengthLimit
-from grpo_plugin.prompts.readers import read
 from grpo_plugin.prompts.rows import Prompt, RowReader
 from grpo_plugin.prompts.sources import Source
 from grpo_plugin.prompts.store import DATA
@@ -87,7 +86,7 @@ class Preparation:
         columns = Columns()
         for source in sources:
             empty = True
-            for chunk in read(source):
+            for chunk in self.reader.chunks(source):
                 empty = False
                 for row in chunk.rows:
                     with suppress(Fault):  # told, with its row number, when the rows are written

@@ -21,6 +21,7 @@ from grpo_plugin.prompts.json_list import items
 from grpo_plugin.prompts.sources import Source
 
 CHUNK = 1024
+CHUNK_WITH_IMAGES = 64
 
 Row = dict[str, Any]
 
@@ -34,24 +35,24 @@ class Chunk:
     rows: tuple[Row, ...]
 
 
-def read(source: Source, *, streaming: bool = False) -> Iterator[Chunk]:
-    """All rows of a source in order.
+def read(source: Source, *, streaming: bool = False, size: int = CHUNK) -> Iterator[Chunk]:
+    """All rows of a source in order, `size` to a chunk.
 
     Raises:
         DataError: a file that cannot be read as what its name says, with file and row number.
     """
     if source.hub:
-        yield from _chunks(source.spec, enumerate(hub.rows(source.hub, streaming=streaming), 1))
+        yield from _chunks(source.spec, enumerate(hub.rows(source.hub, streaming=streaming), 1), size)
     for file in source.files:
         try:
-            yield from _chunks(str(file), READERS[file.suffix.lower()](file))
+            yield from _chunks(str(file), READERS[file.suffix.lower()](file), size)
         except UnicodeDecodeError as error:
             raise DataError(f"{file}: not UTF-8 text ({error}); convert it.") from None
 
 
-def _chunks(label: str, rows: Iterable[tuple[int, Row]]) -> Iterator[Chunk]:
+def _chunks(label: str, rows: Iterable[tuple[int, Row]], size: int) -> Iterator[Chunk]:
     iterator = iter(rows)
-    while chunk := list(itertools.islice(iterator, CHUNK)):
+    while chunk := list(itertools.islice(iterator, size)):
         yield Chunk(label, *zip(*chunk, strict=True))
 
 
@@ -140,7 +141,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
     import pyarrow.parquet as pq
 
     with _sound_parquet(path), pq.ParquetFile(path) as file:
-        rows = (row for batch in file.iter_batches(batch_size=CHUNK) for row in batch.to_pylist())
+        rows = (row for batch in file.iter_batches(batch_size=CHUNK_WITH_IMAGES) for row in batch.to_pylist())
         yield from enumerate(rows, 1)
 
 

@@ -15,7 +15,7 @@ from grpo_plugin.config.prompts import PromptsConfig
 from grpo_plugin.prompts.answers import EXTRACTORS
 from grpo_plugin.prompts.faults import Fault, Faults
 from grpo_plugin.prompts.images import Picture, PixelBounds, pictures, place
-from grpo_plugin.prompts.readers import Chunk, Row, read
+from grpo_plugin.prompts.readers import CHUNK, CHUNK_WITH_IMAGES, Chunk, Row, read
 from grpo_plugin.prompts.sources import Source
 from grpo_plugin.prompts.wording import Message, compile_template, template_text, word
 
@@ -62,9 +62,13 @@ class RowReader:
         template = self.config.template
         return compile_template(template_text(template, self.base_dir)) if template else None
 
+    def chunks(self, source: Source, *, streaming: bool = False) -> Iterator[Chunk]:
+        """The rows as they are, few at a time where they hold images."""
+        return read(source, streaming=streaming, size=CHUNK_WITH_IMAGES if self.config.image_key else CHUNK)
+
     def read(self, source: Source, faults: Faults, *, streaming: bool = False) -> Iterator[PromptChunk]:
         """Every good row of a source, a chunk at a time; what is wrong with the others goes to `faults`."""
-        for chunk in read(source, streaming=streaming):
+        for chunk in self.chunks(source, streaming=streaming):
             yield PromptChunk(chunk.label, list(self._prompts(chunk, faults)))
 
     def _prompts(self, chunk: Chunk, faults: Faults) -> Iterator[Prompt]:

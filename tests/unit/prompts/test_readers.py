@@ -59,6 +59,7 @@ def test_chunks_number_their_rows(tmp_path, jsonl):
     jsonl([{"i": i} for i in range(CHUNK + 3)])
     source = one("train.jsonl", tmp_path)
     assert [(chunk.numbers[0], len(chunk.rows)) for chunk in read(source)] == [(1, CHUNK), (CHUNK + 1, 3)]
+    assert {len(chunk.rows) for chunk in read(source, size=79)} == {79}
 
 
 def test_rows_of_jsonl_are_counted_by_lines(tmp_path):
