@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from grpo_plugin.errors import DataError
+from grpo_plugin.prompts.readers import parquet_rows
 from grpo_plugin.prompts.sources import Source, resolve
 from grpo_plugin.recipe import Recipe
 
@@ -15,13 +16,18 @@ KNOWN = {
 
 
 def count_rows(recipe: Recipe) -> int | None:
-    """Rows of `prompts.train` before any is dropped; None if a source is not here, or must be loaded to tell."""
+    """Rows of `prompts.train` before any is dropped; None if a source is not here, or must be loaded to tell.
+
+    Raises:
+        DataError: a Parquet file that is none.
+    """
     if recipe.prompts is None:
         return None
     try:
-        counts = [_count(source) for source in resolve("prompts.train", recipe.prompts.train, recipe.folder)]
+        sources = resolve("prompts.train", recipe.prompts.train, recipe.folder)
     except DataError:
         return None
+    counts = [_count(source) for source in sources]
     return None if None in counts else sum(count for count in counts if count is not None)
 
 
@@ -33,11 +39,9 @@ def _count(source: Source) -> int | None:
 
 
 def _rows_of_file(path: Path) -> int | None:
-    if path.suffix == ".jsonl":
+    if path.suffix.lower() == ".jsonl":
         with path.open("rb") as lines:
             return sum(1 for line in lines if line.strip())
-    if path.suffix == ".parquet":
-        import pyarrow.parquet
-
-        return int(pyarrow.parquet.read_metadata(path).num_rows)
+    if path.suffix.lower() == ".parquet":
+        return parquet_rows(path)
     return None

@@ -157,6 +157,13 @@ def test_what_this_machine_lacks_is_a_problem_of_the_plan_and_stops_a_run(recipe
         check(recipe().values | {"deepspeed": str(tmp_path / "half.json"), "prompts": {"train": "user/data@train"}})
 
 
+def test_a_broken_parquet_file_is_one_sentence(recipe, tmp_path):
+    (tmp_path / "rows.parquet").write_bytes(b"PAR?")
+    path = write(recipe, tmp_path, prompts={"train": str(tmp_path / "rows.parquet")})
+    done = CliRunner().invoke(command, [path, "--gpus=2", "--num-processes=1"])
+    assert done.exit_code == 2 and "rows.parquet: not a Parquet file" in done.stderr
+
+
 def test_the_merged_recipe(recipe, tmp_path):
     (tmp_path / "base.yaml").write_text("seed: 7\n")
     path = tmp_path / "recipe.yaml"
