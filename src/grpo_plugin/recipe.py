@@ -105,13 +105,18 @@ def read(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[s
     for key, value in (overrides or {}).items():
         block, _, inner = key.partition(".")
         if inner:
-            values[block] = {**_mapping(block, values.get(block)), inner: value}
+            values[block] = {**mapping(block, values.get(block)), inner: value}
         else:
             values[key] = value
     return values
 
 
-def _mapping(block: str, values: Any) -> Mapping[str, Any]:
+def mapping(block: str, values: Any) -> Mapping[str, Any]:
+    """The values of a block that nobody has checked yet.
+
+    Raises:
+        RecipeError: something else than keys and values.
+    """
     if values is not None and not isinstance(values, Mapping):
         raise RecipeError(f"{block}: expected keys and values, got {values!r}.")
     return values or {}

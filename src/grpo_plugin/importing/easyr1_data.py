@@ -5,6 +5,7 @@ from pathlib import PurePath
 
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.importing.draft import Draft
+from grpo_plugin.prompts.sources import FORMATS
 
 # EasyR1's example templates and ours to the same effect.
 _TEMPLATES = {
@@ -13,7 +14,6 @@ _TEMPLATES = {
     "dapo": "recipes/prompts/dapo.jinja",
     "android_gui": "recipes/prompts/number_game.jinja",
 }
-_FILES = (".json", ".jsonl", ".csv", ".parquet")
 _VISION = re.compile(r"VL|Vision|llava|gemma-3|InternVL|Pixtral", re.IGNORECASE)
 
 
@@ -65,7 +65,7 @@ def _source(words: str) -> str:
 
 
 def _is_local(name: str) -> bool:
-    return name.startswith((".", "/", "~")) or PurePath(name).suffix in _FILES
+    return name.startswith((".", "/", "~")) or PurePath(name).suffix in FORMATS
 
 
 def _template(path: str | None) -> str | None:

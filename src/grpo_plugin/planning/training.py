@@ -7,6 +7,7 @@ from typing import Any, Literal
 from grpo_plugin.algorithms.presets import PRESETS
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.planning.shapes import ModelShape
+from grpo_plugin.prompts.budget import COMPLETION
 from grpo_plugin.recipe import Recipe
 from grpo_plugin.recipe_values import read_deepspeed
 
@@ -119,7 +120,7 @@ def kl_coef(recipe: Recipe) -> float:
 def longest_sequence(recipe: Recipe) -> tuple[int | None, int]:
     """The longest prompt (None without a limit) and the longest completion, in tokens."""
     prompt = recipe.prompts.max_length if recipe.prompts else None
-    return prompt, recipe.trl.get("max_completion_length") or 256  # TRL's default
+    return prompt, recipe.trl.get("max_completion_length") or COMPLETION
 
 
 def _longest_tokens(recipe: Recipe) -> int:

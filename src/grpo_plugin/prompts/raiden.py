@@ -10,7 +10,8 @@ from typing import Any
 from grpo_plugin.config.base import nearest
 from grpo_plugin.errors import DataError
 from grpo_plugin.prompts.faults import Fault, Faults
-from grpo_plugin.prompts.readers import READERS, Row
+from grpo_plugin.prompts.readers import READERS, Row, read
+from grpo_plugin.prompts.sources import Source
 
 NEEDED = ("character_profile", "question", "answer")
 KNOWN = (*NEEDED, "keywords", "image", "images")
@@ -70,10 +71,8 @@ def _check_names(source: Path, target: Path) -> None:
 
 
 def _records(source: Path) -> Iterator[tuple[int, Row]]:
-    try:
-        yield from READERS[source.suffix.lower()](source)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{source}: not UTF-8 text ({error}); convert it.") from None
+    for chunk in read(Source(str(source), None, None, (source,))):
+        yield from zip(chunk.numbers, chunk.rows, strict=True)
 
 
 def _line(row: Row) -> str:

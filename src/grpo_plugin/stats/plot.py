@@ -18,8 +18,7 @@ def plot(reports: Mapping[str, TokenizerReport], path: Path) -> None:
     figure = Figure(figsize=(9, 3.2 * len(reports)), layout="constrained")
     FigureCanvasAgg(figure)
     for panel, (name, report) in zip(figure.subplots(len(reports), squeeze=False)[:, 0], reports.items(), strict=True):
-        parts = {"prompts": report.lengths.prompt, "answers": report.lengths.answer, "completions": report.completion}
-        _draw(panel, {what: part for what, part in parts.items() if part is not None and part.rows})
+        _draw(panel, {f"{what}s": part for what, part in report.parts.items()})
         limit = report.recommendation.max_length
         panel.axvline(limit, color="black", linestyle="--", linewidth=1, label=f"prompts.max_length {limit:,}")
         panel.set(title=name, xlabel="tokens", ylabel="rows")

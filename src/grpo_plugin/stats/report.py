@@ -37,10 +37,15 @@ class TokenizerReport:
     recommendation: Recommendation
     over: Mapping[int, int]
 
-    def to_json(self) -> dict[str, Any]:
+    @property
+    def parts(self) -> dict[str, Distribution]:
+        """What was measured, by name."""
         parts = {"prompt": self.lengths.prompt, "answer": self.lengths.answer, "completion": self.completion}
+        return {name: part for name, part in parts.items() if part is not None and part.rows}
+
+    def to_json(self) -> dict[str, Any]:
         return {
-            **{name: part.summary() for name, part in parts.items() if part is not None and part.rows},
+            **{name: part.summary() for name, part in self.parts.items()},
             "over": {str(limit): rows for limit, rows in self.over.items()},
             "recommended": self.recommendation.to_json(),
             "longest": [vars(row) for row in self.lengths.longest],

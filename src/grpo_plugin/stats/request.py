@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from grpo_plugin.config.prompts import PromptsConfig, Sources
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.recipe import read
+from grpo_plugin.recipe import mapping, read
 from grpo_plugin.recipe_values import read_values
 
 Split = Literal["train", "validation"]
@@ -61,13 +61,12 @@ def request(
         RecipeError: neither a recipe nor data and tokenizers, or a mistake in the block.
     """
     values = read_values(read(recipe)) if recipe else {}
-    if not isinstance(values.get("prompts") or {}, Mapping):
-        PromptsConfig.parse("prompts", values["prompts"])
-    if recipe and not values.get("prompts") and not dataset:
+    block = dict(mapping("prompts", values.get("prompts")))
+    if recipe and not block and not dataset:
         raise RecipeError(f"{recipe}: the recipe has no 'prompts' block; add one, or name the data with --dataset.")
     if not recipe and not (dataset and tokenizers):
         raise RecipeError("stats: nothing to measure; name a recipe, or --dataset and --tokenizer.")
-    block = {**(values.get("prompts") or {}), **{name: value for name, value in wording.items() if value is not None}}
+    block |= {name: value for name, value in wording.items() if value is not None}
     if dataset:
         block[split] = list(dataset)
         block.setdefault("train", list(dataset))

@@ -29,10 +29,8 @@ def _figures(report: TokenizerReport) -> Table:
     table = Table(Column("", no_wrap=True), box=None, padding=(0, 2, 0, 0))
     for column in ("rows", "min", "mean", *QUANTILES, "max"):
         table.add_column(column, justify="right", no_wrap=True)
-    parts = {"prompt": report.lengths.prompt, "answer": report.lengths.answer, "completion": report.completion}
-    for what, part in parts.items():
-        if part is not None and part.rows:
-            table.add_row(what, *(f"{value:,.0f}" for value in part.summary().values()))
+    for what, part in report.parts.items():
+        table.add_row(what, *(f"{value:,.0f}" for value in part.summary().values()))
     return table
 
 
