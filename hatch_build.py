@@ -4,7 +4,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-STARTUP = "src/grpo_plugin/compat/zz_grpo_plugin.pth"
+STARTUP = "src/grpo_plugin/launcher/zz_grpo_plugin.pth"
 
 
 class StartupFile(BuildHookInterface):

@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from grpo_plugin.config.rollout import RolloutConfig
-from grpo_plugin.rollout.client import Client, Sampling
-from grpo_plugin.rollout.command import server_command
-from grpo_plugin.rollout.devices import DeviceSplit
-from grpo_plugin.rollout.endpoint import choose_endpoint, make_run_dir
-from grpo_plugin.rollout.server import Server
+from grpo_plugin.rollout.client.http import Client, Sampling
+from grpo_plugin.rollout.server.command import server_command
+from grpo_plugin.rollout.server.devices import DeviceSplit
+from grpo_plugin.rollout.server.endpoint import choose_endpoint, make_run_dir
+from grpo_plugin.rollout.server.process import Server
 from tests.tiny import make_model
 
 REQUESTS = (1, 4, 16, 32, 64, 128)

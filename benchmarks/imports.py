@@ -27,11 +27,12 @@ def heavy(code: str) -> list[str]:
 
 def main() -> None:
     print(
-        f"interpreter start         {milliseconds('grpo_plugin.compat.startup'):7.1f} ms, import grpo_plugin included"
+        f"interpreter start         {milliseconds('grpo_plugin.launcher.startup'):7.1f} ms, import grpo_plugin included"
     )
     print(f"import grpo_plugin        {milliseconds('grpo_plugin'):7.1f} ms")
-    print(f"import grpo_plugin.recipe {milliseconds('grpo_plugin.recipe', 'import grpo_plugin.recipe'):7.1f} ms")
-    for code in ("import grpo_plugin", "import grpo_plugin.recipe"):
+    recipe = "grpo_plugin.recipe.recipe"
+    print(f"import grpo_plugin.recipe {milliseconds(recipe, f'import {recipe}'):7.1f} ms")
+    for code in ("import grpo_plugin", "import grpo_plugin.recipe.recipe"):
         print(f"{code} loads {' '.join(heavy(code)) or 'neither torch nor vllm nor transformers'}")
 
 

@@ -25,7 +25,7 @@ from grpo_plugin.prompts.lengths import ChatCounter
 from grpo_plugin.prompts.measure import Measure
 from grpo_plugin.prompts.rows import RowReader
 from grpo_plugin.prompts.segments import parallel_tokenizer
-from grpo_plugin.prompts.sources import resolve
+from grpo_plugin.recipe.sources import resolve
 from grpo_plugin.stats.analysis import analyse
 from grpo_plugin.stats.distribution import Distribution
 

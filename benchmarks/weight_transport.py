@@ -31,13 +31,13 @@ from safetensors.torch import load_file
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from grpo_plugin.config.rollout import RolloutConfig
-from grpo_plugin.rollout.client import Client
-from grpo_plugin.rollout.command import server_command
-from grpo_plugin.rollout.devices import DeviceSplit
-from grpo_plugin.rollout.endpoint import choose_endpoint, make_run_dir
-from grpo_plugin.rollout.host import Host
-from grpo_plugin.rollout.server import Server
-from grpo_plugin.rollout.sync_file import FileUpdater
+from grpo_plugin.rollout.client.http import Client
+from grpo_plugin.rollout.server.command import server_command
+from grpo_plugin.rollout.server.devices import DeviceSplit
+from grpo_plugin.rollout.server.endpoint import choose_endpoint, make_run_dir
+from grpo_plugin.rollout.server.handle import Host
+from grpo_plugin.rollout.server.process import Server
+from grpo_plugin.rollout.sync.file import FileUpdater
 from tests.tiny import make_tokenizer
 
 AXOLOTL_REQUEST = 10 * 2**20

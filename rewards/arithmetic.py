@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from grpo_plugin.scoring.batch import text_of
+from grpo_plugin.scoring.completions import text_of
 
 ANSWER = re.compile(r"Answer: ?(-?\d+)")
 

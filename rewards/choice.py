@@ -12,7 +12,7 @@ options in order, A first).
 from collections.abc import Sequence
 from typing import Any
 
-from grpo_plugin.scoring.batch import text_of
+from grpo_plugin.scoring.completions import text_of
 from grpo_plugin.scoring.mathematics import equivalent, extract, gold_text
 from grpo_plugin.scoring.mathematics.words import choice
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from grpo_plugin.errors import RewardError
-from grpo_plugin.scoring.batch import text_of
+from grpo_plugin.scoring.completions import text_of
 from grpo_plugin.scoring.sandbox import Limits, run_assertions, run_program
 
 

@@ -19,7 +19,7 @@ examples/reward_function/dapo.py. Departure: answers are compared by equivalence
 from collections.abc import Sequence
 from typing import Any
 
-from grpo_plugin.scoring.batch import text_of
+from grpo_plugin.scoring.completions import text_of
 from grpo_plugin.scoring.mathematics import agrees, last_box
 
 _TAIL = 300

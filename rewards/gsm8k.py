@@ -22,7 +22,7 @@ answers are compared as numbers, so that 1,000 is 1000; the reasoning may have s
 from collections.abc import Sequence
 from typing import Any
 
-from grpo_plugin.scoring.batch import text_of
+from grpo_plugin.scoring.completions import text_of
 from grpo_plugin.scoring.mathematics import agrees
 from rewards.tags import in_order, last, once
 

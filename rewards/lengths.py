@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from grpo_plugin.scoring.batch import text_of
+from grpo_plugin.scoring.completions import text_of
 from rewards.math import is_correct
 
 

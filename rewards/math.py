@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from grpo_plugin.scoring import mathematics
-from grpo_plugin.scoring.batch import text_of
+from grpo_plugin.scoring.completions import text_of
 from grpo_plugin.scoring.mathematics import warm_up
 
 __all__ = ["accuracy", "compute_score", "equivalent", "extract", "format", "has_format", "is_correct", "warm_up"]

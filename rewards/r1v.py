@@ -14,7 +14,7 @@ examples/reward_function/r1v.py: sequential, half format and half accuracy unles
 from collections.abc import Sequence
 from typing import Any
 
-from grpo_plugin.scoring.batch import text_of
+from grpo_plugin.scoring.completions import text_of
 from grpo_plugin.scoring.mathematics import equivalent, extract, gold_text
 from rewards.tags import last, once
 

@@ -29,7 +29,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from grpo_plugin.scoring.batch import text_of
+from grpo_plugin.scoring.completions import text_of
 from rewards.tags import last
 
 EMBEDDING_MODEL = "sentence-transformers/all-MiniLM-L6-v2"

@@ -15,7 +15,7 @@ All searches are `str.find` and its kin: their time is linear in the length of t
 from collections.abc import Sequence
 from typing import Any
 
-from grpo_plugin.scoring.batch import text_of
+from grpo_plugin.scoring.completions import text_of
 
 
 def structure(

@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from grpo_plugin.config.rollout import RolloutConfig
-from grpo_plugin.rollout.canary import Gap, logp_gap
-from grpo_plugin.rollout.client import Client
-from grpo_plugin.rollout.command import server_command
-from grpo_plugin.rollout.devices import DeviceSplit
-from grpo_plugin.rollout.endpoint import choose_endpoint, make_run_dir, shared_memory_dir
-from grpo_plugin.rollout.host import Host
-from grpo_plugin.rollout.sampling import Sampling
-from grpo_plugin.rollout.server import Server
+from grpo_plugin.rollout.client.http import Client
+from grpo_plugin.rollout.client.sampling import Sampling
+from grpo_plugin.rollout.logp_gap import Gap, logp_gap
+from grpo_plugin.rollout.server.command import server_command
+from grpo_plugin.rollout.server.devices import DeviceSplit
+from grpo_plugin.rollout.server.endpoint import choose_endpoint, make_run_dir, shared_memory_dir
+from grpo_plugin.rollout.server.handle import Host
+from grpo_plugin.rollout.server.process import Server
 from tests.training import VLLM_PYTHON
 
 PROMPTS = [[5, 6, 7, 8], [9, 10, 11]]

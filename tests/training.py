@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from grpo_plugin.rollout.guard import mapped_shared_memory
+from grpo_plugin.rollout.server.guard import mapped_shared_memory
 from tests.tiny import make_model
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -3,6 +3,9 @@
 Each message is one sentence a user can act on: the field, its value, what is known, the remedy.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class GrpoPluginError(Exception):
     """Base class; whatever is raised on purpose derives from it and from a standard type."""
@@ -22,3 +25,21 @@ class RewardError(GrpoPluginError, RuntimeError):
 
 class RolloutError(GrpoPluginError, RuntimeError):
     """The vLLM server could not be started, reached, synchronised or trusted."""
+
+
+def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str | None:
+    """The known word closest in spelling, if any is close; among many words, ask for more than 0.6 to be `alike`."""
+    matches = difflib.get_close_matches(str(word), list(known), n=1, cutoff=alike)
+    return matches[0] if matches else None
+
+
+def suggestion(word: str, known: Iterable[str], otherwise: str | None = None, *, alike: float = 0.6) -> str:
+    """The end of a sentence about an unknown name: `did you mean 'accuracy'?`, else `known: accuracy, format.`
+
+    Args:
+        otherwise: said in place of the list where no known name is close.
+    """
+    known = list(known)
+    if close := nearest(word, known, alike=alike):
+        return f"did you mean {close!r}?"
+    return otherwise or f"known: {', '.join(known) or 'none'}."

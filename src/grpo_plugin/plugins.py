@@ -10,12 +10,12 @@ from typing import Any
 from axolotl.common.datasets import TrainDatasetMeta
 from axolotl.integrations.base import BasePlugin
 
-from grpo_plugin import recipe_base
+from grpo_plugin.algorithms.settings import of_recipe
 from grpo_plugin.compat import cpu_ranks
-from grpo_plugin.planning.batch import from_values
+from grpo_plugin.recipe import inheritance
+from grpo_plugin.recipe.batch_arithmetic import from_values
 from grpo_plugin.run import Run, is_training
-from grpo_plugin.trainer.algorithm import of_recipe
-from grpo_plugin.trainer.arguments import forwarded, training_arguments
+from grpo_plugin.trainer.trl_arguments import forwarded, training_arguments
 
 
 class _Plugin(BasePlugin):
@@ -24,7 +24,7 @@ class _Plugin(BasePlugin):
     block: str
 
     def register(self, cfg: Any) -> None:
-        recipe_base.apply(cfg)
+        inheritance.apply(cfg)
         self.run = Run.begin(cfg)
         if not is_training():  # inference, merging: Axolotl turns rl off, and nothing of ours is needed
             return

@@ -11,23 +11,23 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
 from grpo_plugin import session
-from grpo_plugin.cli.launch import keep_telemetry_off
-from grpo_plugin.cli.supervisor import end_with_parent
 from grpo_plugin.compat import axolotl_log, axolotl_train
-from grpo_plugin.recipe import Recipe, check
+from grpo_plugin.console.curve import draw
+from grpo_plugin.console.examples import examples
+from grpo_plugin.console.failure import report_failure
+from grpo_plugin.console.final_report import Report
+from grpo_plugin.console.redirect import redirect
+from grpo_plugin.console.screen import Screen
+from grpo_plugin.console.timing import Stopwatch
+from grpo_plugin.launcher.launch import keep_telemetry_off
+from grpo_plugin.launcher.supervisor import end_with_parent
+from grpo_plugin.recipe.recipe import Recipe, check
+from grpo_plugin.rollout.generation_log import GenerationLog
 from grpo_plugin.scoring import RewardSet
 from grpo_plugin.scoring import load as load_rewards
 from grpo_plugin.session import Session
-from grpo_plugin.validation.curve import draw
-from grpo_plugin.validation.evaluate import Evaluation
+from grpo_plugin.validation.evaluation import Evaluation
 from grpo_plugin.validation.evaluation_log import EvaluationLog
-from grpo_plugin.validation.examples import examples
-from grpo_plugin.validation.failure import report_failure
-from grpo_plugin.validation.generation_log import GenerationLog
-from grpo_plugin.validation.quiet import redirect
-from grpo_plugin.validation.report import Report
-from grpo_plugin.validation.screen import Screen
-from grpo_plugin.validation.timing import Stopwatch
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from grpo_plugin.prompts import PromptData
     from grpo_plugin.rollout.engine import RolloutEngine
-    from grpo_plugin.rollout.plan import ServerPlan
-    from grpo_plugin.rollout.server import Server
+    from grpo_plugin.rollout.server.process import Server
+    from grpo_plugin.rollout.server.server_plan import ServerPlan
 
 
 class Run:
@@ -163,7 +163,7 @@ class Run:
         Raises:
             RecipeError: when GPUs, processes and recipe do not fit.
         """
-        from grpo_plugin.rollout.endpoint import make_run_dir
+        from grpo_plugin.rollout.server.endpoint import make_run_dir
 
         if self._plan is not None or self.recipe.rollout is None:
             return
@@ -177,7 +177,7 @@ class Run:
 
     def _adopt_server(self, plan: "ServerPlan") -> "Server | None":
         """The launcher's server, if it is what the recipe asks for now that Axolotl has read all its overrides."""
-        from grpo_plugin.rollout.server import Server
+        from grpo_plugin.rollout.server.process import Server
 
         if not (self.session and self.session.server_dir):
             return None
@@ -191,7 +191,7 @@ class Run:
         return None
 
     def _plan_server(self) -> "ServerPlan":
-        from grpo_plugin.rollout.plan import plan_server
+        from grpo_plugin.rollout.server.server_plan import plan_server
 
         assert self.recipe.rollout is not None
         environ = dict(os.environ)
@@ -254,7 +254,7 @@ class Run:
     def make_engine(self, accelerator: "Accelerator") -> "RolloutEngine | None":
         """The rollout engine of this run; None when Hugging Face generates."""
         from grpo_plugin.rollout.engine import RolloutEngine
-        from grpo_plugin.rollout.updater import make_updater
+        from grpo_plugin.rollout.sync.transport import make_updater
 
         rollout, plan = self.recipe.rollout, self._plan
         if rollout is None or plan is None or not self.recipe.uses_vllm:
@@ -270,7 +270,7 @@ class Run:
         return self.engine
 
     def _host(self) -> Any:
-        from grpo_plugin.rollout.host import Host
+        from grpo_plugin.rollout.server.handle import Host
 
         rollout, plan = self.recipe.rollout, self._plan
         assert rollout is not None and plan is not None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from grpo_plugin.rollout.guard import start_time
+from grpo_plugin.rollout.server.guard import start_time
 
 FOLDER, LAUNCHER = "GRPO_SESSION", "GRPO_LAUNCHER"
 CONSOLE, SERVER, GPUS = "GRPO_CONSOLE", "GRPO_SERVER", "GRPO_GPUS_SPLIT"

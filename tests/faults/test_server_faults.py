@@ -23,12 +23,12 @@ import pytest
 
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import RecipeError, RolloutError
-from grpo_plugin.rollout import guard
-from grpo_plugin.rollout.client import Client, Sampling, ServerGone, StaleWeights
-from grpo_plugin.rollout.command import ServerCommand, server_command
-from grpo_plugin.rollout.devices import DeviceSplit
-from grpo_plugin.rollout.endpoint import choose_endpoint, make_run_dir
-from grpo_plugin.rollout.server import Server
+from grpo_plugin.rollout.client.http import Client, Sampling, ServerGone, StaleWeights
+from grpo_plugin.rollout.server import guard
+from grpo_plugin.rollout.server.command import ServerCommand, server_command
+from grpo_plugin.rollout.server.devices import DeviceSplit
+from grpo_plugin.rollout.server.endpoint import choose_endpoint, make_run_dir
+from grpo_plugin.rollout.server.process import Server
 from tests.tiny import make_model, make_tokenizer
 
 # Another interpreter tries another version of vLLM.

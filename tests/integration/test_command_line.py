@@ -122,7 +122,7 @@ def test_the_startup_hook_is_cheap_and_waits_only_for_axolotl():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == ""
     code = (
-        "import sys; from grpo_plugin.compat.startup import _AxolotlCommand as hook; print(hook in sys.meta_path); "
+        "import sys; from grpo_plugin.launcher.startup import _AxolotlCommand as hook; print(hook in sys.meta_path); "
         "import json, click; print(hook in sys.meta_path); import axolotl.cli.main; print(hook in sys.meta_path)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

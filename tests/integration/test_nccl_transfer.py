@@ -13,7 +13,7 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout.host import Host
+from grpo_plugin.rollout.server.handle import Host
 from tests.agreement import ROUNDING, gap, serving
 from tests.tiny import make_model
 from tests.training import ROOT, VLLM_PYTHON

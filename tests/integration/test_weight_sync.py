@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout import sync_file
-from grpo_plugin.rollout.canary import check
-from grpo_plugin.rollout.client import StaleWeights
-from grpo_plugin.rollout.endpoint import shared_memory_dir
-from grpo_plugin.rollout.host import Host
-from grpo_plugin.rollout.sync import SyncFailed
-from grpo_plugin.rollout.sync_file import FileUpdater
-from grpo_plugin.rollout.sync_lora import AdapterUpdater
+from grpo_plugin.rollout.client.http import StaleWeights
+from grpo_plugin.rollout.logp_gap import check
+from grpo_plugin.rollout.server.endpoint import shared_memory_dir
+from grpo_plugin.rollout.server.handle import Host
+from grpo_plugin.rollout.sync import file
+from grpo_plugin.rollout.sync.adapter import AdapterUpdater
+from grpo_plugin.rollout.sync.base import SyncFailed
+from grpo_plugin.rollout.sync.file import FileUpdater
 from tests.agreement import ROUNDING, gap, perturb, serving
 from tests.tiny import make_model
 
@@ -109,8 +109,8 @@ def test_the_canary_sees_a_push_that_vllm_took_for_good(
             elif how.startswith("an old"):
                 yield name, old
 
-    named_tensors = sync_file.named_tensors
-    monkeypatch.setattr(sync_file, "named_tensors", broken)
+    named_tensors = file.named_tensors
+    monkeypatch.setattr(file, "named_tensors", broken)
     FileUpdater(host, accelerator, timeout=60.0).push(model, 11)
     with pytest.raises(RolloutError, match=r"rollout.max_logp_gap: vLLM and the trainer disagree on version 11"):
         check(gap(model, host, 11), LIMIT, version=11)
@@ -123,7 +123,7 @@ def test_a_truncated_shard_fails_the_push_and_the_server_refuses_to_generate(
         save_file(tensors, path)
         os.truncate(path, path.stat().st_size // 2)
 
-    monkeypatch.setattr(sync_file, "save_file", truncated)
+    monkeypatch.setattr(file, "save_file", truncated)
     with pytest.raises(SyncFailed, match="vLLM did not load version 12 of the weights"):
         FileUpdater(host, accelerator, timeout=60.0).push(model, 12)
     assert not shared_memory_dir(host.run_dir).exists()

@@ -10,8 +10,8 @@ import tcp_for_nccl
 from transformers import AutoModelForCausalLM
 
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout.client import Client
-from grpo_plugin.rollout.nccl_transfer import ParamMeta, Routes, Source, bounded, meeting_point, open_transfer
+from grpo_plugin.rollout.client.http import Client
+from grpo_plugin.rollout.sync.nccl_transfer import ParamMeta, Routes, Source, bounded, meeting_point, open_transfer
 
 
 def main(address: str, folder: str, changed: str, case: str) -> None:

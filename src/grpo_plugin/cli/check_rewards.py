@@ -12,8 +12,8 @@ from rich.table import Table
 
 from grpo_plugin.config.prompts import PromptsConfig
 from grpo_plugin.errors import GrpoPluginError, RecipeError
-from grpo_plugin.recipe import check, read
-from grpo_plugin.scoring.rehearsal import Example, FunctionReport, rehearse
+from grpo_plugin.recipe.recipe import check, read
+from grpo_plugin.scoring.reward_check import Example, FunctionReport, rehearse
 
 _SHOWN = 10
 
@@ -63,9 +63,9 @@ def training_examples(config: PromptsConfig, folder: Path) -> Iterator[Example]:
     Raises:
         DataError: a source is missing, or the rows read so far have bad ones among them.
     """
-    from grpo_plugin.prompts.faults import Faults
+    from grpo_plugin.prompts.row_errors import Faults
     from grpo_plugin.prompts.rows import RowReader
-    from grpo_plugin.prompts.sources import resolve
+    from grpo_plugin.recipe.sources import resolve
 
     reader, faults = RowReader(config, folder), Faults("prompts.train")
     for source in resolve("prompts.train", config.train, folder):

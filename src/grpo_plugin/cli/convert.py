@@ -23,7 +23,7 @@ def raiden(source: Path, target: Path, verbose: bool) -> None:
     Train on TARGET with prompt_key: prompt, answer_key: answer, template: recipes/prompts/role_playing.jinja, and
     image_key: images if there are any. Both `image` and `images` are kept, the first first.
     """
-    from grpo_plugin.prompts.raiden import write
+    from grpo_plugin.convert.raiden import write
 
     def show(number: int, row: dict) -> None:
         if verbose:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
+from grpo_plugin.convert.easyr1.config_file import read_file
+from grpo_plugin.convert.easyr1.imported import import_easyr1 as imported
+from grpo_plugin.convert.easyr1.recipe_text import recipe_text
 from grpo_plugin.errors import GrpoPluginError
-from grpo_plugin.importing.easyr1 import import_easyr1 as imported
-from grpo_plugin.importing.easyr1_source import read_file
-from grpo_plugin.importing.text import recipe_text
 
 
 @click.command()

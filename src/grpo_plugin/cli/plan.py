@@ -7,15 +7,15 @@ from typing import Any
 import click
 import yaml
 
-from grpo_plugin.cli.arguments import config_first, read_train
-from grpo_plugin.cli.options import override_names, unknown
 from grpo_plugin.errors import GrpoPluginError, RecipeError
+from grpo_plugin.launcher.arguments import config_first, read_train
+from grpo_plugin.launcher.options import override_names, unknown
 from grpo_plugin.planning.machine import GIB, Machine
 from grpo_plugin.planning.plan import Plan
-from grpo_plugin.planning.report import report
-from grpo_plugin.planning.rows import count_rows
-from grpo_plugin.recipe import parse, read
-from grpo_plugin.rollout.devices import visible_gpus
+from grpo_plugin.planning.plan_text import report
+from grpo_plugin.planning.row_count import count_rows
+from grpo_plugin.recipe.recipe import parse, read
+from grpo_plugin.rollout.server.devices import visible_gpus
 
 
 class _RecipeAnywhere(click.Command):

@@ -13,7 +13,7 @@ import click
 
 from grpo_plugin.config.rewards import RewardsConfig
 from grpo_plugin.errors import GrpoPluginError, RecipeError
-from grpo_plugin.recipe import read
+from grpo_plugin.recipe.recipe import read
 
 Scores = dict[str, list[float | None]]
 

@@ -11,9 +11,9 @@ import click
 
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import GrpoPluginError
-from grpo_plugin.recipe import Recipe, check, read
-from grpo_plugin.rollout.endpoint import make_run_dir
-from grpo_plugin.rollout.plan import ServerPlan, plan_server
+from grpo_plugin.recipe.recipe import Recipe, check, read
+from grpo_plugin.rollout.server.endpoint import make_run_dir
+from grpo_plugin.rollout.server.server_plan import ServerPlan, plan_server
 
 
 @click.command()

@@ -66,10 +66,10 @@ def _run(
     from rich.console import Console
 
     from grpo_plugin.prompts.readers import expected_rows
-    from grpo_plugin.prompts.sources import resolve
     from grpo_plugin.prompts.store import default_cache
+    from grpo_plugin.recipe.sources import resolve
+    from grpo_plugin.stats.length_report import report
     from grpo_plugin.stats.plot import plot
-    from grpo_plugin.stats.report import report
     from grpo_plugin.stats.request import request
     from grpo_plugin.stats.show import show
     from grpo_plugin.stats.tokenizers import measures

@@ -1,13 +1,12 @@
 """What all recipe blocks share: strictness, and one readable sentence per mistake."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from grpo_plugin.errors import RecipeError
+from grpo_plugin.errors import RecipeError, suggestion
 
 
 class Block(BaseModel):
@@ -36,19 +35,12 @@ def known(model: type[BaseModel]) -> str:
     return ", ".join(model.model_fields)
 
 
-def nearest(word: str, words: Iterable[str], *, alike: float = 0.6) -> str | None:
-    """The known word closest in spelling, if any is close; among many words, ask for more than 0.6 to be `alike`."""
-    matches = difflib.get_close_matches(str(word), list(words), n=1, cutoff=alike)
-    return matches[0] if matches else None
-
-
 def unknown_key(path: str, key: str, keys: Iterable[str]) -> str:
     """The sentence for an unknown key under `path` ("" at the top level of the recipe)."""
     keys = list(keys)
     where = f"{path}.{key}" if path else key
-    if close := nearest(key, keys):
-        return f"{where}: unknown key; did you mean {close!r}?"
-    return f"{where}: unknown key; known keys: {', '.join(keys)}."
+    listed = f"known keys: {', '.join(keys)}."
+    return f"{where}: unknown key; {suggestion(key, keys, listed)}"
 
 
 def sentence(model: type[BaseModel], name: str, error: ErrorDetails) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from grpo_plugin.planning.shapes import ModelShape
+from grpo_plugin.planning.model_sizes import ModelShape
 from grpo_plugin.planning.training import ADAPTER_BYTES, Training
 
 KEPT_BY_DEFAULT = 4  # Axolotl's save_total_limit

@@ -23,7 +23,7 @@ Compared with what a layer of Qwen2 and of Qwen3 saves for its backward pass, th
 from dataclasses import dataclass
 
 from grpo_plugin.planning.machine import GIB
-from grpo_plugin.planning.shapes import ModelShape
+from grpo_plugin.planning.model_sizes import ModelShape
 from grpo_plugin.planning.training import ADAPTER_BYTES, Training
 
 OVERHEAD = 2 * GIB

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.planning.advice import advice
-from grpo_plugin.planning.batch import Batch
 from grpo_plugin.planning.disk import Disk, disk
-from grpo_plugin.planning.known import Model, find_model
 from grpo_plugin.planning.machine import Machine, card
 from grpo_plugin.planning.memory import Estimate, trainer_memory
+from grpo_plugin.planning.model_shapes import Model, find_model
 from grpo_plugin.planning.problems import batch_of, plan_of_server, problems, serving_gpus
 from grpo_plugin.planning.serving import Serving, serving
 from grpo_plugin.planning.training import Training, from_recipe, longest_sequence
-from grpo_plugin.recipe import Recipe
+from grpo_plugin.recipe.batch_arithmetic import Batch
+from grpo_plugin.recipe.recipe import Recipe
 
 MOST_GPUS = 64
 

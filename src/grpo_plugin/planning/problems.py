@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.planning.batch import Batch, batch_problems, from_values
-from grpo_plugin.planning.known import Model, find_model
 from grpo_plugin.planning.machine import Machine
+from grpo_plugin.planning.model_shapes import Model, find_model
 from grpo_plugin.planning.training import longest_sequence
-from grpo_plugin.prompts.budget import model_length
-from grpo_plugin.recipe import Recipe, absences
-from grpo_plugin.rollout.plan import ServerPlan, plan_server
+from grpo_plugin.recipe.batch_arithmetic import Batch, batch_problems, from_values
+from grpo_plugin.recipe.length_budget import model_length
+from grpo_plugin.recipe.recipe import Recipe, absences
+from grpo_plugin.rollout.server.server_plan import ServerPlan, plan_server
 
 # Of Axolotl's own rollout, which the trainer of this package replaces.
 _REPLACED = ("async_prefetch", "use_data_producer", "streaming_partial_batch", "replay_buffer_size", "vllm_lora_sync")

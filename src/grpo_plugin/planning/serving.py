@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grpo_plugin.planning.machine import GIB
-from grpo_plugin.planning.shapes import ModelShape
+from grpo_plugin.planning.model_sizes import ModelShape
 
 GRAPHS = 2 * GIB
 UTILIZATION = 0.9  # Axolotl's and vLLM's default

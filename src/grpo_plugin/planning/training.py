@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from grpo_plugin.algorithms.presets import PRESETS
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.planning.shapes import ModelShape
-from grpo_plugin.prompts.budget import COMPLETION
-from grpo_plugin.recipe import Recipe
-from grpo_plugin.recipe_values import read_deepspeed
+from grpo_plugin.planning.model_sizes import ModelShape
+from grpo_plugin.recipe.axolotl_values import read_deepspeed
+from grpo_plugin.recipe.length_budget import COMPLETION
+from grpo_plugin.recipe.recipe import Recipe
 
 Sharding = Literal["none", "zero1", "zero2", "zero3", "fsdp"]
 

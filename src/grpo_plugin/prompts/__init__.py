@@ -5,7 +5,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from grpo_plugin.prompts.sources import check_sources
+from grpo_plugin.recipe.sources import check_sources
 
 if TYPE_CHECKING:
     from grpo_plugin.prompts.loading import PromptData, load

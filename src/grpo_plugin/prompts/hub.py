@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from grpo_plugin.errors import DataError
-from grpo_plugin.prompts.sources import Hub
+from grpo_plugin.recipe.sources import Hub
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset

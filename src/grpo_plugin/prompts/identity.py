@@ -7,9 +7,9 @@ from typing import Any
 from grpo_plugin.config.prompts import PromptsConfig
 from grpo_plugin.prompts import hub
 from grpo_plugin.prompts.measure import Measure
-from grpo_plugin.prompts.sources import Source
 from grpo_plugin.prompts.store import content_key
 from grpo_plugin.prompts.wording import template_text
+from grpo_plugin.recipe.sources import Source
 
 
 def data_key(

@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from grpo_plugin.prompts.faults import Fault
+from grpo_plugin.prompts.row_errors import Fault
 from grpo_plugin.prompts.wording import MARK
 
 _ORIENTATION = 0x0112

@@ -17,9 +17,9 @@ from grpo_plugin.prompts.measure import Measure
 from grpo_plugin.prompts.mixture import mix
 from grpo_plugin.prompts.prepare import Preparation
 from grpo_plugin.prompts.rows import RowReader
-from grpo_plugin.prompts.sources import resolve
 from grpo_plugin.prompts.store import DATA, default_cache, prepared
 from grpo_plugin.prompts.stream import Stream
+from grpo_plugin.recipe.sources import resolve
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset

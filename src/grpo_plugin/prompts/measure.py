@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from grpo_plugin.prompts.faults import Fault, Faults
 from grpo_plugin.prompts.lengths import Chat, ChatCounter, RefusedChat, ahead
+from grpo_plugin.prompts.row_errors import Fault, Faults
 from grpo_plugin.prompts.rows import Prompt, PromptChunk
 
 ImageTokens = Callable[[int, int], int]

@@ -9,7 +9,7 @@ import numpy as np
 
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.prompts.order import permutation
-from grpo_plugin.prompts.sources import Source
+from grpo_plugin.recipe.sources import Source
 
 
 @dataclass(frozen=True)

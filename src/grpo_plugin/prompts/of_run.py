@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.prompts.budget import COMPLETION, check_longest, model_length, positions
 from grpo_plugin.prompts.loading import PromptData, load
-from grpo_plugin.recipe import Recipe
+from grpo_plugin.recipe.length_budget import COMPLETION, check_longest, model_length, positions
+from grpo_plugin.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, ProcessorMixin

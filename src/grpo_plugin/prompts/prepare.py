@@ -11,15 +11,15 @@ from typing import Any
 import pyarrow as pa
 
 from grpo_plugin.errors import DataError
-from grpo_plugin.prompts.columns import Columns, as_images, as_json
-from grpo_plugin.prompts.faults import Fault, Faults
+from grpo_plugin.prompts.arrow_columns import Columns, as_images, as_json
 from grpo_plugin.prompts.images import file_states
 from grpo_plugin.prompts.lengths import frozen_heap
+from grpo_plugin.prompts.max_length import LengthLimit
 from grpo_plugin.prompts.measure import Measure
-from grpo_plugin.prompts.overlong import LengthLimit
+from grpo_plugin.prompts.row_errors import Fault, Faults
 from grpo_plugin.prompts.rows import Prompt, RowReader
-from grpo_plugin.prompts.sources import Source
 from grpo_plugin.prompts.store import DATA
+from grpo_plugin.recipe.sources import Source
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 from grpo_plugin.errors import DataError
 from grpo_plugin.prompts import hub
 from grpo_plugin.prompts.json_list import items
-from grpo_plugin.prompts.sources import Source
+from grpo_plugin.recipe.sources import Source
 
 CHUNK = 1024
 CHUNK_WITH_IMAGES = 64

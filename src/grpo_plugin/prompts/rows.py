@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 from jinja2 import Template
 
-from grpo_plugin.config.base import nearest
 from grpo_plugin.config.prompts import PromptsConfig
-from grpo_plugin.prompts.answers import EXTRACTORS
-from grpo_plugin.prompts.faults import Fault, Faults
+from grpo_plugin.errors import nearest
+from grpo_plugin.prompts.gold_answers import EXTRACTORS
 from grpo_plugin.prompts.images import Picture, PixelBounds, pictures, place
 from grpo_plugin.prompts.readers import CHUNK, CHUNK_WITH_IMAGES, Chunk, Row, read
-from grpo_plugin.prompts.sources import Source
+from grpo_plugin.prompts.row_errors import Fault, Faults
 from grpo_plugin.prompts.wording import Message, compile_template, template_text, word
+from grpo_plugin.recipe.sources import Source
 
 Result = TypeVar("Result")
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from grpo_plugin.errors import DataError
-from grpo_plugin.prompts.faults import Faults
 from grpo_plugin.prompts.prepare import Preparation
+from grpo_plugin.prompts.row_errors import Faults
 from grpo_plugin.prompts.rows import Prompt
-from grpo_plugin.prompts.sources import Source
+from grpo_plugin.recipe.sources import Source
 
 if TYPE_CHECKING:
     from datasets import IterableDataset

@@ -7,7 +7,7 @@ from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.prompts.faults import Fault
+from grpo_plugin.prompts.row_errors import Fault
 
 Message = dict[str, Any]
 

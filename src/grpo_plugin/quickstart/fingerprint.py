@@ -8,7 +8,7 @@ from typing import Any
 from grpo_plugin.config.quickstart import QuickstartConfig
 
 FILE = "quickstart.json"
-MAKERS = ("problems.py", "tokenizer.py", "teach.py", "model.py")
+MAKERS = ("additions.py", "tokenizer.py", "teach.py", "model.py")
 
 
 def fingerprint(settings: QuickstartConfig) -> dict[str, Any]:

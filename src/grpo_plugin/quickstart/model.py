@@ -11,8 +11,8 @@ from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
 from grpo_plugin.config.quickstart import QuickstartConfig
 from grpo_plugin.errors import RecipeError
+from grpo_plugin.quickstart.additions import Split, split, write_rows
 from grpo_plugin.quickstart.fingerprint import FILE, fingerprint, is_ready, read_fingerprint
-from grpo_plugin.quickstart.problems import Split, split, write_rows
 from grpo_plugin.quickstart.teach import measure, teach
 from grpo_plugin.quickstart.tokenizer import make_tokenizer
 

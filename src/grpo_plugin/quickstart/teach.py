@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, Qwen2ForCausalLM
 
-from grpo_plugin.quickstart.problems import Addition
+from grpo_plugin.quickstart.additions import Addition
 from rewards.arithmetic import accuracy
 
 BATCH = 64

@@ -2,7 +2,7 @@
 
 from transformers import Qwen2Tokenizer
 
-from grpo_plugin.quickstart.problems import Addition
+from grpo_plugin.quickstart.additions import Addition
 
 VOCABULARY = 320  # more than the words ask for; training stops when nothing is left to merge
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"

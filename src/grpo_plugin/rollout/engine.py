@@ -14,11 +14,11 @@ from torch import nn
 
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import GrpoPluginError, RolloutError
-from grpo_plugin.rollout.ahead import Ahead
-from grpo_plugin.rollout.client import Completion, ServerGone, StaleWeights
-from grpo_plugin.rollout.host import Host
-from grpo_plugin.rollout.sampling import Sampling
-from grpo_plugin.rollout.sync import SyncFailed, Updater
+from grpo_plugin.rollout.client.ahead import Ahead
+from grpo_plugin.rollout.client.http import Completion, ServerGone, StaleWeights
+from grpo_plugin.rollout.client.sampling import Sampling
+from grpo_plugin.rollout.server.handle import Host
+from grpo_plugin.rollout.sync.base import SyncFailed, Updater
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from typing import Any
 from grpo_plugin.errors import RewardError
 from grpo_plugin.scoring import signature, verdicts
 from grpo_plugin.scoring.async_loop import wait_for, wait_for_each
-from grpo_plugin.scoring.batch import Batch
+from grpo_plugin.scoring.completions import Batch
 from grpo_plugin.scoring.reward import Reward
 from grpo_plugin.scoring.verdicts import Outcome
 

@@ -14,7 +14,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from grpo_plugin.config.rewards import RewardsConfig
 from grpo_plugin.errors import RewardError
 from grpo_plugin.scoring import worker
-from grpo_plugin.scoring.batch import Batch
+from grpo_plugin.scoring.completions import Batch
 from grpo_plugin.scoring.processes import start_pool
 from grpo_plugin.scoring.reward import Reward
 from grpo_plugin.scoring.verdicts import Outcome

@@ -8,8 +8,8 @@ from typing import Any
 
 from grpo_plugin.config.rewards import RewardFunction
 from grpo_plugin.scoring import signature
-from grpo_plugin.scoring.loading import model_path, resolve
-from grpo_plugin.scoring.models import ModelReward
+from grpo_plugin.scoring.function_loading import model_path, resolve
+from grpo_plugin.scoring.reward_models import ModelReward
 from grpo_plugin.scoring.signature import Signature
 
 

@@ -11,7 +11,7 @@ from grpo_plugin.config.rewards import RewardsConfig
 from grpo_plugin.errors import RewardError
 from grpo_plugin.scoring import signature
 from grpo_plugin.scoring.aggregate import totals
-from grpo_plugin.scoring.batch import Batch
+from grpo_plugin.scoring.completions import Batch
 from grpo_plugin.scoring.reward import Reward, build
 from grpo_plugin.scoring.runner import Runner
 from grpo_plugin.scoring.signature import EXTRAS

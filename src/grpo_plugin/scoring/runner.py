@@ -8,8 +8,8 @@ from typing import Literal
 
 from grpo_plugin.config.rewards import RewardsConfig
 from grpo_plugin.errors import RewardError
-from grpo_plugin.scoring import limits
-from grpo_plugin.scoring.batch import Batch
+from grpo_plugin.scoring import time_limit
+from grpo_plugin.scoring.completions import Batch
 from grpo_plugin.scoring.judging import judge_one, judge_side_by_side, judge_whole
 from grpo_plugin.scoring.pool import WorkerPool
 from grpo_plugin.scoring.reward import Reward
@@ -78,16 +78,16 @@ class Runner:
 
     def _in_trainer(self, reward: Reward, state: _State, batch: Batch) -> list[Outcome]:
         """One call for the batch; a function that is cheap as a rule may still meet the input that stops it."""
-        if state.movable and not limits.can_interrupt():
+        if state.movable and not time_limit.can_interrupt():
             assert self._pool is not None
             return self._pool.judge(reward, batch)
         if reward.is_async:
             return self._async(reward, state, batch)
         limit = min(self._config.timeout, self._config.batch_timeout) if state.movable else self._config.batch_timeout
         try:
-            with limits.interrupt_after(limit):
+            with time_limit.interrupt_after(limit):
                 return judge_whole(reward, batch)
-        except limits.Interrupted:
+        except time_limit.Interrupted:
             return self._after_interruption(reward, state, batch, limit)
         except RewardError:
             if state.whole_batch:

@@ -7,7 +7,7 @@ from typing import Any
 
 from grpo_plugin.errors import DataError
 from grpo_plugin.scoring.aggregate import totals
-from grpo_plugin.scoring.batch import text_of
+from grpo_plugin.scoring.completions import text_of
 from grpo_plugin.scoring.reward_set import RewardSet
 
 COMPLETION_KEYS = ("completion", "response", "output", "text", "messages")

@@ -9,9 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from grpo_plugin.config.base import nearest
-from grpo_plugin.errors import RewardError
-from grpo_plugin.scoring.batch import Batch, text_of
+from grpo_plugin.errors import RewardError, nearest
+from grpo_plugin.scoring.completions import Batch, text_of
 
 GOLD_COLUMNS = ("ground_truth", "answer", "solution")
 GIVEN_BY_TRL = ("prompts", "completions", "completion_ids")

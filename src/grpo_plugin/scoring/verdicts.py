@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grpo_plugin.errors import RewardError
-from grpo_plugin.scoring.batch import Batch
+from grpo_plugin.scoring.completions import Batch
 
 OVERALL = "overall"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from grpo_plugin.config.rewards import RewardFunction
 from grpo_plugin.errors import RewardError
-from grpo_plugin.scoring.batch import Batch
+from grpo_plugin.scoring.completions import Batch
 from grpo_plugin.scoring.judging import judge_one, judge_whole
 from grpo_plugin.scoring.processes import killed_after
 from grpo_plugin.scoring.reward import Reward, build

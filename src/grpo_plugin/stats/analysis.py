@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from grpo_plugin.errors import DataError
-from grpo_plugin.prompts.faults import Faults
 from grpo_plugin.prompts.images import file_states
 from grpo_plugin.prompts.lengths import ChatCounter, ahead, frozen_heap
 from grpo_plugin.prompts.measure import Measure
+from grpo_plugin.prompts.row_errors import Faults
 from grpo_plugin.prompts.rows import Prompt, PromptChunk, RowReader
-from grpo_plugin.prompts.sources import Source
+from grpo_plugin.recipe.sources import Source
 from grpo_plugin.stats.distribution import Distribution
 
 LONGEST = 5

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from grpo_plugin.stats.distribution import Distribution
-from grpo_plugin.stats.report import TokenizerReport
+from grpo_plugin.stats.length_report import TokenizerReport
 
 BINS = 80
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from grpo_plugin.config.prompts import PromptsConfig, Sources
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.recipe import mapping, read
-from grpo_plugin.recipe_values import read_values
+from grpo_plugin.recipe.axolotl_values import read_values
+from grpo_plugin.recipe.recipe import mapping, read
 
 Split = Literal["train", "validation"]
 

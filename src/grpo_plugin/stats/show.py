@@ -10,8 +10,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from grpo_plugin.stats.distribution import QUANTILES, Distribution
+from grpo_plugin.stats.length_report import TokenizerReport
 from grpo_plugin.stats.recommend import Recommendation
-from grpo_plugin.stats.report import TokenizerReport
 
 BINS = 16
 BAR = 40

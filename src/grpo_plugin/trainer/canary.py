@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from accelerate.utils import gather_object
 
-from grpo_plugin.rollout.canary import check, logp_gap
+from grpo_plugin.rollout.logp_gap import check, logp_gap
 from grpo_plugin.trainer.forward import values_of
 from grpo_plugin.trainer.sample import Sample, completion_mask, padded
 

@@ -11,13 +11,13 @@ from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
 from grpo_plugin.compat.packed_attention import install
+from grpo_plugin.rollout.client.sampling import FORBIDDEN, Sampling
 from grpo_plugin.rollout.engine import RolloutEngine
-from grpo_plugin.rollout.sampling import FORBIDDEN, Sampling
 from grpo_plugin.run import Run
 from grpo_plugin.trainer import huggingface
 from grpo_plugin.trainer.feed import Feed
 from grpo_plugin.trainer.forward import causal
-from grpo_plugin.trainer.images import images_of
+from grpo_plugin.trainer.multimodal import images_of
 from grpo_plugin.trainer.vision import Vision, has_tower
 
 

@@ -8,7 +8,7 @@ from accelerate.utils import gather_object
 from trl.data_utils import is_conversational
 
 from grpo_plugin.trainer.feed import Feed, Row
-from grpo_plugin.trainer.images import images_of, with_images
+from grpo_plugin.trainer.multimodal import images_of, with_images
 from grpo_plugin.trainer.sample import Sample
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from grpo_plugin.rollout.sampling import Sampling
+from grpo_plugin.rollout.client.sampling import Sampling
 
 if TYPE_CHECKING:
     from grpo_plugin.trainer.policy import PolicyTrainer

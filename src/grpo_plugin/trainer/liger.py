@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from grpo_plugin.algorithms.settings import Algorithm
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.trainer import forward
-from grpo_plugin.trainer.algorithm import Algorithm
 from grpo_plugin.trainer.sample import Sample
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import torch
 from accelerate.utils import gather_object
 
 from grpo_plugin.algorithms.groups import signal
+from grpo_plugin.rollout.generation_log import Generations
 from grpo_plugin.trainer.sample import Sample, none_if_nan, rewards_of
 from grpo_plugin.trainer.update import Lesson
-from grpo_plugin.validation.generation_log import Generations
 
 if TYPE_CHECKING:
     from grpo_plugin.trainer.policy import PolicyTrainer

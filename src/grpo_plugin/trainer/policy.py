@@ -15,10 +15,11 @@ from transformers import Trainer, TrainerCallback, TrainerControl
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from grpo_plugin.algorithms import advantages
+from grpo_plugin.algorithms.settings import Algorithm, biased_sampling, of_recipe
+from grpo_plugin.console.screen_callback import ScreenCallback
 from grpo_plugin.run import Run
 from grpo_plugin.scoring.aggregate import totals
 from grpo_plugin.trainer import dealing
-from grpo_plugin.trainer.algorithm import Algorithm, biased_sampling, of_recipe
 from grpo_plugin.trainer.canary import check_gap, probe
 from grpo_plugin.trainer.completing import CompletingTrainer
 from grpo_plugin.trainer.drawing import Drawing
@@ -30,7 +31,7 @@ from grpo_plugin.trainer.state import load, save
 from grpo_plugin.trainer.tally import Tally
 from grpo_plugin.trainer.update import Pass, Update, dealt
 from grpo_plugin.trainer.validate import Validator
-from grpo_plugin.validation.callbacks import ScreenCallback, ValidationCallback
+from grpo_plugin.validation.validation_callback import ValidationCallback
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from grpo_plugin.algorithms import overlong
 from grpo_plugin.algorithms.correction import sampler_weights
 from grpo_plugin.algorithms.kl import AdaptiveCoefficient, kl
 from grpo_plugin.algorithms.losses import policy_loss
+from grpo_plugin.algorithms.settings import Algorithm
 from grpo_plugin.trainer import dealing, forward, liger
-from grpo_plugin.trainer.algorithm import Algorithm
 from grpo_plugin.trainer.sample import Sample, completion_mask, padded, rewards_of
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from accelerate.utils import broadcast_object_list, gather_object
 from grpo_plugin.run import Run
 from grpo_plugin.scoring.aggregate import totals
 from grpo_plugin.trainer.drawing import prompts_of
-from grpo_plugin.trainer.images import images_of
-from grpo_plugin.validation.evaluate import Answer, Evaluation, Row, Scores, evaluate
+from grpo_plugin.trainer.multimodal import images_of
+from grpo_plugin.validation.evaluation import Answer, Evaluation, Row, Scores, evaluate
 
 if TYPE_CHECKING:
     from grpo_plugin.trainer.policy import PolicyTrainer

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from grpo_plugin.validation.evaluate import Accuracy, Evaluation
+from grpo_plugin.validation.evaluation import Accuracy, Evaluation
 
 
 class EvaluationLog:

@@ -30,6 +30,8 @@ def test_an_unknown_command_is_refused():
 
 
 def test_configuration_and_commands_load_neither_torch_nor_vllm():
-    modules = ", ".join(f"grpo_plugin.{name}" for name in ("recipe", "session", "cli.launch", "cli.serve", "cli.plan"))
+    modules = ", ".join(
+        f"grpo_plugin.{name}" for name in ("recipe", "session", "launcher.launch", "cli.serve", "cli.plan")
+    )
     code = f"import sys, {modules}; sys.exit(any(name in sys.modules for name in ('torch', 'vllm', 'transformers')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

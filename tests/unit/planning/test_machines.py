@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from grpo_plugin.cli.arguments import read_train
+from grpo_plugin.launcher.arguments import read_train
 from grpo_plugin.planning.machine import Machine
 from grpo_plugin.planning.plan import Plan
 from grpo_plugin.planning.problems import problems
-from grpo_plugin.recipe import parse, read
+from grpo_plugin.recipe.recipe import parse, read
 
 ROOT = Path(__file__).parents[3]
 

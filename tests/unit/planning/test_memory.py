@@ -8,8 +8,8 @@ import pytest
 from grpo_plugin.planning.disk import disk
 from grpo_plugin.planning.machine import GIB
 from grpo_plugin.planning.memory import OVERHEAD, activations, layer_width, trainer_memory
+from grpo_plugin.planning.model_sizes import from_config
 from grpo_plugin.planning.serving import GRAPHS, serving
-from grpo_plugin.planning.shapes import from_config
 from grpo_plugin.planning.training import Training, from_recipe
 from tests.unit.planning.conftest import CONFIG
 

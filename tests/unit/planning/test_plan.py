@@ -11,10 +11,10 @@ from grpo_plugin.cli.plan import plan as command
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.planning.machine import Machine
 from grpo_plugin.planning.plan import Plan
+from grpo_plugin.planning.plan_text import report, requirement
 from grpo_plugin.planning.problems import problems
-from grpo_plugin.planning.report import report, requirement
-from grpo_plugin.planning.rows import count_rows
-from grpo_plugin.recipe import check
+from grpo_plugin.planning.row_count import count_rows
+from grpo_plugin.recipe.recipe import check
 
 
 def test_a_recipe_that_fits_has_no_problem(recipe):
@@ -175,7 +175,8 @@ def test_the_merged_recipe(recipe, tmp_path):
 
 def test_planning_imports_neither_torch_nor_vllm():
     code = (
-        "import sys, json, grpo_plugin.planning.report, grpo_plugin.planning.problems, grpo_plugin.importing.text;"
+        "import sys, json, grpo_plugin.planning.plan_text, grpo_plugin.planning.problems;"
+        "import grpo_plugin.convert.easyr1.recipe_text;"
         "heavy = ('torch', 'vllm', 'transformers', 'axolotl.utils');"
         "print(json.dumps([name for name in heavy if name in sys.modules]))"
     )

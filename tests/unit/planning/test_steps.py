@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from grpo_plugin.planning.batch import Batch
 from grpo_plugin.planning.machine import Machine
 from grpo_plugin.planning.plan import Plan
-from grpo_plugin.planning.report import report
+from grpo_plugin.planning.plan_text import report
+from grpo_plugin.recipe.batch_arithmetic import Batch
 
 # rows, epochs, completions per rollout batch (None: one optimizer step's 16), iterations
 RUNS = [

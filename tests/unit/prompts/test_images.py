@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from grpo_plugin.prompts.faults import Fault
 from grpo_plugin.prompts.images import PixelBounds, image_tokens, pictures, place
+from grpo_plugin.prompts.row_errors import Fault
 
 ANY = PixelBounds()
 

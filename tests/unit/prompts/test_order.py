@@ -6,7 +6,7 @@ import pytest
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.prompts.mixture import mix, shares
 from grpo_plugin.prompts.order import permutation, sequence
-from grpo_plugin.prompts.sources import Source
+from grpo_plugin.recipe.sources import Source
 
 
 def test_permutations_are_permutations_and_differ_by_seed_and_epoch():

@@ -1,8 +1,8 @@
 import pytest
 
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.prompts.answers import boxed, gsm8k
-from grpo_plugin.prompts.faults import Fault
+from grpo_plugin.prompts.gold_answers import boxed, gsm8k
+from grpo_plugin.prompts.row_errors import Fault
 from grpo_plugin.prompts.wording import compile_template, template_text, word
 
 

@@ -1,6 +1,6 @@
 from transformers import AutoTokenizer
 
-from grpo_plugin.quickstart.problems import Addition
+from grpo_plugin.quickstart.additions import Addition
 from grpo_plugin.quickstart.tokenizer import make_tokenizer
 
 

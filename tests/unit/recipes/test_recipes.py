@@ -10,9 +10,9 @@ import pytest
 
 from grpo_plugin.planning.machine import Machine
 from grpo_plugin.planning.plan import Plan
+from grpo_plugin.planning.plan_text import requirement
 from grpo_plugin.planning.problems import serving_gpus
-from grpo_plugin.planning.report import requirement
-from grpo_plugin.recipe import Recipe, check, read
+from grpo_plugin.recipe.recipe import Recipe, check, read
 
 ROOT = Path(__file__).parents[3]
 QUICKSTART = "quickstart.yaml"  # makes its own model, and is tested by being trained
@@ -116,7 +116,7 @@ def shared() -> list[Path]:
 
 def test_our_batch_problems_are_axolotls_and_trls(workspace):
     """Where we find no problem with the batch, Axolotl's schema has none, and where Axolotl refuses, so do we."""
-    from grpo_plugin.planning.batch import Batch, batch_problems
+    from grpo_plugin.recipe.batch_arithmetic import Batch, batch_problems
 
     values = read("recipes/gsm8k.yaml")
     for ranks, micro, accumulation, generations, rollout in (

@@ -6,9 +6,9 @@ import pytest
 
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.rollout.command import GATE_FOLDER, ServerCommand, resolve_sync, server_command
-from grpo_plugin.rollout.devices import DeviceSplit, split
-from grpo_plugin.rollout.endpoint import Endpoint
+from grpo_plugin.rollout.server.command import GATE_FOLDER, ServerCommand, resolve_sync, server_command
+from grpo_plugin.rollout.server.devices import DeviceSplit, split
+from grpo_plugin.rollout.server.endpoint import Endpoint
 
 RUN = Path("/tmp/grpo-test")
 EIGHT = [str(index) for index in range(8)]

@@ -2,7 +2,7 @@ import pytest
 
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.rollout.devices import DeviceSplit, split, visible_gpus
+from grpo_plugin.rollout.server.devices import DeviceSplit, split, visible_gpus
 
 EIGHT = [str(index) for index in range(8)]
 

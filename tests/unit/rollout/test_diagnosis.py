@@ -1,6 +1,6 @@
 import pytest
 
-from grpo_plugin.rollout.diagnosis import explain, tail
+from grpo_plugin.rollout.server.diagnosis import explain, tail
 
 # Lines as vLLM 0.32, argparse and Python wrote them.
 CASES = [

@@ -8,7 +8,7 @@ import pytest
 
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout.endpoint import Endpoint, choose_endpoint, make_run_dir, shared_memory_dir
+from grpo_plugin.rollout.server.endpoint import Endpoint, choose_endpoint, make_run_dir, shared_memory_dir
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from torch import nn
 
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout.client import Completion, ServerGone, StaleWeights
+from grpo_plugin.rollout.client.http import Completion, ServerGone, StaleWeights
+from grpo_plugin.rollout.client.sampling import Sampling
 from grpo_plugin.rollout.engine import RolloutEngine
-from grpo_plugin.rollout.sampling import Sampling
-from grpo_plugin.rollout.sync import SyncFailed
+from grpo_plugin.rollout.sync.base import SyncFailed
 
 MODEL = nn.Linear(1, 1)
 SAMPLING = Sampling(max_tokens=4)

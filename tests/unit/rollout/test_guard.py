@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from grpo_plugin.rollout import guard
+from grpo_plugin.rollout.server import guard
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

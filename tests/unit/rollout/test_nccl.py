@@ -17,9 +17,11 @@ from accelerate import Accelerator
 from torch import Tensor
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from grpo_plugin.rollout import nccl_transfer, sync_nccl
-from grpo_plugin.rollout.client import Client
-from grpo_plugin.rollout.nccl_transfer import (
+from grpo_plugin.rollout.client.http import Client
+from grpo_plugin.rollout.sync import nccl, nccl_transfer
+from grpo_plugin.rollout.sync.base import SyncFailed
+from grpo_plugin.rollout.sync.nccl import NcclUpdater
+from grpo_plugin.rollout.sync.nccl_transfer import (
     ParamMeta,
     Routes,
     Source,
@@ -28,8 +30,6 @@ from grpo_plugin.rollout.nccl_transfer import (
     meeting_point,
     open_transfer,
 )
-from grpo_plugin.rollout.sync import SyncFailed
-from grpo_plugin.rollout.sync_nccl import NcclUpdater
 from tests.unit.rollout.recording import Recorded, recording
 
 
@@ -95,7 +95,7 @@ class Groups:
 @pytest.fixture
 def groups(monkeypatch: pytest.MonkeyPatch) -> Groups:
     made = Groups()
-    monkeypatch.setattr(sync_nccl, "open_transfer", made.form)
+    monkeypatch.setattr(nccl, "open_transfer", made.form)
     return made
 
 

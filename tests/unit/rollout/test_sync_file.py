@@ -15,13 +15,13 @@ from torch import Tensor
 from transformers import MixtralConfig, MixtralForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout import shared_folder as room
-from grpo_plugin.rollout import sync_file
-from grpo_plugin.rollout.client import Client
-from grpo_plugin.rollout.endpoint import shared_memory_dir
-from grpo_plugin.rollout.shared_folder import shared_folder
-from grpo_plugin.rollout.sync import SyncFailed
-from grpo_plugin.rollout.sync_file import FileUpdater, write_shards
+from grpo_plugin.rollout.client.http import Client
+from grpo_plugin.rollout.server.endpoint import shared_memory_dir
+from grpo_plugin.rollout.sync import file
+from grpo_plugin.rollout.sync import shared_folder as room
+from grpo_plugin.rollout.sync.base import SyncFailed
+from grpo_plugin.rollout.sync.file import FileUpdater, write_shards
+from grpo_plugin.rollout.sync.shared_folder import shared_folder
 from tests.unit.rollout.recording import Recorded, recording
 
 SMALL: dict[str, Any] = {
@@ -120,7 +120,7 @@ def test_weights_that_cannot_be_written_never_reach_the_server(run_dir: Path, mo
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sync_file, "save_file", full)
+    monkeypatch.setattr(file, "save_file", full)
     with (
         recording() as server,
         pytest.raises(RolloutError, match=r"\(\d+ bytes\).*No space left.*--shm-size") as caught,
@@ -142,7 +142,7 @@ def test_views_that_share_memory_are_written(tmp_path: Path) -> None:
     """Experts are slices of one fused tensor in the trainer and tensors of their own in a checkpoint."""
     model = MixtralForCausalLM(MixtralConfig(**SMALL, num_local_experts=2, num_experts_per_tok=1))
     (tmp_path / "ours").mkdir()
-    write_shards(sync_file.named_tensors(model), tmp_path / "ours", copy=False)
+    write_shards(file.named_tensors(model), tmp_path / "ours", copy=False)
     model.save_pretrained(tmp_path / "theirs")
     ours, theirs = loaded(tmp_path / "ours"), loaded(tmp_path / "theirs")
     assert ours.keys() == theirs.keys()

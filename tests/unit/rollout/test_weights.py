@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout.weights import named_tensors
+from grpo_plugin.rollout.sync.weights import named_tensors
 
 transformers.logging.disable_progress_bar()
 

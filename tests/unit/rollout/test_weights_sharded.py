@@ -17,7 +17,7 @@ from torch.multiprocessing.spawn import spawn
 from transformers import Qwen2Config, Qwen2ForCausalLM
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 
-from grpo_plugin.rollout.weights import named_tensors
+from grpo_plugin.rollout.sync.weights import named_tensors
 
 
 def tiny(tied: bool, adapter: bool) -> nn.Module:

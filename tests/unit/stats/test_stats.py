@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 
 from grpo_plugin.cli.stats import stats
 from grpo_plugin.prompts.readers import CHUNK
-from grpo_plugin.stats import report as report_module
+from grpo_plugin.stats import length_report as report_module
 
 ROWS = [{"q": f"What is {i} + {i}? " * (i % 13 + 1), "a": f"#### {2 * i}", "level": i % 3} for i in range(CHUNK + 40)]
 BLOCK = {"train": "train.jsonl", "prompt_key": "q", "answer_key": "a", "answer_extract": "gsm8k"}

@@ -6,10 +6,10 @@ import pytest
 import torch
 from liger_kernel.chunked_loss import LigerFusedLinearGRPOLoss
 
+from grpo_plugin.algorithms.settings import of_recipe
 from grpo_plugin.config.algorithm import AlgorithmConfig
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.trainer import liger
-from grpo_plugin.trainer.algorithm import of_recipe
 from grpo_plugin.trainer.update import Update, dealt
 
 from .test_update import Stand, samples

@@ -1,6 +1,6 @@
 """How completions of training, of validation and of greedy baselines are drawn from the same recipe."""
 
-from grpo_plugin.rollout.sampling import Sampling
+from grpo_plugin.rollout.client.sampling import Sampling
 from grpo_plugin.trainer.completing import drawn_at
 
 TRAINING = Sampling(max_tokens=8, temperature=0.9, top_p=0.8, top_k=5, min_p=0.1, logit_bias={3: -100.0})

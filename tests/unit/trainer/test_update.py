@@ -14,11 +14,11 @@ import torch
 from datasets import Dataset
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from grpo_plugin.algorithms.settings import of_recipe
 from grpo_plugin.compat.packed_attention import install
 from grpo_plugin.config.algorithm import AlgorithmConfig, DynamicSampling
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.trainer import dealing, forward
-from grpo_plugin.trainer.algorithm import of_recipe
 from grpo_plugin.trainer.feed import Feed
 from grpo_plugin.trainer.rollouts import Rollouts
 from grpo_plugin.trainer.tally import Tally

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from grpo_plugin.trainer import forward
-from grpo_plugin.trainer.images import with_images
+from grpo_plugin.trainer.multimodal import with_images
 from grpo_plugin.trainer.padding import pad
 from grpo_plugin.trainer.sample import Sample, completion_mask
 from grpo_plugin.trainer.vision import Vision

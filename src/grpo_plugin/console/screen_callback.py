@@ -1,0 +1,42 @@
+"""The callback through which transformers' trainer tells the screen how far the run is."""
+
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from grpo_plugin.console.screen import Screen
+
+
+class ScreenCallback(TrainerCallback):
+    """Shows the run of the main process; the other processes stay silent."""
+
+    def __init__(self, screen: Screen) -> None:
+        self.screen = screen
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if state.is_world_process_zero:
+            self.screen.begin(state.max_steps, state.global_step)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            self.screen.advance(state.global_step)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Only a training step has a reward; evaluations and the closing summary of transformers have none.
+        if state.is_world_process_zero and logs and "reward" in logs:
+            self.screen.row(state.global_step, logs)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if state.is_world_process_zero:
+            self.screen.finish()

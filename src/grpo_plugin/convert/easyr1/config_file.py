@@ -1,0 +1,118 @@
+"""EasyR1's file and command line, over its defaults, under the names that its keys have now."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from grpo_plugin.convert.easyr1.flat_values import Outdone, Source, flatten
+from grpo_plugin.convert.easyr1.known_keys import DEFAULTS, OF_KL_LOSS, OPEN, RENAMED
+from grpo_plugin.convert.easyr1.value_types import KNOWN, read_value
+from grpo_plugin.errors import RecipeError
+
+_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """A configuration file.
+
+    Raises:
+        RecipeError: not UTF-8, not YAML, or not sections.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            f"{str(path)!r}: not UTF-8 text ({error.reason} at byte {error.start}); convert it."
+        ) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise RecipeError(f"{str(path)!r}: not valid YAML: {_line(error)}.") from None
+    if not isinstance(values, dict):
+        raise RecipeError(f"{str(path)!r}: expected EasyR1's sections ({', '.join(DEFAULTS)}).")
+    return values
+
+
+def read_source(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Source:
+    """File and command line over EasyR1's defaults.
+
+    Raises:
+        RecipeError: a value that its key cannot have, an override that cannot be read.
+    """
+    leaves, hidden = _leaves(values, overrides)
+    winners = _winners(leaves)
+    outdone = [
+        Outdone(name, leaves[name], winners[key]) for name in leaves for key in _now(name) if winners[key] != name
+    ]
+    typed = {key: _typed(key, name, leaves[name]) for key, name in winners.items()}
+    return Source({**KNOWN, **typed}, winners, (*hidden, *outdone))
+
+
+def _leaves(values: Mapping[str, Any], overrides: Iterable[str]) -> tuple[dict[str, Any], list[Outdone]]:
+    """Every leaf by its dotted key as written, the last word of each; and those that a later word has cut off."""
+    leaves: dict[str, Any] = {}
+    hidden: dict[str, Outdone] = {}
+    for section in (values, *map(_override, overrides)):
+        for key, value in flatten(section):
+            for old in [old for old in leaves if value != {} and _overlap(old, key)]:
+                hidden[old] = Outdone(old, leaves.pop(old), key)
+            leaves[key] = value
+    return leaves, [one for key, one in hidden.items() if key not in leaves]
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one.startswith(f"{other}.") or other.startswith(f"{one}.")
+
+
+def _override(word: str) -> dict[str, Any]:
+    key, equals, text = word.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"{word!r}: expected an override such as worker.rollout.n=8.")
+    try:
+        return {} if key == "config" else {key: yaml.safe_load(text)}
+    except (yaml.YAMLError, ValueError) as error:
+        raise RecipeError(f"{key}: {text!r} is not valid YAML: {_line(error)}.") from None
+
+
+def _line(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    words = getattr(error, "problem", None) or str(error)
+    return " ".join(f"{words}{where}".split())
+
+
+def _winners(leaves: Mapping[str, Any]) -> dict[str, str]:
+    """By what each key is called now, the spelling of it that counts."""
+    winners: dict[str, str] = {}
+    for name in sorted(leaves, key=lambda name: _rank(name, leaves)):
+        for key in _now(name):
+            winners.setdefault(key, name)
+    return winners
+
+
+def _rank(name: str, leaves: Mapping[str, Any]) -> tuple[bool, int]:
+    """Smaller counts more: a value before none, then the newest name, but that of a KL in the loss if there is one."""
+    empty = leaves[name] is None
+    if name in OF_KL_LOSS:
+        in_loss = [value for key, value in leaves.items() if key.endswith(".use_kl_loss")]
+        return empty, 0 if in_loss and in_loss[-1] else 2
+    return empty, 2 if name in RENAMED else 1
+
+
+def _now(name: str) -> tuple[str, ...]:
+    """What a key is called now."""
+    if name in RENAMED:
+        return RENAMED[name]
+    for old, new in RENAMED.items():
+        if name.startswith(f"{old}.") and new[0] in OPEN:
+            return (f"{new[0]}{name.removeprefix(old)}",)
+    return (name,)
+
+
+def _typed(key: str, name: str, value: Any) -> Any:
+    if key in KNOWN:
+        return read_value(key, name, value)
+    if value is not None and value != {} and any(known.startswith(f"{key}.") for known in KNOWN):
+        raise RecipeError(f"{name}: expected keys and values, got {value!r}.")
+    return float(value) if isinstance(value, str) and _FLOAT.fullmatch(value) else value

@@ -1,0 +1,49 @@
+"""The first lines of an imported recipe: the command that starts it, and which GPUs do what."""
+
+from grpo_plugin.convert.easyr1.draft import Draft
+from grpo_plugin.convert.easyr1.scale import Scale
+
+_PORT = 29500  # PyTorch's
+
+
+def header(draft: Draft, scale: Scale) -> list[str]:
+    """Comment lines."""
+    lines = ["Imported from EasyR1; `axolotl grpo plan` says what it needs.", "", *_indented(command(scale)), ""]
+    lines += [*(_one_machine(scale) if scale.nodes == 1 else _machines(scale)), *draft.remarks]
+    lines.append("Beside each key stands EasyR1's; (default) marks those that the configuration does not hold.")
+    return [f"# {line}".rstrip() for line in lines]
+
+
+def command(scale: Scale) -> str:
+    """What starts the run; on several machines the same on each, but for the rank."""
+    machines = ""
+    if scale.nodes > 1:
+        machines = f" --num-machines={scale.nodes} --machine-rank=RANK"
+        machines += f" --main-process-ip=FIRST --main-process-port={_PORT}"
+    return f"axolotl train --num-processes={scale.processes}{machines} recipe.yaml"
+
+
+def _indented(words: str) -> list[str]:
+    head, space, tail = words.partition(" --main-process-ip")
+    return [f"    {head} \\", f"        {tail and space.strip()}{tail}"] if tail else [f"    {words}"]
+
+
+def _one_machine(scale: Scale) -> list[str]:
+    more = scale.here - scale.gpus
+    needs = f"; this recipe needs {more} more." if more else "."
+    return [f"{scale.here} GPUs: {_roles(scale)} EasyR1 had {scale.gpus} for both in turns{needs}"]
+
+
+def _machines(scale: Scale) -> list[str]:
+    return [
+        "The same command on each machine: RANK is 0 on the first, 1 on the next; FIRST is the address of the first.",
+        f"{scale.nodes} machines of {scale.here} GPUs, where EasyR1 had {scale.gpus} for both in turns: "
+        f"{scale.processes // scale.nodes} train on each;",
+        f"the last {scale.serving} of the first serve vLLM, the last {scale.serving} of every other stay idle.",
+    ]
+
+
+def _roles(scale: Scale) -> str:
+    train = "1 trains" if scale.processes == 1 else f"{scale.processes} train"
+    serve = "the last serves vLLM" if scale.serving == 1 else f"the last {scale.serving} serve vLLM"
+    return f"{train}, {serve}."

@@ -1,0 +1,133 @@
+"""The words after `axolotl`: which is the recipe, which are options, which are overrides. Imports nothing heavy."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from grpo_plugin.launcher.options import launcher_options, override_names, pairs, train_options, unknown
+
+SUFFIXES = (".yaml", ".yml")
+
+# Options of `axolotl train` itself that take a value; every other one with a value is an override or a launcher's.
+OWN_OPTIONS = {"--launcher": "launcher", "--cloud": "cloud", "--sweep": "sweep"}
+LAUNCHER_NUMBERS = ("num_processes", "num_machines", "machine_rank")
+LAUNCHER_WORDS = ("main_process_ip", "main_process_port", "config_file")
+
+
+def config_first(args: list[str], with_value: Collection[str]) -> list[str]:
+    """Move the config to the front, where stock Axolotl wants it; unchanged if none is recognised.
+
+    Args:
+        args: the words after the command's name.
+        with_value: the command's own options that take the next word as their value.
+    """
+    index = config_index(args, with_value)
+    if index is None:
+        return args
+    return [args[index], *args[:index], *args[index + 1 :]]
+
+
+def config_index(args: list[str], with_value: Collection[str]) -> int | None:
+    """Where the config stands: the first YAML file, URL or folder that is not an option's value."""
+    existing = None
+    for index, word in _positionals(args, with_value):
+        if word.endswith(SUFFIXES) or word.startswith("https://"):
+            return index
+        if existing is None and Path(word).is_dir():
+            existing = index
+    return existing
+
+
+def _positionals(args: list[str], with_value: Collection[str]) -> Iterator[tuple[int, str]]:
+    skip = False
+    for index, word in enumerate(args):
+        if word == "--":
+            return
+        if skip:
+            skip = False
+        elif word in with_value:
+            skip = True
+        elif not word.startswith("-"):
+            yield index, word
+
+
+@dataclass
+class TrainArguments:
+    """What `axolotl train …` was asked to do, as far as this package needs to know before Axolotl is imported.
+
+    Attributes:
+        mistake: the sentence for the first option that is unknown or not a number; told only if the recipe is ours.
+    """
+
+    recipe: str
+    launcher: str = "accelerate"
+    cloud: str | None = None
+    sweep: str | None = None
+    num_processes: int | None = None
+    num_machines: int = 1
+    machine_rank: int | None = None
+    main_process_ip: str | None = None
+    main_process_port: str | None = None
+    config_file: str | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    mistake: str | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the machine that serves vLLM, the only one or the first of several."""
+        return not self.machine_rank
+
+
+def read_train(args: list[str]) -> TrainArguments | None:
+    """Read the words after `axolotl`; None unless they are a `train` with a recipe."""
+    if not args or args[0] != "train":
+        return None
+    overrides = override_names()
+    words = args[1:]
+    index = config_index(words, {*OWN_OPTIONS, *(name for name in overrides)})
+    if index is None:
+        return None
+    found = TrainArguments(recipe=words[index])
+    ours, launchers = _separated(words[:index] + words[index + 1 :])
+    for name, value in pairs(ours):
+        _take(found, name, value, overrides)
+    for name, value in pairs([*ours, *launchers]):
+        _take_launchers(found, name, value)
+    known = {*OWN_OPTIONS, *overrides, *train_options(), *launcher_options(found.launcher)}
+    found.mistake = unknown(ours, known, "`axolotl train --help`") or found.mistake
+    return found
+
+
+def _separated(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words before `--`, and those behind it, which are the launcher's alone."""
+    end = words.index("--") if "--" in words else len(words)
+    return words[:end], words[end + 1 :]
+
+
+def _take(found: TrainArguments, name: str, value: str | None, overrides: dict[str, str]) -> None:
+    if name in OWN_OPTIONS:
+        setattr(found, OWN_OPTIONS[name], value)
+    elif name in overrides:
+        found.overrides[overrides[name]] = _typed(name, value)
+
+
+def _take_launchers(found: TrainArguments, name: str, value: str | None) -> None:
+    key = name.removeprefix("--").replace("-", "_")
+    if key in LAUNCHER_WORDS:
+        setattr(found, key, value)
+    elif key in LAUNCHER_NUMBERS and value and value.isdigit():
+        setattr(found, key, int(value))
+    elif key in LAUNCHER_NUMBERS and name.startswith("--"):
+        found.mistake = found.mistake or f"{name}: expected a whole number, got {value!r}."
+
+
+def _typed(name: str, value: str | None) -> Any:
+    import yaml
+
+    if value is None:
+        return not name.startswith("--no-")
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value

@@ -1,0 +1,47 @@
+"""The machines that the command line names, held against the recipe before anything starts."""
+
+import os
+from pathlib import Path
+
+from grpo_plugin.errors import RecipeError
+from grpo_plugin.launcher.arguments import TrainArguments
+from grpo_plugin.planning.machine import Machine
+from grpo_plugin.planning.problems import problems
+from grpo_plugin.recipe.recipe import Recipe
+from grpo_plugin.rollout.server.devices import visible_gpus
+
+
+def check_machine(recipe: Recipe, arguments: TrainArguments) -> None:
+    """What `axolotl grpo plan` calls wrong stops the run, in the same words; other launchers count by themselves.
+
+    Raises:
+        RecipeError: for the first of it.
+    """
+    if arguments.launcher != "accelerate":
+        return
+    _check_meeting(arguments)
+    gpus, rank = len(visible_gpus(os.environ)), arguments.machine_rank or 0
+    machine = Machine(gpus, arguments.num_processes, max(1, arguments.num_machines), rank=rank)
+    for problem in problems(recipe, machine):
+        raise RecipeError(problem)
+
+
+def _check_meeting(arguments: TrainArguments) -> None:
+    """Several machines must know where they meet; accelerate fails without it, or counts this machine's GPUs alone."""
+    if arguments.num_machines < 2 or _configured(arguments):
+        return
+    needed = ("num_processes", "machine_rank", "main_process_ip", "main_process_port")
+    missing = [f"--{name.replace('_', '-')}" for name in needed if getattr(arguments, name) is None]
+    if missing:
+        raise RecipeError(
+            f"{', '.join(missing)}: missing; with --num-machines={arguments.num_machines} every machine is told the "
+            "same --num-processes (of all together), --main-process-ip and --main-process-port (a free one of the "
+            "first), and its own --machine-rank, from 0 on."
+        )
+
+
+def _configured(arguments: TrainArguments) -> bool:
+    """Whether accelerate has a file that may say what the command line does not."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = Path(os.environ.get("HF_HOME", f"{cache}/huggingface")).expanduser()
+    return bool(arguments.config_file) or (home / "accelerate" / "default_config.yaml").is_file()

@@ -1,0 +1,83 @@
+"""Which options there are, so that a misspelt one is no silent one. Imports nothing heavy."""
+
+import dataclasses
+import importlib.util
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from grpo_plugin.errors import nearest
+
+# Where a launcher's source names its options; to import it would load torch.
+_SOURCES = {"accelerate": ("accelerate", "commands/launch.py"), "torchrun": ("torch", "distributed/run.py")}
+_NEGATIVE = re.compile(r"-[\d.]")
+
+
+def pairs(words: list[str]) -> Iterator[tuple[str, str | None]]:
+    """(name, value) of every option, the value None for a flag; a word that belongs to no option is a name, too."""
+    position = 0
+    while position < len(words):
+        name, equals, value = words[position].partition("=")
+        position += 1
+        if not name.startswith("--") or equals:
+            yield name, value if equals else None
+        elif position < len(words) and _is_value(words[position]):
+            yield name, words[position]
+            position += 1
+        else:
+            yield name, None
+
+
+def _is_value(word: str) -> bool:
+    return not word.startswith("-") or bool(_NEGATIVE.match(word))
+
+
+def unknown(words: list[str], known: Collection[str], listed: str) -> str | None:
+    """The sentence for the first word that is no option of `known`; None if there is none.
+
+    Args:
+        listed: where to find the options, where none is spelt like it.
+    """
+    for name, _ in pairs(words):
+        if name in known:
+            continue
+        if not name.startswith("--"):
+            return f"{name!r}: neither an option nor an option's value; remove it."
+        close = nearest(name, known)
+        return (
+            f"{name}: unknown option; {f'did you mean {close!r}?' if close else f'known ones are listed by {listed}.'}"
+        )
+    return None
+
+
+def override_names() -> dict[str, str]:
+    """Axolotl's command-line overrides: option name to dotted recipe key (`--trl.beta` to `trl.beta`)."""
+    from axolotl.cli.config_options import AXOLOTL_CONFIG_CLI_OPTIONS
+
+    names = {}
+    for declarations, parameter, _, _ in AXOLOTL_CONFIG_CLI_OPTIONS:
+        for option in declarations[0].split("/"):
+            key = parameter.replace("__", ".") if parameter else option.removeprefix("--").replace("-", "_")
+            names[option] = key
+    return names
+
+
+def train_options() -> set[str]:
+    """Options of `axolotl train` beside its overrides and `--launcher`, `--cloud`, `--sweep`."""
+    from axolotl.cli.args import TrainerCliArgs
+
+    names = [field.name.replace("_", "-") for field in dataclasses.fields(TrainerCliArgs)]
+    return {"--help", *(f"--{prefix}{name}" for name in names for prefix in ("", "no-"))}
+
+
+def launcher_options(launcher: str) -> set[str]:
+    """Options of accelerate or torchrun, with hyphens and with underscores; none of a launcher that takes none."""
+    if launcher not in _SOURCES:
+        return set()
+    package, file = _SOURCES[launcher]
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        return set()
+    text = (Path(found.origin).parent / file).read_text(encoding="utf-8")
+    names = set(re.findall(r'"(--[a-z0-9_-]+)"', text))
+    return names | {f"--{name[2:].replace('_', '-')}" for name in names}

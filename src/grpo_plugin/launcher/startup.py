@@ -1,0 +1,39 @@
+"""Runs at every interpreter start of this environment (zz_grpo_plugin.pth); does nothing but wait.
+
+It watches for one import, `axolotl.cli.main`, which only the `axolotl` command makes, and hands that module to
+`compat.axolotl_cli`, with what is to happen before Axolotl loads. Every other program pays one class and one list
+append.
+"""
+
+import sys
+
+TARGET = "axolotl.cli.main"
+
+
+class _AxolotlCommand:
+    """A meta path finder that steps aside after the one module it waits for."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name != TARGET:
+            return None
+        sys.meta_path.remove(_AxolotlCommand)
+        from grpo_plugin.compat import axolotl_cli
+
+        return axolotl_cli.spec(name, before=_prepare, config_first=_config_first)
+
+
+def _prepare(words):
+    from grpo_plugin.launcher.launch import before_axolotl
+
+    before_axolotl(words)
+
+
+def _config_first(words, with_value):
+    from grpo_plugin.launcher.arguments import config_first
+
+    return config_first(words, with_value)
+
+
+if _AxolotlCommand not in sys.meta_path:
+    sys.meta_path.insert(0, _AxolotlCommand)

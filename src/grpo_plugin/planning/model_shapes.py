@@ -1,0 +1,114 @@
+"""Shapes of the models that recipes name, and how others are found: a folder, the hub's cache, the hub."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from grpo_plugin.planning.model_sizes import ModelShape, VisionShape, from_config
+
+
+def _qwen25_tower(out: int, intermediate: int = 3420) -> VisionShape:
+    return VisionShape(layers=32, hidden=1280, intermediate=intermediate, out=out, gated=True)
+
+
+def _qwen3_tower(layers: int, hidden: int, intermediate: int, out: int) -> VisionShape:
+    return VisionShape(layers, hidden, intermediate, out, gated=False, mergers=4)
+
+
+# From the config.json of each, under the name without what follows the size (-Instruct, -Base, -Thinking).
+SHAPES = {
+    "Qwen2.5-0.5B": ModelShape(24, 896, 14, 2, 64, 4864, 151936, True, 32768),
+    "Qwen2.5-1.5B": ModelShape(28, 1536, 12, 2, 128, 8960, 151936, True, 32768),
+    "Qwen2.5-3B": ModelShape(36, 2048, 16, 2, 128, 11008, 151936, True, 32768),
+    "Qwen2.5-7B": ModelShape(28, 3584, 28, 4, 128, 18944, 152064, False, 32768),
+    "Qwen2.5-14B": ModelShape(48, 5120, 40, 8, 128, 13824, 152064, False, 32768),
+    "Qwen2.5-32B": ModelShape(64, 5120, 40, 8, 128, 27648, 152064, False, 32768),
+    "Qwen2.5-72B": ModelShape(80, 8192, 64, 8, 128, 29568, 152064, False, 32768),
+    "Qwen3-0.6B": ModelShape(28, 1024, 16, 8, 128, 3072, 151936, True, 40960),
+    "Qwen3-1.7B": ModelShape(28, 2048, 16, 8, 128, 6144, 151936, True, 40960),
+    "Qwen3-4B": ModelShape(36, 2560, 32, 8, 128, 9728, 151936, True, 40960),
+    "Qwen3-8B": ModelShape(36, 4096, 32, 8, 128, 12288, 151936, False, 40960),
+    "Qwen3-14B": ModelShape(40, 5120, 40, 8, 128, 17408, 151936, False, 40960),
+    "Qwen3-32B": ModelShape(64, 5120, 64, 8, 128, 25600, 151936, False, 40960),
+    "Qwen3-30B-A3B": ModelShape(48, 2048, 32, 4, 128, 768, 151936, False, 40960, 128),
+    "Qwen2.5-VL-3B": ModelShape(36, 2048, 16, 2, 128, 11008, 151936, True, 128000, 1, _qwen25_tower(2048)),
+    "Qwen2.5-VL-7B": ModelShape(28, 3584, 28, 4, 128, 18944, 152064, False, 128000, 1, _qwen25_tower(3584)),
+    "Qwen2.5-VL-32B": ModelShape(64, 5120, 40, 8, 128, 27648, 152064, False, 128000, 1, _qwen25_tower(5120, 3456)),
+    "Qwen3-VL-4B": ModelShape(36, 2560, 32, 8, 128, 9728, 151936, True, 262144, 1, _qwen3_tower(24, 1024, 4096, 2560)),
+    "Qwen3-VL-8B": ModelShape(
+        36, 4096, 32, 8, 128, 12288, 151936, False, 262144, 1, _qwen3_tower(27, 1152, 4304, 4096)
+    ),
+    "Qwen3-VL-30B-A3B": ModelShape(
+        48, 2048, 32, 4, 128, 768, 151936, False, 262144, 128, _qwen3_tower(27, 1152, 4304, 2048)
+    ),
+    "Llama-3.2-1B": ModelShape(16, 2048, 32, 8, 64, 8192, 128256, True, 131072),
+    "Llama-3.2-3B": ModelShape(28, 3072, 24, 8, 128, 8192, 128256, True, 131072),
+    "Llama-3.1-8B": ModelShape(32, 4096, 32, 8, 128, 14336, 128256, False, 131072),
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A shape and where it was found."""
+
+    shape: ModelShape
+    source: str
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is this very model's; the table only knows the family's sizes."""
+        return self.source != TABLE
+
+
+TABLE = "the table of well-known shapes"
+
+
+def find_model(name: str, *, online: bool = False) -> Model | None:
+    """The shape of `base_model`, or None if nothing here knows it. Reads one small file at most.
+
+    Args:
+        online: ask the hub for config.json if neither a folder, nor the cache, nor the table has the model.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _read(folder / "config.json", "its config.json")
+    if cached := _cached(name):
+        return _read(cached, "its config.json in the hub's cache")
+    if shape := _in_table(name):
+        return Model(shape, TABLE)
+    downloaded = _download(name) if online and "/" in name else None
+    return _read(downloaded, "its config.json on the hub") if downloaded else None
+
+
+def _read(path: Path, source: str) -> Model | None:
+    try:
+        return Model(from_config(json.loads(path.read_text(encoding="utf-8"))), source)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _in_table(name: str) -> ModelShape | None:
+    plain = name.rpartition("/")[2].replace("-Coder", "").replace("-Math", "").casefold()
+    for known, shape in SHAPES.items():
+        if plain == known.casefold() or plain.startswith(f"{known.casefold()}-"):
+            return shape
+    return None
+
+
+def _cached(name: str) -> Path | None:
+    home = os.environ.get("HF_HOME") or Path("~/.cache/huggingface").expanduser()
+    hub = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
+    snapshots = hub / f"models--{name.replace('/', '--')}" / "snapshots"
+    found = sorted(snapshots.glob("*/config.json"), key=lambda path: path.stat().st_mtime)
+    return found[-1] if found else None
+
+
+def _download(name: str) -> Path | None:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(name, "config.json", etag_timeout=5))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError):
+        return None

@@ -1,0 +1,134 @@
+"""Where rows come from: the words of `prompts.train` turned into local files or a dataset of the hub."""
+
+import re
+from dataclasses import dataclass
+from glob import has_magic
+from pathlib import Path
+
+from grpo_plugin.config.prompts import PromptsConfig, Sources, WeightedSource
+from grpo_plugin.errors import DataError, nearest
+
+FORMATS = (".jsonl", ".json", ".csv", ".parquet")
+# Data that is not read; in a folder it must not be passed over in silence.
+UNREAD = (".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz", ".tsv", ".arrow", ".feather", ".pkl", ".xlsx")
+
+_HUB = re.compile(
+    r"(?P<name>(?:[\w.-]+/)?[\w.-]+)(?::(?P<config>[\w.+-]+))?@(?P<split>[A-Za-z_][\w.-]*(?:\[[\d:%+-]*\])?)"
+)
+_HUB_WITHOUT_SPLIT = re.compile(r"[\w-][\w.-]*/[\w.-]+(?::[\w.+-]+)?")
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A dataset of the hub, or a folder laid out like one: `name`, optional `config`, `split`."""
+
+    name: str
+    config: str | None
+    split: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """One entry of `prompts.train` or `prompts.validation`: its words, and what they mean."""
+
+    spec: str
+    weight: float | None
+    hub: Hub | None
+    files: tuple[Path, ...] = ()
+
+
+def resolve(field: str, sources: Sources, base_dir: Path) -> list[Source]:
+    """Read the sources of one field ("prompts.train"); files are looked up, hub names only parsed.
+
+    Relative paths are looked up beside the recipe (`base_dir`), then in the working directory.
+
+    Raises:
+        DataError: a file, folder or glob that is not there, or words that name neither file nor dataset.
+    """
+    weighted = any(entry.weight is not None for entry in sources)
+    return [_resolve_one(field, entry, base_dir, weighted) for entry in sources]
+
+
+def check_sources(config: PromptsConfig, base_dir: Path) -> None:
+    """Check what can be checked without loading anything: the files named exist.
+
+    Raises:
+        DataError: as `resolve`, for `prompts.train` and `prompts.validation`.
+    """
+    resolve("prompts.train", config.train, base_dir)
+    if config.validation is not None:
+        resolve("prompts.validation", config.validation, base_dir)
+
+
+def _resolve_one(field: str, entry: WeightedSource, base_dir: Path, weighted: bool) -> Source:
+    spec = entry.source
+    weight = (entry.weight or 1.0) if weighted else None
+    if files := _local_files(field, spec, base_dir):
+        return Source(spec, weight, None, tuple(files))
+    if match := _HUB.fullmatch(spec):
+        if Path(match["name"]).is_file() or (base_dir / match["name"]).is_file():
+            raise DataError(f"{field}: {spec!r} names a split of a file, which has none; write {match['name']}.")
+        return Source(spec, weight, Hub(match["name"], match["config"], match["split"]))
+    raise DataError(_not_found(field, spec, base_dir))
+
+
+def _local_files(field: str, spec: str, base_dir: Path) -> list[Path]:
+    """The data files a path, folder or glob stands for, in name order; empty when nothing of that name exists."""
+    for root in dict.fromkeys((base_dir, Path.cwd())):
+        path = root / Path(spec).expanduser()
+        if path.is_file():
+            return [_supported(field, spec, path)]
+        if path.is_dir():
+            return _files_of_folder(field, spec, path)
+        if has_magic(spec) and (files := _glob(path)):
+            return [_supported(field, spec, file) for file in files]
+    return []
+
+
+def _supported(field: str, spec: str, path: Path) -> Path:
+    if path.suffix.lower() not in FORMATS:
+        raise DataError(
+            f"{field}: {spec!r} is a {path.suffix or 'nameless'} file; known formats: {', '.join(FORMATS)}."
+        )
+    return path
+
+
+def _files_of_folder(field: str, spec: str, folder: Path) -> list[Path]:
+    """Its data files, those in its folders too; what a dot hides is left out."""
+    inside = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path.relative_to(folder)))
+    for path in inside:
+        if path.suffix.lower() in UNREAD:
+            raise DataError(
+                f"{field}: folder {spec!r} holds {path.relative_to(folder)}, which cannot be read; unpack, convert or "
+                "move it, or name the files to read by a pattern such as *.jsonl."
+            )
+    files = [path for path in inside if path.suffix.lower() in FORMATS]
+    if not files:
+        raise DataError(f"{field}: folder {spec!r} holds no data file; known formats: {', '.join(FORMATS)}.")
+    return files
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _glob(pattern: Path) -> list[Path]:
+    relative = pattern.relative_to(pattern.anchor)
+    return sorted(path for path in Path(pattern.anchor).glob(str(relative)) if path.is_file())
+
+
+def _not_found(field: str, spec: str, base_dir: Path) -> str:
+    if _HUB_WITHOUT_SPLIT.fullmatch(spec) and not spec.endswith(FORMATS):
+        return f"{field}: {spec!r} is no local file, and as a dataset it names no split; write {spec}@train."
+    tried = " or ".join(dict.fromkeys((str(base_dir), str(Path.cwd()))))
+    close = None if has_magic(spec) else _nearest_file(base_dir / spec)
+    hint = f"did you mean {close!r}?" if close else "check the path; a dataset of the hub is written user/name@split."
+    return f"{field}: {spec!r} was not found in {tried}; {hint}"
+
+
+def _nearest_file(path: Path) -> str | None:
+    """The name of a data file or folder beside `path` whose stem is close to its own."""
+    beside = list(path.parent.iterdir()) if path.parent.is_dir() else []
+    names = {entry.stem: entry.name for entry in beside if entry.is_dir() or entry.suffix.lower() in FORMATS}
+    close = nearest(path.stem, names)
+    return names[close] if close else None

@@ -1,0 +1,240 @@
+"""HTTP to a vLLM server: token ids in, token ids and log-probabilities out."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import httpx
+
+from grpo_plugin.errors import RolloutError
+from grpo_plugin.rollout.client.requests import Batch
+from grpo_plugin.rollout.client.responses import Completion, ServerGone, StaleWeights
+from grpo_plugin.rollout.client.sampling import Sampling
+
+Version = int | Literal["broken"]
+
+# Requests that one batch of prompts is spread over. All are in flight at once, so that vLLM has the whole batch to
+# choose from; more requests let answers be read while others are still generated. See benchmarks/completions.py.
+REQUESTS = 16
+
+
+class Client:
+    """Thread-safe.
+
+    Args:
+        address: `unix:/path/to/socket` or `http://host:port`.
+        key: sent as bearer token with every request.
+        timeout: seconds for one whole answer.
+        requests: HTTP requests that one batch of prompts is spread over.
+    """
+
+    def __init__(self, address: str, key: str | None = None, timeout: float = 1800.0, requests: int = REQUESTS) -> None:
+        self.address = address
+        self._requests = requests
+        self._socket = address.removeprefix("unix:") if address.startswith("unix:") else None
+        self._timeout = timeout
+        self._options: dict[str, Any] = {
+            "base_url": "http://vllm" if self._socket else address,
+            "headers": {"authorization": f"Bearer {key}"} if key else {},
+            # Connecting takes milliseconds; the answer takes as long as the generation.
+            "timeout": httpx.Timeout(timeout, connect=10.0, pool=None),
+            "trust_env": False,
+        }
+        self._http = httpx.Client(transport=httpx.HTTPTransport(**self._transport()), **self._options)
+        self._adapter: str | None = None
+        self._showed_images = False
+
+    def complete(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        n: int,
+        sampling: Sampling,
+        expect_version: int | None,
+        images: Sequence[Sequence[Any] | None] | None = None,
+    ) -> list[list[Completion]]:
+        """`n` completions of each prompt (token ids): outer list per prompt, inner list of `n`.
+
+        `expect_version`: the weight version the server must have; None asks for no check.
+        `images`: per prompt its Pillow images, if any; such a prompt has one placeholder per image, not expanded.
+
+        Raises:
+            ServerGone: no connection, a broken one, or a dead engine.
+            StaleWeights: the server has another weight version, or a sync failed.
+            RecipeError: `sampling.extra` has a field that this vLLM does not know.
+            RolloutError: a refused request (a prompt too long…), or log-probabilities that are missing or NaN.
+        """
+        if not prompts:
+            return []
+        self._showed_images = self._showed_images or images is not None
+        self._check_lengths(prompts, sampling.max_tokens)
+        if sampling.extra and self._request_fields:
+            sampling.check(self._request_fields)
+        fields = {**sampling.payload(), "n": n, "logprobs": 0, "return_token_ids": True}
+        if self._adapter is not None:
+            fields["model"] = self._adapter
+        headers = {} if expect_version is None else {"x-grpo-expect-version": str(expect_version)}
+        return asyncio.run(self._complete(prompts, images or [None] * len(prompts), fields, headers))
+
+    def post(
+        self,
+        path: str,
+        json: Any = None,
+        *,
+        set_version: Version | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """POST and return the JSON answer, None for one that is empty or plain text.
+
+        `set_version`: the server's weight version is "broken" from the moment the request arrives, and this value
+        after a 2xx answer. For an update of several calls, give "broken" to the first and the number to the last.
+
+        Raises:
+            ServerGone, RolloutError: as complete().
+        """
+        headers = {} if set_version is None else {"x-grpo-set-version": str(set_version)}
+        return _json(self._send("POST", path, timeout, json=json, headers=headers))
+
+    def get(self, path: str) -> Any:
+        """GET and return the JSON answer, None for one that is empty or plain text.
+
+        Raises:
+            ServerGone, RolloutError: as complete().
+        """
+        return _json(self._send("GET", path))
+
+    def health(self) -> bool:
+        """Whether the server answers 200 on /health now."""
+        try:
+            return self._http.get("/health", timeout=min(10.0, self._timeout)).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def version(self) -> Version | None:
+        """The weight version the server has: 0 when fresh; None for a server that was started without our gate."""
+        value = self._send("GET", "/health").headers.get("x-grpo-version")
+        return int(value) if value is not None and value.isdigit() else value
+
+    def served_model(self) -> str:
+        """The model name that requests for the base model carry."""
+        return str(self._model["id"])
+
+    def use_adapter(self, name: str | None) -> None:
+        """Ask for completions from the LoRA adapter loaded under `name`; None asks the base model."""
+        self._adapter = name
+
+    def reset_caches(self) -> None:
+        """Forget what belongs to the weights before a sync: cached prefixes, and what was seen in images."""
+        self.post("/reset_prefix_cache")
+        if self._showed_images:
+            self.post("/reset_encoder_cache")
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _transport(self) -> dict[str, Any]:
+        # Training steps are longer than uvicorn keeps an idle connection, and a request on one that it just closed
+        # looks like a dead server; so every request has its own. A certificate store takes longer than a request to
+        # build; only https needs one.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        return {"uds": self._socket, "verify": self.address.startswith("https:"), "limits": limits}
+
+    async def _complete(
+        self,
+        prompts: Sequence[Sequence[int]],
+        images: Sequence[Sequence[Any] | None],
+        fields: Mapping[str, Any],
+        headers: Mapping[str, str],
+    ) -> list[list[Completion]]:
+        transport = httpx.AsyncHTTPTransport(**self._transport())
+        async with httpx.AsyncClient(transport=transport, **self._options) as http:
+
+            async def ask(path: str, body: Mapping[str, Any]) -> Any:
+                with self._translated(path, self._timeout):
+                    answer = await http.post(path, json=body, headers=headers)
+                return _json(self._checked(answer))
+
+            return await Batch(ask, prompts, images, fields).complete(self._requests)
+
+    def _send(self, method: str, path: str, timeout: float | None = None, **options: Any) -> httpx.Response:
+        if timeout is not None:
+            options["timeout"] = timeout
+        with self._translated(path, self._timeout if timeout is None else timeout):
+            return self._checked(self._http.request(method, path, **options))
+
+    @contextmanager
+    def _translated(self, path: str, timeout: float) -> Iterator[None]:
+        """Failures of the transport as errors of this package."""
+        try:
+            yield
+        except (httpx.ReadTimeout, httpx.WriteTimeout):
+            raise RolloutError(
+                f"vLLM at {self.address} did not answer {path} within {timeout:g} s (rollout.request_timeout); "
+                "raise it, or ask for fewer or shorter completions."
+            ) from None
+        except httpx.TransportError as error:
+            raise ServerGone(f"vLLM at {self.address} cannot be reached: {error or type(error).__name__}.") from None
+
+    def _checked(self, answer: httpx.Response) -> httpx.Response:
+        if answer.is_success:
+            return answer
+        path, status, message = answer.request.url.path, answer.status_code, _message(answer)
+        if status == 409 and "x-grpo-version" in answer.headers:
+            raise StaleWeights(f"vLLM was asked for completions of other weights than it has: {message}.")
+        if status == 401:
+            raise RolloutError(f"vLLM at {self.address} refused the key on {path} (401): {message}.")
+        if status >= 500:
+            raise ServerGone(f"vLLM failed on {path} ({status}): {message}")
+        raise RolloutError(f"vLLM refused {path} ({status}): {message}")
+
+    def _check_lengths(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> None:
+        longest, limit = max(map(len, prompts)), self._model.get("max_model_len")
+        if limit is not None and longest + max_tokens > limit:
+            raise RolloutError(
+                f"vllm.max_model_len: {limit} tokens do not hold a prompt of {longest} and a completion of "
+                f"{max_tokens} (trl.max_completion_length); raise max_model_len as far as the model allows, or lower "
+                "prompts.max_length or max_completion_length."
+            )
+
+    @cached_property
+    def _model(self) -> Mapping[str, Any]:
+        return self.get("/v1/models")["data"][0]
+
+    @cached_property
+    def _request_fields(self) -> Sequence[str]:
+        """Fields that this vLLM's completions route knows; empty when the server hides its schema."""
+        try:
+            schema = self.get("/openapi.json")
+        except ServerGone:
+            raise
+        except RolloutError:
+            return ()
+        return list(schema["components"]["schemas"]["CompletionRequest"]["properties"])
+
+
+def _json(answer: httpx.Response) -> Any:
+    # The routes for LoRA adapters answer in plain text.
+    return answer.json() if answer.headers.get("content-type", "").startswith("application/json") else None
+
+
+def _message(answer: httpx.Response) -> str:
+    """What the server says went wrong: vLLM's and FastAPI's forms, else the text."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return answer.text[:500]
+    for key in ("error", "message", "detail"):
+        if isinstance(body, dict) and key in body:
+            body = body[key]
+    return str(body)[:500]

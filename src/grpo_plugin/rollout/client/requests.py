@@ -1,0 +1,69 @@
+"""One batch of prompts as many requests in flight at once, and its completions in the order of the prompts."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from grpo_plugin.errors import RolloutError
+from grpo_plugin.rollout.client.chat_images import chat_request, check_prompt
+from grpo_plugin.rollout.client.responses import Completion, completions
+
+Ask = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
+
+
+class Batch:
+    """The prompts of one call.
+
+    Args:
+        ask: sends a body to a route and returns the JSON answer.
+        prompts: token ids.
+        images: per prompt its Pillow images, or None.
+        fields: what every request carries; `fields["n"]` completions per prompt.
+    """
+
+    def __init__(
+        self,
+        ask: Ask,
+        prompts: Sequence[Sequence[int]],
+        images: Sequence[Sequence[Any] | None],
+        fields: Mapping[str, Any],
+    ) -> None:
+        self._ask = ask
+        self._prompts = prompts
+        self._images = images
+        self._fields = fields
+        self._answers: dict[int, list[Completion]] = {}
+
+    async def complete(self, requests: int) -> list[list[Completion]]:
+        """Prompts without images are spread over `requests` requests; one with images has a request of its own."""
+        plain = [index for index, images in enumerate(self._images) if not images]
+        try:
+            async with asyncio.TaskGroup() as group:
+                # The first failure cancels the others, and vLLM stops generating for a client that hangs up.
+                for run in spread(plain, requests):
+                    group.create_task(self._complete_text(run))
+                for index in sorted(set(range(len(self._prompts))) - set(plain)):
+                    group.create_task(self._complete_with_images(index))
+        except* RolloutError as failures:
+            raise failures.exceptions[0] from None
+        return [self._answers[index] for index in range(len(self._prompts))]
+
+    async def _complete_text(self, indices: Sequence[int]) -> None:
+        body = {**self._fields, "prompt": [list(self._prompts[index]) for index in indices]}
+        found = completions(await self._ask("/v1/completions", body), len(indices), self._fields["n"])
+        self._answers.update(zip(indices, found, strict=True))
+
+    async def _complete_with_images(self, index: int) -> None:
+        sent = list(self._prompts[index])
+        text = (await self._ask("/detokenize", {"tokens": sent}))["prompt"]
+        answer = await self._ask("/v1/chat/completions", chat_request(text, self._images[index] or (), self._fields))
+        check_prompt(sent, answer["prompt_token_ids"])
+        (self._answers[index],) = completions(answer, 1, self._fields["n"])
+
+
+def spread(indices: Sequence[int], most: int) -> list[Sequence[int]]:
+    """At most `most` runs of neighbours, as even as can be."""
+    count = min(most, len(indices))
+    bounds = [len(indices) * place // count for place in range(count + 1)] if count else []
+    return [indices[start:end] for start, end in pairwise(bounds)]

@@ -1,0 +1,63 @@
+import pytest
+
+from grpo_plugin.launcher.arguments import config_first, read_train
+
+VALUED = {"--cloud", "--launcher", "--sweep"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["--num-processes=7", "r.yaml"], ["r.yaml", "--num-processes=7"]),
+        (["--num-processes", "7", "r.yaml"], ["r.yaml", "--num-processes", "7"]),
+        (["r.yaml", "--num-processes=7"], ["r.yaml", "--num-processes=7"]),
+        (["--cloud", "c.yaml", "--num-processes=7", "r.yaml"], ["r.yaml", "--cloud", "c.yaml", "--num-processes=7"]),
+        (["--num-processes=7", "r.yml", "--cloud", "c.yaml"], ["r.yml", "--num-processes=7", "--cloud", "c.yaml"]),
+        (["--x=1", "https://h/r.yaml"], ["https://h/r.yaml", "--x=1"]),
+        (["--launcher", "torchrun", "r.yaml", "--", "--nproc_per_node=2"], None),
+        (["--num-processes=7"], None),
+        (["--", "r.yaml"], None),
+    ],
+)
+def test_config_first(given, expected):
+    if expected is None:
+        expected = ["r.yaml", *[word for word in given if word != "r.yaml"]] if given[0] == "--launcher" else given
+    assert config_first(given, VALUED) == expected
+
+
+def test_config_first_takes_a_folder_when_no_file_is_named(tmp_path):
+    assert config_first(["--num-processes=2", str(tmp_path)], VALUED) == [str(tmp_path), "--num-processes=2"]
+
+
+def test_read_train_finds_launcher_options_and_typed_overrides():
+    words = "train --num-processes 7 --learning-rate=1e-5 r.yaml --trl.max-completion-length=5 --machine_rank=1"
+    found = read_train(words.split())
+    assert (found.recipe, found.num_processes, found.machine_rank) == ("r.yaml", 7, 1)
+    assert found.overrides["trl.max_completion_length"] == 5
+    assert float(found.overrides["learning_rate"]) == 1e-5
+
+
+def test_read_train_leaves_other_commands_alone():
+    assert read_train(["preprocess", "r.yaml"]) is None
+    assert read_train(["train", "--help"]) is None
+    assert read_train([]) is None
+
+
+def test_words_behind_the_separator_belong_to_the_launcher():
+    found = read_train(["train", "r.yaml", "--launcher", "torchrun", "--", "--nproc_per_node=2", "other.yaml"])
+    assert (found.recipe, found.launcher, found.overrides) == ("r.yaml", "torchrun", {})
+
+
+def test_words_behind_the_separator_are_no_overrides_but_may_name_machines():
+    found = read_train(["train", "r.yaml", "--", "--num_processes=2", "--learning-rate=1"])
+    assert (found.num_processes, found.overrides, found.mistake) == (2, {}, None)
+
+
+def test_a_negative_number_is_a_value_and_broken_yaml_is_text():
+    found = read_train(["train", "r.yaml", "--max-steps", "-1", "--optimizer=[1"])
+    assert found.overrides == {"max_steps": -1, "optimizer": "[1"} and found.mistake is None
+
+
+@pytest.mark.parametrize(("words", "first"), [([], True), (["--machine-rank=0"], True), (["--machine_rank=1"], False)])
+def test_the_first_machine(words, first):
+    assert read_train(["train", "r.yaml", *words]).is_first is first

@@ -1,0 +1,123 @@
+"""What stops `axolotl train` before Axolotl is imported."""
+
+from pathlib import Path
+
+import pytest
+
+from grpo_plugin.launcher import launch
+from grpo_plugin.launcher.launch import before_axolotl
+
+MEETING = ("--num-machines=2", "--machine-rank=0", "--main-process-ip=10.0.0.1", "--main-process-port=29500")
+RECIPE = """
+base_model: user/model
+plugins: [grpo_plugin.PromptPlugin, grpo_plugin.RewardPlugin, grpo_plugin.RolloutPlugin]
+prompts: {train: user/data@train}
+rewards: {functions: [{function: rewards.math.accuracy}]}
+rollout: {}
+trl: {num_generations: 4, generation_batch_size: 48}
+micro_batch_size: 4
+"""
+
+
+class Started(Exception):
+    pass
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A recipe that a machine of four GPUs trains on three of them; a run that would begin raises Started."""
+
+    def go(recipe: object, arguments: object) -> None:
+        raise Started
+
+    monkeypatch.setattr(launch, "_go", go)
+    monkeypatch.setattr(launch, "keep_telemetry_off", lambda: None)  # it would change this process's environment
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    for name in ("HF_HOME", "HF_HUB_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE)
+    return str(path)
+
+
+def mistake(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit) as end:
+        before_axolotl(["train", *words])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1
+    return said
+
+
+def test_a_run_that_can_start_does(recipe):
+    for words in (
+        ["--num-processes=3"],
+        ["--num-processes", "3", "--max-steps", "-1", "--learning-rate=1e-6", "--debug", "--mixed_precision=bf16"],
+        ["--num-processes=6", *MEETING],
+        ["--", "--num_processes=3", "--whatever=1"],
+        ["--launcher=torchrun", "--nproc-per-node=3"],
+    ):
+        with pytest.raises(Started):
+            before_axolotl(["train", recipe, *words])
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--learning-rat=3"], "--learning-rat: unknown option; did you mean '--learning-rate'?"),
+        (["--num-proceses=3"], "--num-proceses: unknown option; did you mean '--num-processes'?"),
+        (["--trl.num_generations=4"], "--trl.num_generations: unknown option; did you mean '--trl.num-generations'?"),
+        (["--launcher=torchrun", "--nnode=2"], "--nnode: unknown option; did you mean '--nnodes'?"),
+        (["other.yaml"], "'other.yaml': neither an option nor an option's value; remove it."),
+        (["--num-processes=three"], "--num-processes: expected a whole number, got 'three'."),
+        (["--micro-batch-size=abc"], "micro_batch_size: expected a whole number of 1 or more, got 'abc'."),
+        (["--num-processes=4"], "--num-processes=4: of 4 visible GPU(s) the last 1 serve vLLM and 3 remain to train"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_sentence(recipe, capsys, words, expected):
+    assert expected in mistake(capsys, recipe, *words)
+
+
+def test_other_recipes_are_left_to_axolotl(recipe):
+    Path(recipe).write_text("base_model: user/model\ndatasets: []\n")
+    before_axolotl(["train", recipe, "--learning-rat=3", "--num-machines=x"])
+
+
+@pytest.mark.parametrize("left_out", MEETING[1:])
+def test_several_machines_must_be_told_where_they_meet(recipe, capsys, left_out):
+    words = ["--num-processes=6", *(word for word in MEETING if word != left_out)]
+    name = left_out.partition("=")[0]
+    assert f"error: {name}: missing; with --num-machines=2 every machine is told" in mistake(capsys, recipe, *words)
+
+
+def test_several_machines_must_be_told_the_processes(recipe, capsys):
+    assert "error: --num-processes: missing; " in mistake(capsys, recipe, *MEETING)
+    assert "--num-processes, --machine-rank, --main-process-ip, --main-process-port: missing" in mistake(
+        capsys, recipe, "--num-machines=2"
+    )
+
+
+def test_accelerates_own_file_may_tell_it(recipe, tmp_path):
+    (tmp_path / "accelerate").mkdir()
+    (tmp_path / "accelerate" / "default_config.yaml").touch()
+    with pytest.raises(Started):
+        before_axolotl(["train", recipe, "--num-machines=2", "--num-processes=6"])
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--num-processes=10"], "--num-processes=5: of 4 visible GPU(s) the last 1 serve vLLM"),
+        (["--num-processes=7"], "--num-processes=7: each of 2 machines needs the same; use a multiple of 2."),
+        (["--num-processes=6", "--micro-batch-size=3"], "48 completions cannot be shared by 6 process(es)"),
+    ],
+)
+def test_several_machines_are_held_to_the_plan(recipe, capsys, words, expected):
+    assert expected in mistake(capsys, recipe, *words, *MEETING)
+
+
+def test_without_a_gpu_there_is_one_process(recipe, capsys, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "--num-processes: got 2, but there is no GPU" in mistake(capsys, recipe, "--num-processes=2")
+    with pytest.raises(Started):
+        before_axolotl(["train", recipe, "--num-processes=1"])

@@ -1,0 +1,121 @@
+"""The supervisor with small stand-in children instead of a training run; tests/faults has the real ones."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+PROGRAM = """
+import os, sys
+from grpo_plugin.launcher import supervisor
+supervisor.GRACE = 2.0
+log = os.open({log!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+child = supervisor.fork(log)
+if child == 0:
+{child}
+    sys.exit(0)
+sys.exit(supervisor.Supervisor(child, on_end=lambda: print("ended", flush=True)).wait())
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    def start(child: str) -> subprocess.Popen:
+        program = PROGRAM.format(log=str(tmp_path / "log"), child=textwrap.indent(textwrap.dedent(child), "    "))
+        return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+
+    return start
+
+
+def wait_for(path, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not path.exists() or not path.read_text():
+        assert time.monotonic() < deadline, f"{path} never came"
+        time.sleep(0.02)
+    return path.read_text()
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_the_childs_exit_code_and_output(run, tmp_path):
+    process = run("os.write(0, b'to the screen '); print('to the log', flush=True); sys.exit(7)")
+    assert process.communicate(timeout=30)[0] == "to the screen ended\n"
+    assert process.returncode == 7
+    assert (tmp_path / "log").read_text() == "to the log\n"
+
+
+def test_a_child_killed_by_a_signal(run):
+    process = run("import signal; os.kill(os.getpid(), signal.SIGKILL)")
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGKILL
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_signals_reach_the_child_and_become_the_exit_code(run, tmp_path, number):
+    process = run(f"""
+        import signal, time
+        signal.signal({int(number)}, lambda *a: sys.exit(0))
+        open({str(tmp_path / "up")!r}, "w").write("up")
+        time.sleep(60)
+    """)
+    wait_for(tmp_path / "up")
+    process.send_signal(number)
+    assert process.communicate(timeout=10)[0] == "ended\n"
+    assert process.returncode == 128 + number
+
+
+def test_a_child_that_ignores_signals_is_killed(run, tmp_path):
+    process = run(f"""
+        import signal, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        open({str(tmp_path / "pid")!r}, "w").write(str(os.getpid()))
+        time.sleep(60)
+    """)
+    child = int(wait_for(tmp_path / "pid"))
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not alive(child)
+
+
+GRANDCHILD = """
+    import subprocess
+    program = "import os, time; open({up!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    subprocess.Popen([sys.executable, "-c", program])
+    while not os.path.exists({up!r}): pass
+    {then}
+"""
+
+
+def test_ranks_whose_launcher_dies_are_ended(run, tmp_path):
+    up = str(tmp_path / "pid")
+    process = run(GRANDCHILD.format(up=up, then="os._exit(3)"))
+    rank = int(wait_for(tmp_path / "pid"))
+    process.communicate(timeout=10)
+    assert process.returncode == 3
+    assert not alive(rank)
+
+
+def test_a_killed_supervisor_ends_its_child(run, tmp_path):
+    process = run(f"""
+        import time
+        open({str(tmp_path / "pid")!r}, "w").write(str(os.getpid()))
+        time.sleep(60)
+    """)
+    child = int(wait_for(tmp_path / "pid"))
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 5
+    while alive(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(child)

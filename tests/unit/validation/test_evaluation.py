@@ -1,0 +1,147 @@
+from itertools import combinations
+
+import pytest
+
+from grpo_plugin.config.validation import ValidationConfig
+from grpo_plugin.errors import DataError, RecipeError
+from grpo_plugin.validation.evaluation import (
+    Accuracy,
+    Answer,
+    Evaluation,
+    Scores,
+    evaluate,
+    grouped,
+    mean,
+    metric_name,
+    pass_at_k,
+)
+from grpo_plugin.validation.evaluation_log import EvaluationLog
+
+ROWS = [
+    {"prompt": "1+1=", "answer": 2, "kind": "easy"},
+    {"prompt": "12+30=", "answer": 42, "kind": "hard"},
+    {"prompt": "2+2=", "answer": 4, "kind": "easy"},
+]
+# What the policy samples, and its greedy answer, for each prompt.
+SAMPLED = {"1+1=": ["2", "2", "3", "2"], "12+30=": ["40", "41", "42", "43"], "2+2=": ["5", "5", "5", "5"]}
+GREEDY = {"1+1=": "2", "12+30=": "40", "2+2=": "4"}
+
+
+def complete(rows, per_prompt, temperature):
+    texts = [SAMPLED[row["prompt"]][:per_prompt] if temperature else [GREEDY[row["prompt"]]] for row in rows]
+    return [[Answer(text, [1, 2], "stop") for text in each] for each in texts]
+
+
+def score(rows, answers):
+    accuracy = [float(int(answer.text) == row["answer"]) for row, answer in zip(rows, answers, strict=True)]
+    return Scores([0.9 * value for value in accuracy], {"accuracy": accuracy, "short": [0.5] * len(answers)})
+
+
+@pytest.mark.parametrize("n", [1, 4, 7])
+def test_pass_at_k_is_the_share_of_draws_with_a_correct_one(n):
+    for correct in range(n + 1):
+        answers = [True] * correct + [False] * (n - correct)
+        for k in range(1, n + 1):
+            draws = [any(draw) for draw in combinations(answers, k)]
+            assert pass_at_k(n, correct, k) == pytest.approx(sum(draws) / len(draws))
+
+
+def test_pass_at_k_stays_exact_for_many_samples():
+    assert pass_at_k(1000, 1, 1) == pytest.approx(0.001)
+    assert pass_at_k(1000, 500, 100) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="pass@9 needs at least 9 completions, got 8"):
+        pass_at_k(8, 1, 9)
+
+
+def test_a_validation_by_hand():
+    config = ValidationConfig(samples=4, pass_at=[1, 2], group_by="kind")
+    evaluation, judged = evaluate(5, ROWS, complete, score, config, temperature=1.0)
+    # 3 of 4, 1 of 4 and 0 of 4 samples are right; pass@2 misses both of 4 in C(1,2)/6, C(3,2)/6 and C(4,2)/6.
+    assert evaluation.overall == Accuracy(
+        3, sampled=4 / 12, greedy=2 / 3, pass_at={1: pytest.approx(4 / 12), 2: pytest.approx((1 + 0.5 + 0) / 3)}
+    )
+    assert evaluation.groups == {
+        "easy": Accuracy(2, sampled=3 / 8, greedy=1.0, pass_at={1: pytest.approx(3 / 8), 2: 0.5}),
+        "hard": Accuracy(1, sampled=1 / 4, greedy=0.0, pass_at={1: 0.25, 2: 0.5}),
+    }
+    assert evaluation.rewards == {"accuracy": 4 / 12, "short": 0.5}
+    assert evaluation.logs()["eval_accuracy_sampled/easy"] == 3 / 8
+    assert evaluation.logs()["eval_rewards/short/mean"] == 0.5
+    assert [(each.temperature, len(each.answers)) for each in judged] == [(1.0, 12), (0.0, 3)]
+
+
+def test_answers_reach_the_log_beside_their_prompts():
+    _, (sampled, greedy) = evaluate(0, ROWS, complete, score, ValidationConfig(samples=2), temperature=0.7)
+    batch = sampled.generations(["one", "two", "three"], policy_version=9)
+    assert batch.prompts == ["one", "one", "two", "two", "three", "three"]
+    assert batch.completions == ["2", "2", "40", "41", "5", "5"]
+    assert batch.answers == ["2", "2", "42", "42", "4", "4"]
+    assert batch.rewards[:3] == [0.9, 0.9, 0.0]
+    assert (batch.temperature, batch.policy_version, batch.advantages) == (0.7, 9, None)
+    assert greedy.generations(["one", "two", "three"], 9).completions == ["2", "40", "4"]
+
+
+def test_abstentions_are_left_out_of_every_mean():
+    def abstaining(rows, answers):
+        values = [None, 1.0, 0.0, None, None, None]
+        return Scores(values[: len(answers)], {"accuracy": values[: len(answers)]})
+
+    config = ValidationConfig(samples=2, pass_at=[2], greedy=False)
+    evaluation, judged = evaluate(0, ROWS, complete, abstaining, config, temperature=1.0)
+    assert evaluation.overall == Accuracy(3, sampled=0.5, greedy=None, pass_at={2: None})
+    assert evaluation.logs() == {"eval_rewards/accuracy/mean": 0.5, "eval_accuracy_sampled": 0.5}
+    assert len(judged) == 1
+    assert mean([None]) is None
+
+
+def test_partial_scores_are_correct_from_the_threshold():
+    def graded(rows, answers):
+        values = [0.4, 0.6, 0.6, 0.4, 0.4, 0.4]
+        return Scores(values, {"iou": values})
+
+    config = ValidationConfig(samples=2, pass_at=[2], greedy=False, correct_from=0.5)
+    evaluation, _ = evaluate(0, ROWS, complete, graded, config, temperature=1.0)
+    assert evaluation.overall.sampled == pytest.approx(2.8 / 6)
+    assert evaluation.overall.pass_at == {2: pytest.approx(2 / 3)}
+
+
+def test_max_prompts_and_metric():
+    config = ValidationConfig(samples=1, max_prompts=2, metric="short")
+    evaluation, judged = evaluate(0, iter(ROWS), complete, score, config, temperature=1.0)
+    assert evaluation.metric == "short"
+    assert evaluation.overall == Accuracy(2, sampled=0.5, greedy=0.5)
+    assert [row["prompt"] for row in judged[0].rows] == ["1+1=", "12+30="]
+
+
+def test_what_cannot_be_validated_is_an_error_with_a_remedy():
+    config = ValidationConfig()
+    with pytest.raises(DataError, match=r"prompts\.validation: no held-out prompts"):
+        evaluate(0, [], complete, score, config, temperature=1.0)
+    with pytest.raises(DataError, match=r"validation\.group_by: .* no column 'kinds'; did you mean kind\?"):
+        grouped(ROWS, "kinds")
+    with pytest.raises(RecipeError, match=r"validation\.metric: no reward function 'acuracy'; did you mean accuracy\?"):
+        metric_name("acuracy", ["format", "accuracy"])
+    with pytest.raises(ValueError, match="expected 2 completions for each of 3 held-out prompts"):
+        evaluate(0, ROWS, lambda *_: complete(ROWS, 1, 1.0), score, ValidationConfig(samples=2), temperature=1.0)
+
+
+def test_pass_at_more_than_the_samples_is_refused_when_the_recipe_is_read():
+    with pytest.raises(RecipeError, match="'pass_at' 8 needs as many samples, but 'samples' is 4; raise 'samples'"):
+        ValidationConfig.parse("validation", {"samples": 4, "pass_at": [1, 8]})
+    with pytest.raises(RecipeError, match=r"validation\.pass_at\[0\]"):
+        ValidationConfig.parse("validation", {"pass_at": [0]})
+
+
+def evaluation_at(step, sampled=0.5):
+    part = Accuracy(3, sampled, None, {1: sampled, 8: None})
+    return Evaluation(step, "accuracy", part, {"easy": part}, {"accuracy": sampled, "format": None})
+
+
+def test_the_evaluation_log_survives_a_resume(tmp_path):
+    path = tmp_path / "output" / "evaluations.jsonl"
+    assert EvaluationLog(path).read() == []
+    for step in (0, 10, 20):
+        EvaluationLog(path).write(evaluation_at(step))
+    EvaluationLog(path).write(evaluation_at(10, sampled=0.75))
+    assert EvaluationLog(path).read() == [evaluation_at(0), evaluation_at(10, sampled=0.75)]
+    assert [entry.name for entry in path.parent.iterdir()] == ["evaluations.jsonl"]
