@@ -13,7 +13,7 @@ from axolotl.integrations.base import BasePlugin
 from grpo_plugin.algorithms.settings import of_recipe
 from grpo_plugin.compat import cpu_ranks
 from grpo_plugin.recipe import inheritance
-from grpo_plugin.recipe.batch_arithmetic import from_values
+from grpo_plugin.recipe.batch_arithmetic import batch_of_values
 from grpo_plugin.run import Run, is_training
 from grpo_plugin.trainer.trl_arguments import forwarded, training_arguments
 
@@ -54,8 +54,9 @@ class PromptPlugin(_Plugin):
     def load_datasets(self, cfg: Any, preprocess: bool = False) -> TrainDatasetMeta:
         cpu_ranks.apply(cfg)
         train = self.run.load_prompts(cfg).train
-        batch = from_values(cfg, int(os.environ.get("WORLD_SIZE", 1)))
-        steps = cfg.max_steps or batch.steps(len(train), cfg.num_epochs or 1)
+        batch = batch_of_values(cfg, int(os.environ.get("WORLD_SIZE", 1)))
+        rows = len(train) if hasattr(train, "__len__") else None  # a stream has no length, and needs max_steps
+        steps = batch.steps(rows, cfg.num_epochs, cfg.max_steps)
         return TrainDatasetMeta(train_dataset=train, eval_dataset=None, total_num_steps=steps)
 
 

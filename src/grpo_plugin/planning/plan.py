@@ -40,10 +40,7 @@ class Plan:
     @property
     def steps(self) -> int | None:
         """Optimizer steps of the whole run; max_steps goes before num_epochs. None without it or the number of rows."""
-        limit = self.recipe.values.get("max_steps") or 0
-        if limit > 0 or self.rows is None:
-            return limit if limit > 0 else None
-        return self.batch.steps(self.rows, self.epochs)
+        return self.batch.steps(self.rows, self.epochs, self.recipe.values.get("max_steps"))
 
     @property
     def epochs(self) -> float:

@@ -64,7 +64,7 @@ def _epoch(plan: Plan) -> str:
         return f"rows ÷ {prompts} rollout batches (--rows says how many){_run(plan)}"
     if plan.rows < prompts:
         return f"{plan.rows:,} prompts are fewer than the {prompts:,} of a rollout batch{_run(plan)}"
-    steps, rollouts = plan.batch.steps_per_epoch(plan.rows), plan.rows // max(1, prompts)
+    steps, rollouts = plan.batch.steps_per_epoch(plan.rows), plan.batch.rollouts_per_epoch(plan.rows)
     return f"{plan.rows:,} prompts make {rollouts:,} rollout batches, {steps:,} optimizer steps{_run(plan)}"
 
 
@@ -73,7 +73,7 @@ def _run(plan: Plan) -> str:
     if not plan.steps:
         return ""
     run = f"; the run: {plan.steps:,} optimizer steps"
-    passes = plan.batch.passes(plan.steps, plan.rows) if plan.rows else plan.epochs
+    passes = plan.batch.passes_over_data(plan.steps, plan.rows) if plan.rows else plan.epochs
     if passes == plan.epochs:
         return run
     least = "at least " if of_recipe(plan.recipe.algorithm, plan.recipe.trl).filter else ""

@@ -9,7 +9,7 @@ from grpo_plugin.errors import RecipeError
 from grpo_plugin.planning.machine import Machine
 from grpo_plugin.planning.model_shapes import Model, find_model
 from grpo_plugin.planning.training import longest_sequence
-from grpo_plugin.recipe.batch_arithmetic import Batch, batch_problems, from_values
+from grpo_plugin.recipe.batch_arithmetic import Batch, batch_of_values, batch_problems
 from grpo_plugin.recipe.length_budget import model_length
 from grpo_plugin.recipe.recipe import Recipe, absences
 from grpo_plugin.rollout.server.server_plan import ServerPlan, plan_server
@@ -35,7 +35,7 @@ def problems(recipe: Recipe, machine: Machine) -> list[str]:
 def batch_of(recipe: Recipe, machine: Machine) -> Batch:
     """The batch, with as many processes as accelerate starts: one per GPU that is left; 1 on a CPU."""
     left = max(1, machine.gpus - serving_gpus(recipe)) * machine.nodes
-    return from_values(recipe.values, machine.num_processes or left)
+    return batch_of_values(recipe.values, machine.num_processes or left)
 
 
 def serving_gpus(recipe: Recipe) -> int:

@@ -1,7 +1,9 @@
 """The arithmetic of a batch: prompts, completions, micro-batches, optimizer steps, and what must divide what.
 
-All counts are over all processes, unless said otherwise. One rollout batch of `per_rollout` completions is generated,
-then trained on in micro-batches; `accumulation` of them, on every process, make one optimizer step.
+The one place for it: `plan`, the plugins and the trainer compute with `Batch`. All counts are over all processes,
+unless said otherwise. One rollout batch of `per_rollout` completions is generated, then trained on `iterations` times,
+each time in `minibatches` optimizer steps of `per_step` completions. An optimizer step has `accumulation` accumulation
+steps; in each, every process trains on one micro-batch of `micro` completions.
 """
 
 from collections.abc import Mapping
@@ -13,14 +15,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Batch:
-    """How the recipe's keys play together.
+    """Sizes of rollout batch, optimizer step and micro-batch.
 
     Attributes:
         processes: of the trainer, on all machines.
-        micro: `micro_batch_size`, completions per process and forward pass.
+        micro: `micro_batch_size`, completions per process and micro-batch.
         accumulation: `gradient_accumulation_steps`.
         generations: `trl.num_generations`, completions per prompt.
-        rollout: `trl.generation_batch_size`; None means one optimizer step per rollout batch.
+        rollout: `trl.generation_batch_size`, completions; None means one optimizer step per rollout batch.
         iterations: `trl.num_iterations`, how often a rollout batch is trained on.
     """
 
@@ -32,52 +34,84 @@ class Batch:
     iterations: int = 1
 
     @property
-    def per_pass(self) -> int:
-        """Completions in one forward pass of all processes."""
+    def per_accumulation_step(self) -> int:
+        """Completions in one micro-batch of each process together."""
         return self.processes * self.micro
 
     @property
     def per_step(self) -> int:
         """Completions per optimizer step."""
-        return self.per_pass * self.accumulation
+        return self.per_accumulation_step * self.accumulation
 
     @property
     def per_rollout(self) -> int:
-        """Completions per rollout batch; one optimizer step's at least, as the trainer generates them."""
+        """Completions per rollout batch; at least those of one optimizer step, as the trainer generates them."""
         return max(self.rollout or 0, self.per_step)
 
     @property
     def prompts_per_rollout(self) -> int:
+        """Prompts per rollout batch; 0 if it is smaller than one group, which `batch_problems` refuses."""
         return self.per_rollout // self.generations
 
     @property
     def prompts_per_step(self) -> Fraction:
+        """Prompts per optimizer step."""
         return Fraction(self.per_step, self.generations)
 
     @property
-    def passes_per_rollout(self) -> int:
-        """Micro-batches that each process makes of a rollout batch, once through."""
-        return self.per_rollout // self.per_pass
+    def group_multiple(self) -> int:
+        """The number of groups must be a multiple of this, so that all processes get the same number of completions."""
+        return self.processes // gcd(self.processes, self.generations)
+
+    @property
+    def minibatches(self) -> int:
+        """Optimizer steps in one iteration over a rollout batch."""
+        return self.per_rollout // self.per_step
 
     @property
     def steps_per_rollout(self) -> Fraction:
-        """Optimizer steps per rollout batch; a fraction where `batch_problems` has something to say."""
+        """Optimizer steps per rollout batch, over all iterations; whole, unless `batch_problems` finds a problem."""
         return Fraction(self.iterations * self.per_rollout, self.per_step)
 
+    def rollouts_per_epoch(self, rows: int) -> int:
+        """Rollout batches in one pass over `rows` prompts; a last incomplete one is left out, as in TRL."""
+        return rows // max(1, self.prompts_per_rollout)
+
     def steps_per_epoch(self, rows: int) -> int:
-        """Optimizer steps in one pass over `rows` prompts; a last incomplete rollout batch is left out, as by TRL."""
-        return int(rows // max(1, self.prompts_per_rollout) * self.steps_per_rollout)
+        """Optimizer steps in one pass over `rows` prompts; 0 where these are fewer than one rollout batch takes."""
+        return int(self.rollouts_per_epoch(rows) * self.steps_per_rollout)
 
-    def steps(self, rows: int, epochs: float) -> int:
-        """Optimizer steps of a run, as PromptPlugin tells Axolotl: one at least, and a part of one is one."""
-        return max(1, ceil(self.steps_per_epoch(rows) * epochs))
+    def accumulation_steps_per_epoch(self, rows: int) -> int:
+        """Length of the trainer's data loader: accumulation steps in one pass over `rows` prompts.
 
-    def passes(self, steps: int, rows: int) -> Fraction:
-        """How often so many steps go through `rows` prompts; one pass flows on into the next."""
+        At least those of one rollout batch, for which prompts are repeated.
+        """
+        steps = max(1, self.rollouts_per_epoch(rows)) * self.minibatches * self.iterations
+        return steps * self.accumulation
+
+    def steps(self, rows: int | None, epochs: float | None, max_steps: int | None = None) -> int | None:
+        """Optimizer steps of a run: `max_steps` where it is over 0, else those of the epochs, rounded up, at least 1.
+
+        Args:
+            rows: prompts in the training data; None if unknown.
+            epochs: `num_epochs`; None means 1.
+
+        Returns:
+            None without both rows and max_steps.
+        """
+        if max_steps is not None and max_steps > 0:
+            return max_steps
+        if rows is None:
+            return None
+        return max(1, ceil(self.steps_per_epoch(rows) * (epochs or 1)))
+
+    def passes_over_data(self, steps: int, rows: int) -> Fraction:
+        """How many times `steps` optimizer steps go through `rows` prompts; the last prompts of one pass and the first
+        of the next may share a rollout batch."""
         return steps / self.steps_per_rollout * Fraction(self.prompts_per_rollout, rows)
 
 
-def from_values(values: Mapping[str, Any], processes: int) -> Batch:
+def batch_of_values(values: Mapping[str, Any], processes: int) -> Batch:
     """The batch of a recipe's values, with Axolotl's and TRL's defaults."""
     trl = values.get("trl") or {}
     micro = int(values.get("micro_batch_size") or 1)
@@ -92,8 +126,20 @@ def from_values(values: Mapping[str, Any], processes: int) -> Batch:
     )
 
 
+def batch_of_arguments(args: Any, processes: int) -> Batch:
+    """The batch of TRL's training arguments (`GRPOConfig`), as the trainer has them."""
+    return Batch(
+        processes=processes,
+        micro=args.per_device_train_batch_size,
+        accumulation=args.gradient_accumulation_steps,
+        generations=args.num_generations,
+        rollout=args.generation_batch_size,
+        iterations=args.num_iterations,
+    )
+
+
 def batch_problems(batch: Batch) -> list[str]:
-    """What Axolotl or TRL would refuse, or would make of the batch that nobody asked for; each with values that fit."""
+    """Sizes that do not divide each other, which Axolotl or TRL would refuse or round; each with values that fit."""
     if batch.generations < 2:
         return [
             f"trl.num_generations: {batch.generations} completion per prompt has nothing to compare; set 2 or more."
@@ -102,14 +148,14 @@ def batch_problems(batch: Batch) -> list[str]:
 
 
 def _rollout_problems(batch: Batch, rollout: int) -> list[str]:
-    whole = lcm(batch.generations, batch.per_pass)
+    whole = lcm(batch.generations, batch.per_accumulation_step)
     fits = nearest(rollout, lcm(whole, batch.per_step))
     where = f"trl.generation_batch_size: {rollout} completions"
     if rollout % batch.generations:
         return [
             f"{where} are not whole groups of trl.num_generations {batch.generations}; the nearest that fit: {fits}."
         ]
-    if rollout % batch.per_pass:
+    if rollout % batch.per_accumulation_step:
         return [
             f"{where} cannot be shared by {batch.processes} process(es) in micro-batches of {batch.micro}; "
             f"the nearest that fit: {fits}."
@@ -123,14 +169,14 @@ def _rollout_problems(batch: Batch, rollout: int) -> list[str]:
 
 
 def _step_problems(batch: Batch) -> list[str]:
-    """Without generation_batch_size Axolotl looks at one process alone: at micro × accumulation."""
+    """Without generation_batch_size, Axolotl checks the completions of one process: micro × accumulation."""
     step = batch.per_step
     where = (
         f"gradient_accumulation_steps: {batch.accumulation} × micro_batch_size {batch.micro} × "
         f"{batch.processes} process(es) = {step} completions per step"
     )
     if step % batch.generations:
-        whole = batch.generations // gcd(batch.generations, batch.per_pass)
+        whole = batch.generations // gcd(batch.generations, batch.per_accumulation_step)
         return [
             f"{where} are not whole groups of trl.num_generations {batch.generations}; "
             f"the nearest accumulations that fit: {nearest(batch.accumulation, whole)}."

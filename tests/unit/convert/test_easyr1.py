@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-from tests.unit.importing.configurations import MATH, NEWEST, OLDEST, config
+from tests.unit.convert.configurations import MATH, NEWEST, OLDEST, config
 
 from grpo_plugin.cli.import_easyr1 import import_easyr1 as command
 from grpo_plugin.cli.plan import plan

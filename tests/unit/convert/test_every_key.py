@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.unit.importing.configurations import MATH, NEWEST, OLDEST, config
+from tests.unit.convert.configurations import MATH, NEWEST, OLDEST, config
 
 from grpo_plugin.convert.easyr1.flat_values import flatten, nest
 from grpo_plugin.convert.easyr1.imported import import_easyr1

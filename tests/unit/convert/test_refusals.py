@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-from tests.unit.importing.configurations import config
+from tests.unit.convert.configurations import config
 
 from grpo_plugin.cli.import_easyr1 import import_easyr1 as command
 from grpo_plugin.convert.easyr1.imported import import_easyr1

@@ -103,7 +103,7 @@ def test_the_passes_are_the_prompts_that_the_feed_gives(recipe, rows, epochs, ro
         taken += batch.prompts_per_rollout if step % batch.steps_per_rollout == 0 else 0
     part = plan.steps % batch.steps_per_rollout
     taken -= batch.prompts_per_rollout * (1 - part / batch.steps_per_rollout) if part else 0
-    assert isclose(plan.batch.passes(plan.steps, rows), taken / rows)
+    assert isclose(plan.batch.passes_over_data(plan.steps, rows), taken / rows)
 
 
 def test_the_epoch_line_says_how_many_passes_the_run_is(recipe):

@@ -2,17 +2,22 @@
 
 import datetime
 import json
+from pathlib import Path
 from unittest.mock import Mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from grpo_plugin.config.prompts import WeightedSource
 from grpo_plugin.errors import DataError
 from grpo_plugin.prompts import json_list
 from grpo_plugin.prompts.readers import CHUNK, read
+from grpo_plugin.recipe.sources import Source, resolve
 
-from .test_sources import one
+
+def one(spec: str, folder: Path) -> Source:
+    return resolve("prompts.train", [WeightedSource(source=spec)], folder)[0]
 
 
 @pytest.fixture

@@ -1,16 +1,17 @@
 import itertools
+from types import SimpleNamespace
 
 import pytest
 
-from grpo_plugin.recipe.batch_arithmetic import Batch, batch_problems, from_values, nearest
+from grpo_plugin.recipe.batch_arithmetic import Batch, batch_of_arguments, batch_of_values, batch_problems, nearest
 
 
 def test_the_arithmetic_of_math12k():
     """7 trainers, micro-batches of 5, 18 of them: 630 completions of 126 prompts a step, 4 steps a rollout batch."""
     batch = Batch(processes=7, micro=5, accumulation=18, generations=5, rollout=2520)
-    assert (batch.per_pass, batch.per_step, batch.per_rollout) == (35, 630, 2520)
+    assert (batch.per_accumulation_step, batch.per_step, batch.per_rollout) == (35, 630, 2520)
     assert (batch.prompts_per_rollout, batch.prompts_per_step) == (504, 126)
-    assert (batch.passes_per_rollout, batch.steps_per_rollout) == (72, 4)
+    assert (batch.minibatches, batch.steps_per_rollout) == (4, 4)
     assert batch.steps_per_epoch(12000) == 23 * 4
     assert batch_problems(batch) == []
 
@@ -72,11 +73,49 @@ def test_suggested_rollout_batches_have_no_problem():
 
 
 def test_values_have_axolotls_and_trls_defaults():
-    assert from_values({}, 3) == Batch(3, 1, 1, 8, None, 1)
+    assert batch_of_values({}, 3) == Batch(3, 1, 1, 8, None, 1)
     written = {"micro_batch_size": 4, "batch_size": 32, "trl": {"num_generations": 4, "num_iterations": 2}}
-    assert from_values(written, 1) == Batch(1, 4, 8, 4, None, 2)
+    assert batch_of_values(written, 1) == Batch(1, 4, 8, 4, None, 2)
 
 
 def test_nearest():
     assert nearest(640, 35) == "630 or 665"
     assert nearest(3, 35) == "35"
+
+
+def test_accumulation_steps_of_an_epoch():
+    """Groups of 4; a rollout batch of 64 is 16 prompts and 2 optimizer steps of 4 accumulation steps, 3 times over."""
+    batch = Batch(processes=2, micro=4, accumulation=4, generations=4, rollout=64, iterations=3)
+    assert batch.minibatches == 2
+    assert batch.accumulation_steps_per_epoch(33) == 2 * (2 * 3 * 4)
+    assert batch.accumulation_steps_per_epoch(5) == 2 * 3 * 4, "prompts are repeated to fill one rollout batch"
+
+
+@pytest.mark.parametrize(("processes", "generations", "multiple"), [(1, 8, 1), (4, 8, 1), (6, 8, 3), (7, 5, 7)])
+def test_that_many_groups_are_shared_evenly(processes, generations, multiple):
+    assert Batch(processes, generations=generations).group_multiple == multiple
+    assert multiple * generations % processes == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs", "max_steps", "steps"),
+    [
+        (100, 2, None, 50),
+        (100, 0.5, None, 13),
+        (100, 0.01, -1, 1),
+        (100, None, 0, 25),
+        (100, 2, 7, 7),
+        (None, 2, 7, 7),
+        (None, 2, None, None),
+        (None, 2, -1, None),
+    ],
+)
+def test_the_steps_of_a_run(rows, epochs, max_steps, steps):
+    assert Batch(1, 4, 4, 4).steps(rows, epochs, max_steps) == steps
+
+
+def test_the_trainers_arguments_and_the_recipes_values_give_one_batch():
+    values = {"micro_batch_size": 4, "gradient_accumulation_steps": 2}
+    trl = {"num_generations": 4, "generation_batch_size": 64, "num_iterations": 2}
+    args = SimpleNamespace(per_device_train_batch_size=4, gradient_accumulation_steps=2, **trl)
+    assert batch_of_arguments(args, 3) == batch_of_values({**values, "trl": trl}, 3)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from grpo_plugin.rollout.gate.grpo_gate import Gate
+from grpo_plugin.rollout.server.gate.grpo_gate import Gate
 
 from grpo_plugin.rollout.server.command import GATE_FOLDER
 

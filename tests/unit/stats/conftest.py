@@ -1,5 +1,3 @@
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,13 +18,3 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     wrapped(qwen(), DEFAULT_SYSTEM).save_pretrained(folder)
     return folder
-
-
-@pytest.fixture
-def jsonl(tmp_path: Path) -> Callable[..., Path]:
-    def write(rows: list[dict], name: str = "train.jsonl") -> Path:
-        path = tmp_path / name
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        return path
-
-    return write
