@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-from tests.unit.convert.configurations import MATH, NEWEST, OLDEST, config
 
 from grpo_plugin.cli.import_easyr1 import import_easyr1 as command
 from grpo_plugin.cli.plan import plan
@@ -13,6 +12,7 @@ from grpo_plugin.convert.easyr1.flat_values import nest
 from grpo_plugin.convert.easyr1.header import command as train
 from grpo_plugin.convert.easyr1.imported import Imported, import_easyr1
 from grpo_plugin.convert.easyr1.recipe_text import recipe_text
+from tests.unit.convert.configurations import MATH, NEWEST, OLDEST, config
 
 
 def recipe(*overrides: str, **changes: Any) -> dict[str, Any]:

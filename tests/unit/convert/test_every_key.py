@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.unit.convert.configurations import MATH, NEWEST, OLDEST, config
 
 from grpo_plugin.convert.easyr1.flat_values import flatten, nest
 from grpo_plugin.convert.easyr1.imported import import_easyr1
 from grpo_plugin.convert.easyr1.known_keys import RENAMED, RETIRED
 from grpo_plugin.convert.easyr1.recipe_text import recipe_text
 from grpo_plugin.convert.easyr1.value_types import CHOICES, KNOWN
+from tests.unit.convert.configurations import MATH, NEWEST, OLDEST, config
 
 UNFOUND = ("no key of EasyR1", "has no counterpart")  # what the importer says of a key that its own code forgot
 NEEDED = dict(flatten(config()))

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-from tests.unit.convert.configurations import config
 
 from grpo_plugin.cli.import_easyr1 import import_easyr1 as command
 from grpo_plugin.convert.easyr1.imported import import_easyr1
 from grpo_plugin.errors import RecipeError
+from tests.unit.convert.configurations import config
 
 REFUSED = {
     "worker.actor.loss_type=foo": "worker.actor.loss_type: 'foo' is unknown; known values: default, gspo, gspo_token,",

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from grpo_plugin.rollout.server.gate.grpo_gate import Gate
 
 from grpo_plugin.rollout.server.command import GATE_FOLDER
+from grpo_plugin.rollout.server.gate.grpo_gate import Gate
 
 KEY = {"authorization": "Bearer s3cret"}
 
