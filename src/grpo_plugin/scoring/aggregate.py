@@ -20,6 +20,12 @@ def totals(
     return [_total(row, weights) for row in zip(*scores, strict=True)]
 
 
+def mean_of_known(values: Sequence[float | None]) -> float | None:
+    """The mean of the values that are not None; None where all are."""
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
 def _total(row: Sequence[float | None], weights: Sequence[float]) -> float | None:
     present = [weight * score for weight, score in zip(weights, row, strict=True) if score is not None]
     return math.fsum(present) if present else None

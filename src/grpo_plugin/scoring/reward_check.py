@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from grpo_plugin.scoring.aggregate import mean_of_known
+from grpo_plugin.scoring.batch_scores import BatchScores
 from grpo_plugin.scoring.completions import shorten
 from grpo_plugin.scoring.mathematics import equivalent, gold_text, is_readable
 from grpo_plugin.scoring.reward import Reward
@@ -62,17 +64,18 @@ def rehearse(rewards: RewardSet, examples: Sequence[Example]) -> list[FunctionRe
     names = list(dict.fromkeys(name for example in examples for name in example.columns))
     rewards.check_columns(names)
     golds = [example.gold for example in examples]
-    best = _best_of([_scores(rewards, examples, _stated(golds, statement)) for statement in STATEMENTS])
-    empty = _scores(rewards, examples, [""] * len(examples))
+    best = _best_of([_scores(rewards, examples, _stated(golds, statement)).by_function for statement in STATEMENTS])
+    empty = _scores(rewards, examples, [""] * len(examples)).by_function
     others = golds[1:] + golds[:1]
-    shuffled = _best_of([_scores(rewards, examples, _stated(others, statement)) for statement in STATEMENTS])
+    tried = [_scores(rewards, examples, _stated(others, statement)) for statement in STATEMENTS]
+    shuffled, wall = _best_of([scored.by_function for scored in tried]), tried[-1].wall_seconds
     return [
-        _report(rewards, reward, examples, best[place], empty[place], shuffled[place])
+        _report(rewards, reward, examples, best[place], empty[place], shuffled[place], wall[reward.name])
         for place, reward in enumerate(rewards.rewards)
     ]
 
 
-def _scores(rewards: RewardSet, examples: Sequence[Example], texts: Sequence[str]) -> list[list[float | None]]:
+def _scores(rewards: RewardSet, examples: Sequence[Example], texts: Sequence[str]) -> BatchScores:
     columns = {
         name: [example.columns.get(name) for example in examples]
         for name in dict.fromkeys(name for example in examples for name in example.columns)
@@ -101,19 +104,19 @@ def _report(
     gold: Sequence[float | None],
     empty: Sequence[float | None],
     shuffled: Sequence[float | None],
+    wall: float,
 ) -> FunctionReport:
     available = list(dict.fromkeys(name for example in examples for name in example.columns))
     columns = [name for name in reward.signature.columns(available) if name != "row"]
     if reward.signature.takes_any:
         columns = [name for name in columns if name in reward.signature.required | reward.signature.optional]
-    wall = rewards.last[reward.name].wall
     report = FunctionReport(
         name=reward.name,
         columns=columns,
         place=rewards.places()[reward.name],
-        gold=_mean(gold),
-        empty=_mean(empty),
-        shuffled=_mean(shuffled),
+        gold=mean_of_known(gold),
+        empty=mean_of_known(empty),
+        shuffled=mean_of_known(shuffled),
         seconds=wall / len(examples),
     )
     if set(columns) & set(GOLD_COLUMNS):
@@ -157,8 +160,3 @@ def _same_gold(example: Example, other: Example) -> bool:
 def _named(example: Example) -> str:
     gold = gold_text(example.gold)
     return f"{example.label}: {shorten(gold, 40)!r}" + ("" if is_readable(gold) else " (cannot be read)")
-
-
-def _mean(scores: Sequence[float | None]) -> float | None:
-    present = [score for score in scores if score is not None]
-    return sum(present) / len(present) if present else None

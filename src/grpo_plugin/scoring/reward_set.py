@@ -2,34 +2,31 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from grpo_plugin.config.rewards import RewardsConfig
 from grpo_plugin.errors import RewardError
 from grpo_plugin.scoring import signature
 from grpo_plugin.scoring.aggregate import totals
+from grpo_plugin.scoring.batch_scores import BatchScores, combined
 from grpo_plugin.scoring.completions import Batch
 from grpo_plugin.scoring.reward import Reward, build
 from grpo_plugin.scoring.runner import Runner
-from grpo_plugin.scoring.signature import EXTRAS
-from grpo_plugin.scoring.verdicts import OVERALL, Verdicts
+from grpo_plugin.scoring.verdicts import Verdicts
 
 log = logging.getLogger(__name__)
 
 
 class RewardSet:
-    """All reward functions of a run; made by `load`, ended by `close`.
-
-    `last` holds the verdicts of the last batch by name: scores, parts, failures, seconds.
-    """
+    """All reward functions of a run; made by `load`, ended by `close`."""
 
     def __init__(self, rewards: Sequence[Reward], config: RewardsConfig, base_dir: Path) -> None:
         self.rewards = list(rewards)
         self.config = config
-        self.last: dict[str, Verdicts] = {}
         self._runner = Runner(self.rewards, config, base_dir)
 
     @property
@@ -55,58 +52,35 @@ class RewardSet:
         completions: Sequence[Any],
         completion_ids: Sequence[Sequence[int]],
         columns: Mapping[str, Sequence[Any]],
-    ) -> list[list[float | None]]:
-        """Scores by function, then by completion; None where a function abstained or failed.
+        extras: Mapping[str, Any] = MappingProxyType({}),
+    ) -> BatchScores:
+        """The scores of B completions by every function, one function after the other.
+
+        Args:
+            prompts: text or chat messages; length B, as all of the next three.
+            columns: the dataset's columns.
+            extras: what TRL gives beside the batch (`signature.EXTRAS`); a function gets those that it names.
 
         Raises:
             RewardError: a function is broken (with `on_error: raise`), or too many completions have no verdict.
         """
-        batch = Batch(prompts, completions, completion_ids, columns)
-        return [self._judge(reward, batch).scores for reward in self.rewards]
+        batch = Batch(prompts, completions, completion_ids, columns, extras)
+        return combined({reward.name: self._judge(reward, batch) for reward in self.rewards})
 
     def totals(self, scores: Sequence[Sequence[float | None]], group_size: int = 1) -> list[float | None]:
         """One number per completion, as `rewards.aggregation` and the weights say; groups lie side by side."""
         return totals(scores, self.weights, self.config.aggregation, group_size)
 
-    def extra_metrics(self) -> dict[str, list[float | None]]:
-        """Of the last batch: every key of the dicts that functions returned, as `name/key`, per completion."""
-        return {
-            f"{name}/{key}": values
-            for name, judged in self.last.items()
-            for key, values in judged.parts.items()
-            if key != OVERALL
-        }
-
-    def seconds(self) -> list[float]:
-        """Of the last batch: how long each completion took to score, over all functions."""
-        timed = [judged.seconds for judged in self.last.values() if judged.seconds]
-        return [sum(column) for column in zip(*timed, strict=True)]
-
     def places(self) -> dict[str, str]:
         """Where each function runs now: trainer, workers, or unknown before its first batch."""
         return {reward.name: self._runner.place(reward) for reward in self.rewards}
-
-    def trl_functions(self) -> list[Callable[..., list[float | None]]]:
-        """One function per reward with TRL's signature; its `__name__` is the reward's unique name."""
-        return [self._trl_function(reward) for reward in self.rewards]
 
     def close(self) -> None:
         """End the worker processes; calling it again does nothing."""
         self._runner.close()
 
-    def _trl_function(self, reward: Reward) -> Callable[..., list[float | None]]:
-        def judge(prompts: Any, completions: Any, completion_ids: Any, **given: Any) -> list[float | None]:
-            extras = {name: given.pop(name) for name in EXTRAS if name in given}
-            judged = self._judge(reward, Batch(prompts, completions, completion_ids, given, extras))
-            _log_metrics(reward.name, judged, extras.get("log_metric"))
-            return judged.scores
-
-        judge.__name__ = judge.__qualname__ = reward.name
-        return judge
-
     def _judge(self, reward: Reward, batch: Batch) -> Verdicts:
         judged = self._runner.judge(reward, batch)
-        self.last[reward.name] = judged
         self._check_failures(reward, judged)
         return judged
 
@@ -138,18 +112,6 @@ def load(config: RewardsConfig, base_dir: Path) -> RewardSet:
     for note in loaded.notes():
         log.info(note)
     return loaded
-
-
-def _log_metrics(name: str, judged: Verdicts, log_metric: Callable[[str, float], None] | None) -> None:
-    """The mean of every part, and the share without a verdict where there is one, as metrics of their own."""
-    if log_metric is None:
-        return
-    for key, values in judged.parts.items():
-        present = [value for value in values if value is not None]
-        if key != OVERALL and present:
-            log_metric(f"rewards/{name}/{key}", sum(present) / len(present))
-    if judged.failures:
-        log_metric(f"rewards/{name}/failed", len(judged.failures) / len(judged.scores))
 
 
 def _with_unique_names(rewards: Sequence[Reward]) -> list[Reward]:

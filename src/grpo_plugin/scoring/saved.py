@@ -43,11 +43,11 @@ def score_rows(rewards: RewardSet, rows: Sequence[Row]) -> list[Row]:
     completions = [_first(row, COMPLETION_KEYS) for row in rows]
     prompts = [_first(row, _PROMPT_KEYS) or "" for row in rows]
     ids = [row.get("completion_ids") or _guessed_ids(text) for row, text in zip(rows, completions, strict=True)]
-    scores = rewards.score(prompts, completions, ids, columns)
+    scored = rewards.score(prompts, completions, ids, columns)
     named = {
-        **dict(zip(rewards.names, scores, strict=True)),
-        **rewards.extra_metrics(),
-        "total": totals(scores, rewards.weights, "sum", 1),
+        **dict(zip(rewards.names, scored.by_function, strict=True)),
+        **scored.parts,
+        "total": totals(scored.by_function, rewards.weights, "sum", 1),
     }
     return [
         {**row, "scores": {name: column[place] for name, column in named.items()}} for place, row in enumerate(rows)

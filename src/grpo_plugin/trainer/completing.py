@@ -18,6 +18,7 @@ from grpo_plugin.trainer import huggingface
 from grpo_plugin.trainer.feed import Feed
 from grpo_plugin.trainer.forward import causal
 from grpo_plugin.trainer.multimodal import images_of
+from grpo_plugin.trainer.reward_calls import RewardCalls
 from grpo_plugin.trainer.vision import Vision, has_tower
 
 
@@ -32,8 +33,9 @@ class CompletingTrainer(AxolotlGRPOTrainer):
 
     def __init__(self, model: Any, reward_funcs: Any = None, **kwargs: Any) -> None:
         self.run_ = Run.current()
-        if self.run_.rewards is not None:
-            reward_funcs = self.run_.rewards.trl_functions()
+        self.reward_calls = None if self.run_.rewards is None else RewardCalls(self.run_.rewards)
+        if self.reward_calls is not None:
+            reward_funcs = self.reward_calls.functions()
         if self.run_.processor is not None:
             kwargs["processing_class"] = self.run_.processor  # Axolotl hands the tokenizer, which is blind
         super().__init__(model, reward_funcs, **kwargs)

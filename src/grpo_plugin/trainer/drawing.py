@@ -31,7 +31,7 @@ class Drawing:
         with trainer.watch("score"):
             scores = self._scores(inputs, prompts, completions, completion_ids)
         metrics = self._metrics(len(mine), scores)
-        seconds = trainer.run_.rewards.seconds() if trainer.run_.rewards is not None else []
+        seconds = trainer.reward_calls.seconds if trainer.reward_calls is not None else None
         drawn = [
             Sample(
                 row=mine[i],
@@ -105,7 +105,7 @@ class Drawing:
         """By completion what a filter may ask for: each function's score, and the keys of the dicts it returned."""
         trainer = self.trainer
         named = [dict(zip(trainer.reward_func_names, row, strict=True)) for row in scores]
-        extra = trainer.run_.rewards.extra_metrics() if trainer.run_.rewards is not None else {}
+        extra = trainer.reward_calls.parts if trainer.reward_calls is not None else {}
         return [
             named[i] | {key: math.nan if (value := values[i]) is None else value for key, values in extra.items()}
             for i in range(number)

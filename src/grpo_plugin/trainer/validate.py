@@ -66,7 +66,7 @@ class Validator:
         texts = [[{"role": "assistant", "content": answer.text}] if chat else answer.text for answer in answers]
         rewards = self.run.rewards
         assert rewards is not None
-        scores = rewards.score(prompts, texts, [answer.token_ids for answer in answers], columns)
+        scores = rewards.score(prompts, texts, [answer.token_ids for answer in answers], columns).by_function
         functions = dict(zip(rewards.names, scores, strict=True))
         return Scores(totals=totals(scores, rewards.weights, "sum", 1), functions=functions)
 

@@ -4,7 +4,7 @@ import pytest
 
 from grpo_plugin.errors import RecipeError, RewardError
 from grpo_plugin.scoring import RewardSet
-from tests.unit.scoring.scored import score
+from tests.unit.scoring.scored import score, scored
 
 Loader = Callable[..., RewardSet]
 
@@ -40,9 +40,10 @@ def test_columns_are_checked_before_launch(loaded: Loader) -> None:
 
 def test_easyr1_in_three_shapes(loaded: Loader) -> None:
     rewards = loaded("batch_score", "sequential_score", "older_score")
-    scores = rewards.score(["p", ""], ["a", "b"], [[1, 2], [1]], {"ground_truth": ["a", "b"]})
-    assert scores == [[0.5, 0.5], [1.0, 1.0], [0.0, 1.0]]
-    assert rewards.extra_metrics() == {"batch_score/tokens": [2.0, 1.0]}
+    judged = rewards.score(["p", ""], ["a", "b"], [[1, 2], [1]], {"ground_truth": ["a", "b"]})
+    assert judged.by_function == [[0.5, 0.5], [1.0, 1.0], [0.0, 1.0]]
+    assert judged.parts == {"batch_score/tokens": [2.0, 1.0]}
+    assert judged.metrics == {"rewards/batch_score/tokens": 1.5}
 
 
 def test_async_functions(loaded: Loader) -> None:
@@ -73,8 +74,10 @@ def test_errors_name_function_row_and_completion(loaded: Loader, text: str, word
 
 def test_exclude_gives_none_and_counts(loaded: Loader) -> None:
     rewards = loaded("naughty", on_error="exclude", max_failed=0.5)
-    assert score(rewards, ["a", "nan", "raise", "none"]) == [[1.0, None, None, None]]
-    assert sorted(rewards.last["naughty"].failures) == [1, 2]
+    judged = scored(rewards, ["a", "nan", "raise", "none"])
+    assert judged.by_function == [[1.0, None, None, None]]
+    assert sorted(judged.failures["naughty"]) == [1, 2]
+    assert judged.metrics == {"rewards/naughty/failed": 0.5}
     with pytest.raises(RewardError, match=r"3 of 4 completions have no verdict, more than rewards.max_failed \(0.5\)"):
         score(rewards, ["a", "nan", "raise", "infinite"])
 
@@ -84,20 +87,12 @@ def test_a_function_that_takes_no_completions(loaded: Loader) -> None:
         loaded("no_reward")
 
 
-def test_trl_functions_log_every_key(loaded: Loader) -> None:
-    metrics: dict[str, float] = {}
-    [function] = loaded("batch_score").trl_functions()
-    given = {"ground_truth": ["a", "b"], "trainer_state": None, "log_metric": metrics.__setitem__}
-    assert function(prompts=["", ""], completions=["a", "x"], completion_ids=[[1], [1, 2]], **given) == [0.5, 0.0]
-    assert function.__name__ == "batch_score"
-    assert metrics == {"rewards/batch_score/tokens": 1.5}
-
-
 def test_the_trainers_objects_reach_those_who_ask(loaded: Loader) -> None:
-    [with_state, length] = loaded("with_state", "length").trl_functions()
-    given = {"prompts": [""], "completions": ["abc"], "completion_ids": [[1]], "trainer_state": 7}
-    assert with_state(**given) == [7.0]
-    assert length(**given) == [3.0]
+    kept: dict[str, list[object]] = {}
+    extras = {"trainer_state": 7, "log_extra": kept.__setitem__, "log_metric": print}
+    judged = loaded("with_state", "length", "logs").score([""], ["abc"], [[1]], {}, extras)
+    assert judged.by_function == [[7.0], [3.0], [0.0]]
+    assert kept == {"words": ["abc"]}
 
 
 def test_totals_by_hand(loaded: Loader) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from grpo_plugin.errors import RewardError
 from grpo_plugin.scoring import RewardSet
-from tests.unit.scoring.scored import score
+from tests.unit.scoring.scored import score, scored
 
 Loader = Callable[..., RewardSet]
 
@@ -20,8 +20,9 @@ LIMITS = {"workers": 2, "timeout": 1.0, "max_failed": 0.5}
 def test_a_bad_completion_costs_itself_alone(loaded: Loader) -> None:
     rewards = loaded("naughty", **LIMITS)
     texts = ["a", "exit", "bb", "segfault", "ccc", "memory", "dddd", "regex"]
-    assert score(rewards, texts) == [[1.0, None, 2.0, None, 3.0, None, 4.0, None]]
-    failures = rewards.last["naughty"].failures
+    judged = scored(rewards, texts)
+    assert judged.by_function == [[1.0, None, 2.0, None, 3.0, None, 4.0, None]]
+    failures = judged.failures["naughty"]
     assert sorted(failures) == [1, 3, 5, 7]
     assert "rewards.functions[0] (grading.py:naughty): ended its worker process (exit code 3" in failures[1]
     assert "completion 1 of 8, 'exit'" in failures[1]
@@ -55,11 +56,11 @@ def test_cheap_functions_move_to_the_trainer_and_costly_ones_stay(loaded: Loader
     first = score(rewards, texts)
     assert os.getpid() not in first[0] + first[1]
     assert rewards.places() == {"process": "trainer", "steady": "workers"}
-    second = score(rewards, texts)
-    assert set(second[0]) == {float(os.getpid())}
-    assert len(set(second[1])) == 2
-    seconds = rewards.seconds()
-    assert len(seconds) == 128 and min(seconds) > 0
+    second = scored(rewards, texts)
+    assert set(second.by_function[0]) == {float(os.getpid())}
+    assert len(set(second.by_function[1])) == 2
+    assert second.seconds is not None
+    assert len(second.seconds) == 128 and min(second.seconds) > 0.005
 
 
 def test_a_cheap_function_that_hangs_in_the_trainer_is_interrupted_and_moves(loaded: Loader) -> None:
