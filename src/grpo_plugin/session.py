@@ -1,15 +1,24 @@
-"""What the processes of one run tell each other through the environment: who watches, where the screen is."""
+"""One run on this machine, across its processes: a private folder, and what the launcher tells the trainers.
+
+The launcher writes the environment variables below; the processes of `axolotl train` inherit them.
+"""
 
 import os
 import shutil
+import signal
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from grpo_plugin.rollout.server.guard import start_time
+from grpo_plugin.rollout.server.guard import PR_SET_PDEATHSIG, prctl, start_time
 
-FOLDER, LAUNCHER = "GRPO_SESSION", "GRPO_LAUNCHER"
-CONSOLE, SERVER, GPUS = "GRPO_CONSOLE", "GRPO_SERVER", "GRPO_GPUS_SPLIT"
+FOLDER = "GRPO_SESSION"  # the session's private folder
+LAUNCHER = "GRPO_LAUNCHER"  # the launcher's process id
+CONSOLE = "GRPO_CONSOLE"  # set until a process has taken the user's screen, which it inherits as descriptor 0
+SERVER = "GRPO_SERVER"  # run_dir of the vLLM server that the launcher starts
+GPUS = "GRPO_GPUS_SPLIT"  # CUDA_VISIBLE_DEVICES as it was before the server's GPUs were taken out
 
 
 @dataclass(frozen=True)
@@ -20,40 +29,60 @@ class Session:
 
     @classmethod
     def current(cls) -> "Session | None":
+        """The session that this process belongs to."""
         folder = os.environ.get(FOLDER)
         return cls(Path(folder)) if folder else None
 
     @property
     def server_dir(self) -> Path | None:
-        """Where the server that the launcher started keeps its socket and state; None if it started none."""
+        """The run_dir of the server that the launcher started; None if it started none."""
         folder = os.environ.get(SERVER)
         return Path(folder) if folder else None
 
     def take_console(self) -> TextIO | None:
-        """The screen, once per process: the launcher hands it down as descriptor 0 (see cli.supervisor.fork)."""
+        """The user's screen, once per process; None if this process, or its parent, has taken it already."""
         if os.environ.pop(CONSOLE, None) is None:
             return None
         console = os.fdopen(os.dup(0), "w", buffering=1, encoding="utf-8", errors="replace")
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         return console
 
-    def adopt_server(self) -> None:
-        """Tell the launcher that the trainer minds the server from now on."""
+    def report_server_adopted(self) -> None:
+        """Tell the launcher that the trainer watches the server from now on."""
         (self.folder / "adopted").touch()
 
     @property
     def server_adopted(self) -> bool:
         return (self.folder / "adopted").exists()
 
-    def remove_if_orphaned(self) -> None:
-        """Remove the folder where the launcher, whose task that is, has been killed."""
-        if start_time(int(os.environ.get(LAUNCHER, 0))) is None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
     def report_failure(self) -> None:
-        """Tell the launcher that the user has been told why the run failed."""
+        """Tell the launcher that the screen shows why the run failed."""
         (self.folder / "reported").touch()
 
     @property
     def failure_reported(self) -> bool:
         return (self.folder / "reported").exists()
+
+    def remove_if_orphaned(self) -> None:
+        """Remove the folder if the launcher, which does it at the end of a run, was killed."""
+        if start_time(int(os.environ.get(LAUNCHER, 0))) is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def is_main() -> bool:
+    """Whether this process is rank 0 of all machines, by the variable that torchrun and accelerate set."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def environ_before_split() -> Mapping[str, str]:
+    """This process's environment with the GPUs that trainer and server share, as the launcher found it."""
+    environ = dict(os.environ)
+    if GPUS in environ:
+        environ["CUDA_VISIBLE_DEVICES"] = environ[GPUS]
+    return environ
+
+
+def end_with_parent() -> None:
+    """Have the kernel send this process SIGTERM when its parent ends (Linux alone); survives exec."""
+    if sys.platform == "linux":
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

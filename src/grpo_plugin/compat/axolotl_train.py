@@ -1,15 +1,25 @@
-"""Mends `axolotl.train` for GRPO runs; applied once, by the first of our plugins.
+"""Corrects `axolotl.train` for GRPO runs, and tells which of Axolotl's commands a process runs.
 
-Defect: Axolotl 0.19 loads the whole model a second time as a reference for every full fine-tuning run
-(`setup_reference_model`), though TRL's GRPOTrainer takes none and loads its own if a KL asks for one. Goes when
-Axolotl skips it for rl: grpo.
+Defects: Axolotl 0.19 loads the whole model a second time as a reference for every full fine-tuning run
+(`setup_reference_model`), though TRL's GRPOTrainer takes none and loads its own if a KL asks for one; goes when Axolotl
+skips it for rl: grpo. It registers plugins for every command and tells them of none; goes when `register` is told.
 """
 
+import sys
+from pathlib import Path
 from typing import Any
 
 
-def apply() -> None:
-    """Skip the second load for GRPO; idempotent."""
+def is_training() -> bool:
+    """Whether this process trains: plugins are registered for inference, merging and preprocessing, too."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None and spec.name.startswith("axolotl.cli."):
+        return spec.name == "axolotl.cli.train"
+    return Path(sys.argv[0]).name != "axolotl" or "train" in sys.argv[1:2]
+
+
+def skip_reference_model() -> None:
+    """Load no reference model for GRPO; idempotent."""
     import axolotl.train
 
     stock = axolotl.train.setup_reference_model

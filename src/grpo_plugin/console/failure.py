@@ -1,38 +1,69 @@
 """How a run says why it ended: one sentence on the screen, the whole traceback in debug.log."""
 
+import re
+import shutil
 import sysconfig
+import tempfile
 import traceback
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from traceback import FrameSummary
 from typing import TextIO
 
 from grpo_plugin.errors import GrpoPluginError
+from grpo_plugin.recipe.checkpoints import newest_whole
 
 FRAMES = 3
 LONGEST = 500  # characters of a library's message; torch adds C++ stacks to some
+# The system's words, and those of torch.save.
+NO_SPACE = re.compile(r"No space left|[Dd]isk quota exceeded|PytorchStreamWriter failed|file write failed")
 
 
-def report_failure(console: TextIO, error: BaseException, debug_log: Path) -> None:
-    """Print `error: …` to `console` and append the traceback to `debug_log`.
+def report_failure(console: TextIO, error: BaseException, output_dir: Path) -> None:
+    """Print `error: …` to `console` and append the traceback to `output_dir/debug.log`, if that can be written.
 
-    An error of ours is one sentence that names the remedy. Any other comes with its type and the last frames of code
-    that is no library's, which is where a reward function's own mistake is.
+    An error of ours is one sentence that names the remedy, and so is a full disk. Any other comes with its type and the
+    last frames of code that is no library's, which is where a reward function's own mistake is.
     """
-    with debug_log.open("a", encoding="utf-8") as log:
-        log.write("".join(traceback.format_exception(error)))
-    console.write("".join(f"{line}\n" for line in _lines(error, debug_log)))
+    console.write("".join(f"{line}\n" for line in _lines(error, output_dir)))
     console.flush()
+    with suppress(OSError), (output_dir / "debug.log").open("a", encoding="utf-8") as log:
+        log.write("".join(traceback.format_exception(error)))
 
 
-def _lines(error: BaseException, debug_log: Path) -> list[str]:
+def _lines(error: BaseException, output_dir: Path) -> list[str]:
     if isinstance(error, KeyboardInterrupt):
         return ["interrupted"]
     message = " ".join(str(error).split())
     if isinstance(error, GrpoPluginError):
         return [f"error: {message}"]
+    if full := _full_disk(error, output_dir):
+        return [f"error: {_of_full_disk(full, output_dir)}"]
     frames = [_frame(frame) for frame in _own_frames(error)[-FRAMES:]]
     headline = f"error: {type(error).__name__}" + (f": {message[:LONGEST]}" if message else "")
-    return [headline, *frames, f"  full traceback in {debug_log}"]
+    return [headline, *frames, f"  full traceback in {output_dir / 'debug.log'}"]
+
+
+def _full_disk(error: BaseException, output_dir: Path) -> Path | None:
+    """The folder whose disk is full, if the error or one behind it says that a write found no space."""
+    if not any(NO_SPACE.search(str(cause)) for cause in _causes(error)):
+        return None
+    folders = [folder for folder in (output_dir, Path("/dev/shm"), Path(tempfile.gettempdir())) if folder.is_dir()]
+    return min(folders, key=lambda folder: shutil.disk_usage(folder).free)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _of_full_disk(folder: Path, output_dir: Path) -> str:
+    newest = newest_whole(output_dir)
+    whole = f"{newest} is whole" if newest else "no checkpoint is whole"
+    resume = ", then give the same command with --auto-resume-from-checkpoints" if newest else ""
+    return f"no space left on the disk of {folder}; {whole}. Free space, or set save_total_limit{resume}."
 
 
 def _own_frames(error: BaseException) -> list[FrameSummary]:

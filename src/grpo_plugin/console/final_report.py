@@ -1,41 +1,86 @@
-"""What a run ends with on the screen: accuracy before and after, examples, time, places and commands."""
+"""What a run ends with on the screen: accuracy before and after, examples, time, outputs and commands for them."""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from grpo_plugin.console.examples import Example
+from grpo_plugin.console.examples import Example, examples
 from grpo_plugin.console.log_columns import WIDTH, clock, decimal
 from grpo_plugin.console.screen import Screen
+from grpo_plugin.console.timing import Stopwatch
+from grpo_plugin.recipe.recipe import Recipe
 from grpo_plugin.validation.evaluation import Accuracy, Evaluation
 
 GROUPS = 20
 SHOWN = 300  # characters of a prompt or completion
+OUTPUTS = {
+    "model": ".",
+    "curve": "curve.png",
+    "completions": "generations",
+    "debug log": "debug.log",
+    "vLLM's log": "vllm.log",
+}
+# What the trainer's stopwatch calls its sections, where that does not say it.
+SECTIONS = {"canary": "log-probability check", "score": "rewards", "sync": "weights to vLLM"}
 
 
 @dataclass(frozen=True)
-class Report:
-    """`seconds` are a stopwatch's totals, `elapsed` what they are a part of; `places` and `commands` by label."""
+class FinalReport:
+    """`seconds` are a stopwatch's totals, `elapsed` the time they are a part of; `outputs` and `commands` by label."""
 
     evaluations: Sequence[Evaluation]
     examples: Sequence[Example]
     seconds: Mapping[str, float]
     elapsed: float
-    places: Mapping[str, str]
+    outputs: Mapping[str, str]
     commands: Mapping[str, str]
 
     def show(self, screen: Screen) -> None:
-        """Write all parts that have something to say."""
+        """Write every part that has something in it."""
         if self.evaluations:
             first, last = self.evaluations[0], self.evaluations[-1]
             screen.section(f"Held-out {last.metric}, {last.overall.prompts} prompts", accuracy_lines(first, last))
         if self.examples:
             parts = [example_lines(example) for example in self.examples]
             lines = [line for part in parts for line in ["", *part]]
-            screen.section(f"The first {len(self.examples)} held-out problems", lines[1:])
+            screen.section(f"The first {len(self.examples)} held-out prompts", lines[1:])
         screen.section("Where the time went", time_lines(self.seconds, self.elapsed))
-        screen.section("What there is now", aligned([[label, text] for label, text in self.places.items()], "<<"))
-        screen.section("What to do next", aligned([[label, text] for label, text in self.commands.items()], "<<"))
+        screen.section("Outputs", aligned([[label, text] for label, text in self.outputs.items()], "<<"))
+        screen.section("Next", aligned([[label, text] for label, text in self.commands.items()], "<<"))
+
+
+def of_run(recipe: Recipe, evaluations: Sequence[Evaluation], watch: Stopwatch) -> FinalReport:
+    """The report of a run that has saved its model; examples are shown if the run was validated."""
+    out = recipe.output_dir
+    return FinalReport(
+        evaluations=evaluations,
+        examples=examples(out / "generations") if evaluations else [],
+        seconds=watch.totals(),
+        elapsed=watch.elapsed(),
+        outputs={label: str(out / name) for label, name in OUTPUTS.items() if (out / name).exists()},
+        commands=commands(recipe),
+    )
+
+
+def commands(recipe: Recipe) -> dict[str, str]:
+    """The commands to chat with the trained model and to serve it; vLLM serves an adapter merged into its base."""
+    path, out = recipe.values["axolotl_config_path"], recipe.output_dir
+    if not recipe.values.get("adapter"):
+        return {
+            "chat": f"axolotl inference {path} --base-model={out} --chat",
+            "serve": f"axolotl grpo serve {path} --model={out} --host=127.0.0.1",
+        }
+    return {
+        "chat": f"axolotl inference {path} --lora-model-dir={out} --chat",
+        "merge": f"axolotl merge-lora {path} --lora-model-dir={out}",
+        "serve": f"axolotl grpo serve {path} --model={out / 'merged'} --host=127.0.0.1",
+    }
+
+
+def sentence(evaluation: Evaluation) -> str:
+    """One evaluation as one line: `after step 20: accuracy sampled 0.929, greedy 0.984`."""
+    figures = [f"{name} {value:.3f}" for name, value in _accuracies(evaluation.overall) if value is not None]
+    return f"after step {evaluation.step}: {evaluation.metric} {', '.join(figures) or 'has no score'}"
 
 
 def accuracy_lines(before: Evaluation, after: Evaluation) -> list[str]:
@@ -61,7 +106,7 @@ def example_lines(example: Example) -> list[str]:
 
 def time_lines(seconds: Mapping[str, float], elapsed: float) -> list[str]:
     """Time and share of every section, largest first; `other` is what no section covered."""
-    rows = sorted(seconds.items(), key=lambda row: -row[1])
+    rows = [(SECTIONS.get(name, name), value) for name, value in sorted(seconds.items(), key=lambda row: -row[1])]
     other = max(0.0, elapsed - sum(seconds.values()))
     rows += [("other", other), ("total", elapsed)]
     long = elapsed >= 600
@@ -78,9 +123,9 @@ def aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
 
 
 def middle_out(text: str, limit: int = SHOWN) -> str:
-    """One line of at most `limit` characters that keeps the beginning and, where answers stand, the end.
+    """One line of at most `limit` characters that keeps the beginning and the end, where an answer stands.
 
-    A model may write control characters, which a terminal must not obey.
+    Control characters, which a terminal would obey, are replaced.
     """
     line = "".join(letter if letter.isprintable() else "�" for letter in " ".join(text.split())) or "(empty)"
     if len(line) <= limit:

@@ -62,7 +62,7 @@ _POLICY = [
     Column("length", "completions/mean_length", 6, length),
     Column("KL", "kl", 7, small),
     Column("entropy", "entropy", 7, decimal),
-    Column("gap", "rollout/logp_gap", 7, small),
+    Column("logp gap", "rollout/logp_gap", 8, small),
 ]
 _SECONDS = [
     Column("generate", "time/generate", 8, seconds),

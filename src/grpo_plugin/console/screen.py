@@ -76,9 +76,6 @@ class Screen:
         """Something worth a line, such as a restart of the server."""
         self._print(Text(text, style="yellow"))
 
-    def error(self, text: str) -> None:
-        self._print(Text(f"error: {text}", style="bold red"))
-
     @contextmanager
     def wait(self, text: str) -> Iterator[None]:
         """Show on a terminal that something takes time, and how long it has taken."""

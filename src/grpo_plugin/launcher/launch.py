@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from grpo_plugin import session
+from grpo_plugin.compat import telemetry
 from grpo_plugin.errors import GrpoPluginError, RecipeError
 from grpo_plugin.launcher.arguments import TrainArguments, read_train
+from grpo_plugin.launcher.debug_log import DebugLog
 from grpo_plugin.launcher.machines import check_machine
-from grpo_plugin.launcher.supervisor import Supervisor, fork, tail
+from grpo_plugin.launcher.supervisor import Supervisor, fork
+from grpo_plugin.recipe import checkpoints
 from grpo_plugin.recipe.recipe import Recipe, check, is_ours, read
 from grpo_plugin.rollout.server.process import Server
 from grpo_plugin.rollout.server.server_plan import ServerPlan, plan_server
@@ -30,7 +33,7 @@ def before_axolotl(words: list[str]) -> None:
     which goes on as Axolotl; in the process the user waits for it exits with the run's code. A wrong recipe exits
     with 2 and one sentence.
     """
-    keep_telemetry_off()
+    telemetry.turn_off()
     arguments = read_train(words)
     if arguments is None or not Path(arguments.recipe).is_file():
         return
@@ -43,29 +46,23 @@ def before_axolotl(words: list[str]) -> None:
         recipe = check(values)
         if arguments.cloud is None and arguments.sweep is None:
             check_machine(recipe, arguments)
-            _go(recipe, arguments)
+            checkpoints.resume(recipe.values, recipe.output_dir)
+            _start(recipe, arguments)
     except GrpoPluginError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 
 
-def keep_telemetry_off() -> None:
-    """Axolotl's telemetry sends recipes, reward names included, unless told not to; a user's own choice stays."""
-    if not {"AXOLOTL_DO_NOT_TRACK", "DO_NOT_TRACK"} & os.environ.keys():
-        os.environ["AXOLOTL_DO_NOT_TRACK"] = "1"
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-
-
-def _go(recipe: Recipe, arguments: TrainArguments) -> None:
-    _make_quickstart(recipe)
+def _start(recipe: Recipe, arguments: TrainArguments) -> None:
+    _make_quickstart_model(recipe)
     launch = Launch(recipe, arguments)
     child = launch.fork()
     if child:
         sys.exit(launch.watch(child))
 
 
-def _make_quickstart(recipe: Recipe) -> None:
-    """The quickstart's model is made before anything wants to load it; torch stays out of this process."""
+def _make_quickstart_model(recipe: Recipe) -> None:
+    """Make the quickstart's model, if it is not there yet, in a process of its own: it imports torch."""
     if recipe.quickstart is None:
         return
     from grpo_plugin.quickstart import is_ready
@@ -77,31 +74,25 @@ def _make_quickstart(recipe: Recipe) -> None:
 
 
 class Launch:
-    """One local run: its private folder, its server, its debug log."""
+    """One run on this machine: its private folder, its server, its debug log.
+
+    Raises:
+        RecipeError: GPUs, processes and recipe do not fit, or output_dir cannot be written.
+    """
 
     def __init__(self, recipe: Recipe, arguments: TrainArguments) -> None:
-        self.recipe = recipe
-        self.plan = self._plan_server(arguments)
+        self.plan = _plan_server(recipe, arguments)
+        self.debug_log = DebugLog(recipe.output_dir)
+        self.server_log = recipe.output_dir / "vllm.log"
+        self.resumes = bool(
+            recipe.values.get("resume_from_checkpoint") or recipe.values.get("auto_resume_from_checkpoints")
+        )
         self.session = Session(Path(tempfile.mkdtemp(prefix="grpo-")))
         self.server_dir = self.session.folder / "vllm"
         self.server: Server | None = None
 
-    def _plan_server(self, arguments: TrainArguments) -> ServerPlan | None:
-        rollout = self.recipe.rollout
-        if rollout is None:
-            return None
-        plan = plan_server(
-            self.recipe.values,
-            rollout,
-            os.environ,
-            num_processes=_processes_here(arguments),
-            uses_vllm=self.recipe.uses_vllm,
-            serves_here=arguments.is_first,
-        )
-        return plan if self.recipe.serves and arguments.is_first else None
-
     def fork(self) -> int:
-        """0 in the process that goes on as Axolotl, which finds what it needs to know in its environment."""
+        """Fork; 0 in the process that goes on as Axolotl, whose environment says what its trainers need to know."""
         os.environ[session.FOLDER] = str(self.session.folder)
         os.environ[session.LAUNCHER] = str(os.getpid())
         if self.plan:
@@ -110,23 +101,27 @@ class Launch:
                 os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(self.plan.split.trainer)
                 os.environ[session.GPUS] = ",".join(self.plan.split.trainer + self.plan.split.server)
         os.environ[session.CONSOLE] = "0"
-        return fork(_open_debug_log(self.recipe))
+        return fork(self.debug_log.open(append=self.resumes))
 
     def watch(self, child: int) -> int:
-        """Start the server beside the child, wait for both, and say why if the run failed in silence."""
-        supervisor = Supervisor(child, on_end=self._stop_server, on_poll=lambda: self._mind_server(supervisor))
+        """Start the server beside the child, wait for both, and return the exit code of the run.
+
+        A run that fails without a sentence of its own is explained by the end of its debug log.
+        """
+        supervisor = Supervisor(child, on_end=self._stop_server, on_poll=lambda: self._poll(supervisor))
         with self._reported(supervisor):
             if self.plan:
                 self.server_dir.mkdir(mode=0o700)
-                self.server = self.plan.launch(self.server_dir, self.recipe.output_dir / "vllm.log")
+                self.server = self.plan.launch(self.server_dir, self.server_log)
         code = supervisor.wait()
         if code and not supervisor.signal and not self.session.failure_reported:
-            self._explain(code)
+            print(f"error: training ended with exit code {code}; {self.debug_log.ending()}", file=sys.stderr)
         shutil.rmtree(self.session.folder, ignore_errors=True)
         return code
 
-    def _mind_server(self, supervisor: Supervisor) -> None:
-        """A server that ends before the trainer has taken it over ends the run now, not after the model is loaded."""
+    def _poll(self, supervisor: Supervisor) -> None:
+        """End the run if the server ends before a trainer has adopted it, which may be minutes later."""
+        self.debug_log.keep_bounded()
         if self.server and not self.session.server_adopted and not self.server.alive():
             server, self.server = self.server, None
             with self._reported(supervisor):
@@ -134,7 +129,7 @@ class Launch:
 
     @contextmanager
     def _reported(self, supervisor: Supervisor) -> Iterator[None]:
-        """An error here is told at once and ends the run."""
+        """Show an error of the block at once, and end the run."""
         try:
             yield
         except GrpoPluginError as error:
@@ -146,20 +141,18 @@ class Launch:
         if self.server:
             self.server.stop()
 
-    def _explain(self, code: int) -> None:
-        log = self.recipe.output_dir / "debug.log"
-        print(f"error: training ended with exit code {code}; the end of {log}:\n{tail(log)}", file=sys.stderr)
 
-
-def _processes_here(arguments: TrainArguments) -> int | None:
-    if arguments.num_processes is None:
+def _plan_server(recipe: Recipe, arguments: TrainArguments) -> ServerPlan | None:
+    """The server that this machine starts, None if it starts none."""
+    if recipe.rollout is None:
         return None
-    return arguments.num_processes // max(1, arguments.num_machines)
-
-
-def _open_debug_log(recipe: Recipe) -> int:
-    """Open output_dir/debug.log for library noise; a run that resumes appends to it, as Axolotl does."""
-    recipe.output_dir.mkdir(parents=True, exist_ok=True)
-    resumes = recipe.values.get("resume_from_checkpoint") or recipe.values.get("auto_resume_from_checkpoints")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if resumes else os.O_TRUNC)
-    return os.open(recipe.output_dir / "debug.log", flags, 0o644)
+    processes = arguments.num_processes and arguments.num_processes // max(1, arguments.num_machines)
+    plan = plan_server(
+        recipe.values,
+        recipe.rollout,
+        os.environ,
+        num_processes=processes,
+        uses_vllm=recipe.uses_vllm,
+        serves_here=arguments.is_first,
+    )
+    return plan if recipe.serves and arguments.is_first else None

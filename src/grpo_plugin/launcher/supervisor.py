@@ -2,27 +2,21 @@
 
 Axolotl replaces itself with accelerate (exec), so nobody would be left to stop the vLLM server, to end ranks that
 lost their launcher, or to say why a run ended. The supervisor forks: the child goes on as `axolotl`, the parent
-waits. Both import nothing but the standard library.
+waits.
 """
 
 import contextlib
-import ctypes
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+
+from grpo_plugin.rollout.server.guard import PR_SET_CHILD_SUBREAPER, prctl
+from grpo_plugin.session import end_with_parent
 
 GRACE = 20.0  # seconds a run has to end by itself after a signal
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def end_with_parent() -> None:
-    """Receive SIGTERM when the parent process ends (Linux); survives exec."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def fork(debug_log: int) -> int:
@@ -31,7 +25,7 @@ def fork(debug_log: int) -> int:
     The child finds the user's screen as its descriptor 0: the only one that launchers pass on to the ranks.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
     sys.stdout.flush()
     sys.stderr.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the supervisor can pass them on
@@ -137,12 +131,3 @@ class Supervisor:
                     time.sleep(0.05)
             except ChildProcessError:
                 return
-
-
-def tail(path: Path, lines: int = 20) -> str:
-    """The last lines of a log, for the screen."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])

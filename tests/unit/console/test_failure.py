@@ -12,7 +12,7 @@ def reported(call, tmp_path):
     console, log = io.StringIO(), tmp_path / "debug.log"
     with pytest.raises(BaseException) as caught:
         call()
-    report_failure(console, caught.value, log)
+    report_failure(console, caught.value, tmp_path)
     return console.getvalue().splitlines(), log.read_text()
 
 

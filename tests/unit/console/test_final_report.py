@@ -1,7 +1,7 @@
 import io
 
 from grpo_plugin.console.examples import Example, examples
-from grpo_plugin.console.final_report import Report, accuracy_lines, example_lines, middle_out, time_lines
+from grpo_plugin.console.final_report import FinalReport, accuracy_lines, example_lines, middle_out, time_lines
 from grpo_plugin.console.screen import Screen
 from grpo_plugin.rollout.generation_log import GenerationLog, Generations
 from grpo_plugin.validation.evaluation import Accuracy, Evaluation
@@ -59,7 +59,7 @@ def test_time_adds_up_to_the_whole():
     assert time_lines({"sync": 5.0, "train": 50.0, "waiting for vLLM": 20.0}, 100.0) == [
         "train              50.0 s   50.0%",
         "waiting for vLLM   20.0 s   20.0%",
-        "sync                5.0 s    5.0%",
+        "weights to vLLM     5.0 s    5.0%",
         "other              25.0 s   25.0%",
         "total             100.0 s  100.0%",
     ]
@@ -72,7 +72,7 @@ def test_time_adds_up_to_the_whole():
 
 def test_the_report_leaves_out_what_there_is_not():
     stream = io.StringIO()
-    Report([], [], {"train": 1.0}, 2.0, {"model": "/out/" + "long/" * 40}, {}).show(Screen(stream))
+    FinalReport([], [], {"train": 1.0}, 2.0, {"model": "/out/" + "long/" * 40}, {}).show(Screen(stream))
     assert stream.getvalue().splitlines() == [
         "",
         "Where the time went",
@@ -80,7 +80,7 @@ def test_the_report_leaves_out_what_there_is_not():
         "  other  1.0 s   50.0%",
         "  total  2.0 s  100.0%",
         "",
-        "What there is now",
+        "Outputs",
         "  model  /out/" + "long/" * 40,
     ]
 

@@ -20,9 +20,9 @@ LOGS = {
 
 def test_one_step_reads_as_an_aligned_line():
     shown = layout(["accuracy"], eta=True)
-    assert header(shown) == (" step reward accuracy length      KL entropy     gap generate score train  sync     ETA")
+    assert header(shown) == (" step reward accuracy length      KL entropy logp gap generate score train  sync     ETA")
     assert line(shown, {**LOGS, "eta": 3723.0}) == (
-        "   12  0.813    0.750   14.3       -   1.500 3.1e-07    1.23s 0.03s 12.3s  123s 1:02:03"
+        "   12  0.813    0.750   14.3       -   1.500  3.1e-07    1.23s 0.03s 12.3s  123s 1:02:03"
     )
 
 

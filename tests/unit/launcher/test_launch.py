@@ -27,11 +27,11 @@ class Started(Exception):
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A recipe that a machine of four GPUs trains on three of them; a run that would begin raises Started."""
 
-    def go(recipe: object, arguments: object) -> None:
+    def start(recipe: object, arguments: object) -> None:
         raise Started
 
-    monkeypatch.setattr(launch, "_go", go)
-    monkeypatch.setattr(launch, "keep_telemetry_off", lambda: None)  # it would change this process's environment
+    monkeypatch.setattr(launch, "_start", start)
+    monkeypatch.setattr(launch.telemetry, "turn_off", lambda: None)  # it would change this process's environment
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
     for name in ("HF_HOME", "HF_HUB_CACHE"):
         monkeypatch.setenv(name, str(tmp_path))

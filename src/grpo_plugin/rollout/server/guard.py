@@ -157,16 +157,17 @@ def is_tracker(pid: int) -> bool:
         return False
 
 
-def _prctl(option: int, value: int) -> None:
+def prctl(option: int, value: int) -> None:
+    """Linux's prctl(2) for this process."""
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
 def _follow(guard: int) -> Callable[[], None]:
     """What the server's main process does before it becomes vLLM: end when this process is killed."""
-    prctl = ctypes.CDLL(None).prctl
+    loaded = ctypes.CDLL(None).prctl  # a library must not be loaded between fork and exec
 
     def prepare() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        loaded(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != guard:
             os._exit(1)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -194,7 +195,7 @@ def main() -> int:
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
         tree = Tree(options.command)
         print(f"[guard] {watch(tree, options.owner, options.owner_started)}", flush=True)
