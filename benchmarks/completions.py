@@ -43,7 +43,7 @@ def serving(model: Path, python: str, env: Mapping[str, str]) -> Iterator[Server
 
 
 def generate(client: Client) -> None:
-    client.complete(PROMPTS, n=4, sampling=SAMPLING, expect_version=0)
+    client.complete(PROMPTS, n=4, sampling=SAMPLING, version=0)
 
 
 def seconds(work: Callable[[], None]) -> float:

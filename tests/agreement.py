@@ -45,7 +45,7 @@ def serving(
 
 def gap(model: nn.Module, host: Host, version: int) -> Gap:
     """Sample from the server, and ask both sides what they think of each token."""
-    groups = host.client.complete(PROMPTS, n=8, sampling=Sampling(max_tokens=24), expect_version=version)
+    groups = host.client.complete(PROMPTS, n=8, sampling=Sampling(max_tokens=24), version=version)
     ours, theirs = [], []
     for prompt, completions in zip(PROMPTS, groups, strict=True):
         for completion in completions:

@@ -130,7 +130,7 @@ def test_log_probabilities_are_those_of_the_policy_at_its_temperature(
     client: Client, model: Path, temperature: float
 ) -> None:
     sampling = Sampling(max_tokens=24, temperature=temperature)
-    answers = client.complete(PROMPTS, n=2, sampling=sampling, expect_version=0)
+    answers = client.complete(PROMPTS, n=2, sampling=sampling, version=0)
     assert [len(group) for group in answers] == [2, 2, 2]
     for prompt, group in zip(PROMPTS, answers, strict=True):
         for completion in group:
@@ -143,7 +143,7 @@ def test_log_probabilities_are_those_of_the_policy_at_its_temperature(
 def test_top_k_log_probabilities_are_renormalised_over_what_could_be_drawn(client: Client) -> None:
     """They are what a token was drawn with, as in TRL; with top_k: 1 every token was certain."""
     sampling = Sampling(max_tokens=8, top_k=1)
-    (group,) = client.complete([PROMPTS[0]], n=2, sampling=sampling, expect_version=0)
+    (group,) = client.complete([PROMPTS[0]], n=2, sampling=sampling, version=0)
     assert group[0].token_ids == group[1].token_ids
     assert group[0].logps == pytest.approx([0.0] * 8, abs=1e-6)
 
@@ -151,7 +151,7 @@ def test_top_k_log_probabilities_are_renormalised_over_what_could_be_drawn(clien
 def test_every_kind_of_sampling_field_reaches_vllm(client: Client) -> None:
     def draw(n: int = 1, **fields: Any) -> list[list[int]]:
         sampling = Sampling(max_tokens=12, **fields)
-        (group,) = client.complete([PROMPTS[0]], n=n, sampling=sampling, expect_version=0)
+        (group,) = client.complete([PROMPTS[0]], n=n, sampling=sampling, version=0)
         return [completion.token_ids for completion in group]
 
     assert draw(seed=3) == draw(seed=3) != draw(seed=4)
@@ -165,17 +165,17 @@ def test_every_kind_of_sampling_field_reaches_vllm(client: Client) -> None:
 
 def test_what_vllm_would_ignore_and_what_does_not_fit_are_errors(client: Client) -> None:
     with pytest.raises(RecipeError, match=r"min_token: unknown to this vLLM, .* did you mean 'min_tokens'"):
-        client.complete(PROMPTS, n=1, sampling=Sampling(max_tokens=4, extra={"min_token": 3}), expect_version=0)
+        client.complete(PROMPTS, n=1, sampling=Sampling(max_tokens=4, extra={"min_token": 3}), version=0)
     with pytest.raises(RolloutError, match=r"vllm.max_model_len: 512 tokens do not hold a prompt of 510"):
-        client.complete([[5] * 510], n=1, sampling=Sampling(max_tokens=4), expect_version=0)
+        client.complete([[5] * 510], n=1, sampling=Sampling(max_tokens=4), version=0)
     with pytest.raises(RolloutError, match=r"vLLM refused /v1/completions \(400\): .*top_p"):
-        client.complete(PROMPTS, n=1, sampling=Sampling(max_tokens=4, top_p=7.0), expect_version=0)
+        client.complete(PROMPTS, n=1, sampling=Sampling(max_tokens=4, top_p=7.0), version=0)
     assert client.health()
 
 
 def test_completions_of_other_weights_are_refused(client: Client) -> None:
     with pytest.raises(StaleWeights, match="have version 0, expected was 3"):
-        client.complete(PROMPTS, n=1, sampling=Sampling(max_tokens=4), expect_version=3)
+        client.complete(PROMPTS, n=1, sampling=Sampling(max_tokens=4), version=3)
 
 
 def test_the_version_follows_a_reload(client: Client, model: Path) -> None:
@@ -183,7 +183,7 @@ def test_the_version_follows_a_reload(client: Client, model: Path) -> None:
     client.post("/collective_rpc", reload, set_version=1)
     client.reset_caches()
     assert client.version() == 1
-    client.complete(PROMPTS, n=1, sampling=Sampling(max_tokens=4), expect_version=1)
+    client.complete(PROMPTS, n=1, sampling=Sampling(max_tokens=4), version=1)
 
 
 def test_another_user_cannot_open_the_socket(owned: tuple[Server, BaseProcess]) -> None:
@@ -219,7 +219,7 @@ def test_a_killed_owner_takes_everything_along(owned: tuple[Server, BaseProcess]
     def generate() -> None:
         try:
             long = Sampling(max_tokens=480, extra={"ignore_eos": True})
-            client.complete(PROMPTS * 40, n=4, sampling=long, expect_version=None)
+            client.complete(PROMPTS * 40, n=4, sampling=long, version=0, verify_version=False)
         except RolloutError as failure:
             failures.append(failure)
 
@@ -270,7 +270,7 @@ def test_the_key_opens_and_is_nowhere_to_be_read(on_tcp: Server) -> None:
     key = on_tcp.endpoint.key or ""
     with Client(on_tcp.endpoint.address, key) as client:
         assert client.version() == 0
-        (group,) = client.complete([PROMPTS[0]], n=1, sampling=Sampling(max_tokens=2), expect_version=0)
+        (group,) = client.complete([PROMPTS[0]], n=1, sampling=Sampling(max_tokens=2), version=0)
         assert all(math.isfinite(logp) for logp in group[0].logps)
     with Client(on_tcp.endpoint.address, "wrong") as stranger, pytest.raises(RolloutError, match="refused the key"):
         stranger.served_model()

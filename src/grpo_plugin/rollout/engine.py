@@ -1,7 +1,7 @@
-"""vLLM as a trainer sees it: versioned weights in, completions out, a dead server replaced.
+"""vLLM as the trainer sees it: `sync` the policy's weights, `generate` completions; a dead server is replaced.
 
-Every method is collective: all ranks call it together, the main process alone talks HTTP, and a failure there is
-raised on every rank, so that none is left waiting.
+Every method is collective: all ranks call it together. The main process alone talks HTTP, and an error there is
+raised on every rank, so that no rank waits for one that has given up.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,24 +14,28 @@ from torch import nn
 
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import GrpoPluginError, RolloutError
-from grpo_plugin.rollout.client.ahead import Ahead
 from grpo_plugin.rollout.client.http import Completion, ServerGone, StaleWeights
+from grpo_plugin.rollout.client.prefetch import Groups, Prefetch, Request
 from grpo_plugin.rollout.client.sampling import Sampling
 from grpo_plugin.rollout.server.handle import Host
 from grpo_plugin.rollout.sync.base import SyncFailed, Updater
 
 T = TypeVar("T")
 
-LOST = (ServerGone, StaleWeights, SyncFailed)  # a fresh server with the weights pushed again puts it right
+SERVER_LOST = (ServerGone, StaleWeights, SyncFailed)
+"""Errors after which a new server, given the weights again, can go on."""
 
 
 class RolloutEngine:
-    """One vLLM server, its weights and its faults.
+    """One vLLM server and the version of the weights it has.
 
     Args:
         host: the server as the main process holds it; None on every other rank.
-        make_updater: builds the updater for a host, anew for each server.
-        note: tells the user something worth a line.
+        make_updater: builds the weight transport to a server, anew for each server.
+        note: shows the user one line.
+
+    Attributes:
+        version: of the weights that the server has: how often they were synced; 0 is the model it loaded itself.
     """
 
     def __init__(
@@ -45,8 +49,7 @@ class RolloutEngine:
         self.accelerator = accelerator
         self.config = config
         self.version = 0
-        self.drawn_version = 0
-        self._ahead: Ahead | None = None
+        self._prefetch: Prefetch | None = None
         self._host = host
         self._make_updater = make_updater
         self._note = note
@@ -62,131 +65,142 @@ class RolloutEngine:
         self._on_main(lambda host: host.wait_ready(self.config.start_timeout))
         self._connect()
 
-    def sync(self, model: nn.Module) -> None:
-        """Give the server the policy's present weights, as the next version; what is asked ahead is waited for."""
-        if self._ahead is not None:
-            self._ahead.wait()
+    def sync(self, model: nn.Module) -> int:
+        """Give the server the policy's present weights and return their version, the next number.
+
+        Completions that were prefetched are waited for first: they are drawn by the weights they were asked of.
+
+        Raises:
+            RolloutError: when the weights could not be sent, also to new servers (`rollout.restarts`).
+        """
+        if self._prefetch is not None:
+            self._prefetch.wait()
         self.version += 1
         try:
             self._push(model)
-        except LOST as error:
-            self._recover(model, error)
+        except SERVER_LOST as error:
+            self._replace_server(model, error)
+        return self.version
 
     def prefetch(self, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any] | None) -> None:
-        """Begin what `generate` will be asked next, with the weights the server has now; returns at once."""
-        asked, pictures = self._gathered(prompts, n, images)
-        expected = None if self._host is None else self._expected(self._host)
-        self._ahead = Ahead(asked, self.version)
+        """Ask the server for what `generate` will be called with next, drawn by the weights it has now; return at once.
+
+        Args: as `generate`'s.
+        """
+        request, _ = self._gathered(prompts, n, sampling, images)
+        self._prefetch = Prefetch(request)
         if self._host is not None:
-            client = self._host.client
-            self._ahead.start(
-                lambda: client.complete(asked, n=n, sampling=sampling, expect_version=expected, images=pictures)
-            )
+            self._prefetch.start(partial(self._ask, self._host, request, self.version))
 
     @property
     def is_ahead(self) -> bool:
-        """Whether completions have been asked for that `generate` has not taken yet."""
-        return self._ahead is not None
+        """Whether there are prefetched completions that `generate` has not returned yet."""
+        return self._prefetch is not None
 
     def generate(
+        self,
+        model: nn.Module,
+        prompts: Sequence[list[int]],
+        n: int,
+        sampling: Sampling,
+        images: Sequence[Any] | None = None,
+        *,
+        fresh: bool = False,
+    ) -> list[list[Completion]]:
+        """`n` completions for each of this rank's prompts (token ids); each says which weights drew it.
+
+        Args:
+            model: the policy, for a server that has to be replaced.
+            prompts: ranks may bring different numbers of them, also none.
+            images: per prompt a list of its Pillow images, or None.
+            fresh: draw by the weights that the server has now, even if the same was prefetched by older ones.
+
+        Raises:
+            RolloutError: a refused request, or a server lost more often than `rollout.restarts` allows.
+        """
+        request, first = self._gathered(prompts, n, sampling, images)
+        return self._groups(model, request, fresh)[first : first + len(prompts)]
+
+    def generate_repeated(
         self, model: nn.Module, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any] | None
     ) -> list[Completion]:
-        """One completion for each of this rank's prompts (token ids).
-
-        Over the ranks laid end to end, each prompt stands `n` times in a row, as TRL lays out a batch; it is sent
-        once. `model` is what a restarted server is given. Afterwards `drawn_version` is that of the weights used.
-        """
-        mine = len(prompts)
-        everyone, pictures = self._gathered(prompts, n, images)
-        ahead, self._ahead = self._ahead, None
-        groups = self._taken(ahead) if ahead is not None and ahead.prompts == everyone else None
-        if groups is None:
-            groups = self._complete(model, everyone, n, sampling, pictures)
-            self.drawn_version = self.version
-        flat = [completion for group in groups for completion in group]
-        first = self.accelerator.process_index * mine
-        return flat[first : first + mine]
-
-    def complete(
-        self, model: nn.Module, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any] | None
-    ) -> list[list[Completion]]:
-        """`n` completions for each of this rank's prompts; ranks may bring different numbers of prompts."""
-        counts = gather_object([len(prompts)])
-        everyone = gather_object(list(prompts))
-        pictures = gather_object(list(images) if images is not None else [None] * len(prompts))
-        groups = self._complete(model, everyone, n, sampling, pictures if any(pictures) else None)
-        first = sum(counts[: self.accelerator.process_index])
-        return groups[first : first + len(prompts)]
-
-    def _gathered(
-        self, prompts: Sequence[list[int]], n: int, images: Sequence[Any] | None
-    ) -> tuple[list[list[int]], list[Any] | None]:
-        """Every rank's prompts, each once, and their images if any has some."""
-        pictures = gather_object(list(images) if images is not None else [None] * len(prompts))[::n]
-        return gather_object(list(prompts))[::n], pictures if any(one is not None for one in pictures) else None
-
-    def _taken(self, ahead: Ahead) -> list[list[Completion]] | None:
-        """What was asked for ahead; None if the server failed meanwhile, so that it is asked again."""
-        try:
-            groups = self._on_main(lambda host: ahead.result())
-        except LOST as error:
-            self._note(f"vLLM failed while it generated ahead ({error})")
-            return None
-        self.drawn_version = ahead.version
-        return groups
+        """One completion per prompt; over the ranks laid end to end each prompt stands `n` times, as TRL lays them."""
+        everyone, first = self._gathered(prompts, n, sampling, images)
+        pictures = None if everyone.images is None else everyone.images[::n]
+        groups = self._groups(model, Request(everyone.prompts[::n], n, sampling, pictures), fresh=False)
+        return [completion for group in groups for completion in group][first : first + len(prompts)]
 
     def close(self) -> None:
-        """End what was opened here; the server too, if this run started it."""
+        """Free what was opened here; stop the server too, if this run started it."""
         if self._updater is not None:
             self._updater.close()
             self._updater = None
         if self._host is not None:
             self._host.stop()
 
-    def _complete(
-        self, model: nn.Module, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any] | None
-    ) -> list[list[Completion]]:
-        """Ask the server; when it is gone or has the wrong weights, replace it, push again, and ask again."""
+    def _gathered(
+        self, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any] | None
+    ) -> tuple[Request, int]:
+        """Every rank's prompts as one request, and the index at which this rank's begin."""
+        counts = gather_object([len(prompts)])
+        pictures = gather_object(list(images) if images is not None else [None] * len(prompts))
+        everyone = Request(gather_object(list(prompts)), n, sampling, pictures if any(pictures) else None)
+        return everyone, sum(counts[: self.accelerator.process_index])
 
-        def ask(host: Host) -> list[list[Completion]]:
-            return host.client.complete(
-                prompts, n=n, sampling=sampling, expect_version=self._expected(host), images=images
-            )
-
+    def _groups(self, model: nn.Module, request: Request, fresh: bool) -> Groups:
+        """The completions of every rank's prompts, on every rank."""
+        if not fresh and self._prefetch is not None and self._prefetch.request == request:
+            prefetch, self._prefetch = self._prefetch, None
+            try:
+                return self._on_main(lambda host: prefetch.result())
+            except SERVER_LOST as error:
+                self._note(f"vLLM failed while it generated ahead ({error})")
         while True:
             try:
-                return self._on_main(ask)
-            except LOST as error:
-                self._recover(model, error)
+                return self._on_main(lambda host: self._ask(host, request, self.version))
+            except SERVER_LOST as error:
+                self._replace_server(model, error)
 
-    def _expected(self, host: Host) -> int | None:
-        return self.version if host.counts_versions else None
+    @staticmethod
+    def _ask(host: Host, request: Request, version: int) -> Groups:
+        return host.client.complete(
+            request.prompts,
+            n=request.n,
+            sampling=request.sampling,
+            version=version,
+            verify_version=host.counts_versions,
+            images=request.images,
+        )
 
-    def _recover(self, model: nn.Module, error: RolloutError) -> None:
-        """Replace the server and give the new one the weights, as often as `rollout.restarts` allows."""
+    def _replace_server(self, model: nn.Module, error: RolloutError) -> None:
+        """Start a new server in place of a lost one and give it the weights, as often as `rollout.restarts` allows.
+
+        Raises:
+            RolloutError: no restart is left; `error` or the last failure says why the server was lost.
+        """
         while self._restarts < self.config.restarts:
             self._restarts += 1
             try:
-                self._on_main(partial(self._relaunch, error=error))
+                self._on_main(partial(self._restart, error=error))
                 self._connect()
                 return self._push(model)
-            except LOST as again:
+            except SERVER_LOST as again:
                 error = again
-        raise RolloutError(self._given_up(error)) from error
+        raise RolloutError(self._no_restart_left(error)) from error
+
+    def _restart(self, host: Host, error: RolloutError) -> None:
+        self._note(f"vLLM failed ({error}); restarting it ({self._restarts} of {self.config.restarts})")
+        host.restart(self.config.start_timeout)
+
+    def _no_restart_left(self, error: RolloutError) -> str:
+        if self._restarts == 0:
+            return f"{error} (rollout.restarts is 0, so it was not restarted.)"
+        return f"vLLM failed again after {self._restarts} restarts (rollout.restarts): {error}"
 
     def _connect(self) -> None:
         if self._updater is not None:
             self._updater.close()
         self._updater = self._make_updater(self._host)
-
-    def _relaunch(self, host: Host, error: RolloutError) -> None:
-        self._note(f"vLLM failed ({error}); restarting it ({self._restarts} of {self.config.restarts})")
-        host.restart(self.config.start_timeout)
-
-    def _given_up(self, error: RolloutError) -> str:
-        if self._restarts == 0:
-            return f"{error} (rollout.restarts is 0, so it was not restarted.)"
-        return f"vLLM failed again after {self._restarts} restarts (rollout.restarts): {error}"
 
     def _push(self, model: nn.Module) -> None:
         if self._updater is None:
@@ -194,7 +208,7 @@ class RolloutEngine:
         self._updater.push(model, self.version)
 
     def _on_main(self, work: Callable[[Host], T]) -> T:
-        """Do `work` on the main process and give every rank its result, or its error."""
+        """Call `work` with the server on the main process; every rank gets its result, or its error."""
         outcome: list[Any] = [None]
         if self._host is not None:
             try:

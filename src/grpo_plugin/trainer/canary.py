@@ -54,7 +54,7 @@ def probe(trainer: "PolicyTrainer", rows: list[int]) -> bool:
     mine = rows[first : first + rollout.canary_samples]
     ids, images = trainer.drawing.tokenized(mine) if mine else ([], None)
     sampling = replace(trainer.sampling, max_tokens=min(trainer.max_completion_length, PROBE_TOKENS))
-    answers = engine.complete(trainer.model, trainer.sent(ids), 1, sampling, images)
+    answers = engine.generate(trainer.model, trainer.sent(ids), 1, sampling, images, fresh=True)
     drawn = [
         Sample(row, prompt, answer.token_ids, answer.logps, answer.finish_reason, (), {}, "", "", None, trainer.version)
         for row, prompt, (answer,) in zip(mine, ids, answers, strict=True)

@@ -43,6 +43,7 @@ class CompletingTrainer(AxolotlGRPOTrainer):
         self.feed = Feed(self.train_dataset, self.args.seed, shuffle=self.shuffle_dataset)
         self.finish_reasons: list[str] = []
         self.gap_unchecked = False
+        self._drawn_version = 0
         self._synced_step: int | None = None
         self.vision = self._make_vision()
         for packable in (self.model, self.ref_model):
@@ -72,7 +73,7 @@ class CompletingTrainer(AxolotlGRPOTrainer):
     @property
     def drawn_version(self) -> int:
         """The version that drew the last completions; with lookahead it is behind."""
-        return self.engine.drawn_version if self.engine else self.state.global_step
+        return self._drawn_version if self.engine else self.state.global_step
 
     @property
     def looks_ahead(self) -> bool:
@@ -127,7 +128,7 @@ class CompletingTrainer(AxolotlGRPOTrainer):
         sampling = drawn_at(self.sampling, temperature, top_p)
         if self.engine is None:
             return huggingface.complete(self, prompt_ids, n, sampling, images)
-        groups = self.engine.complete(self.model, self.sent(prompt_ids), n, sampling, images)
+        groups = self.engine.generate(self.model, self.sent(prompt_ids), n, sampling, images, fresh=True)
         return [[(c.token_ids, c.finish_reason) for c in group] for group in groups]
 
     def _generate_single_turn(
@@ -142,8 +143,9 @@ class CompletingTrainer(AxolotlGRPOTrainer):
             self.sync_policy()
         with self.watch("generate"):
             n = self.num_generations if self.model.training else self.num_generations_eval
-            completions = self.engine.generate(self.model, self.sent(prompt_ids), n, self.sampling, images)
+            completions = self.engine.generate_repeated(self.model, self.sent(prompt_ids), n, self.sampling, images)
         self.finish_reasons = [completion.finish_reason for completion in completions]
+        self._drawn_version = completions[0].version
         return [c.token_ids for c in completions], [c.logps for c in completions]
 
     @property

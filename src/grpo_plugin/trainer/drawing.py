@@ -56,8 +56,9 @@ class Drawing:
         """Let the engine begin on the completions that `samples` will be asked for next."""
         trainer = self.trainer
         assert trainer.engine is not None
-        mine = self._share(rows)
-        ids, images = self.tokenized(mine)
+        rank, ranks = trainer.accelerator.process_index, trainer.accelerator.num_processes
+        mine = rows[len(rows) * rank // ranks : len(rows) * (rank + 1) // ranks]
+        ids, images = self.tokenized(mine) if mine else ([], None)
         trainer.engine.prefetch(trainer.sent(ids), trainer.num_generations, trainer.sampling, images)
 
     def tokenized(self, rows: list[int]) -> tuple[list[list[int]], Any]:

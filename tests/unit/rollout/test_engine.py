@@ -46,10 +46,11 @@ class Server:
     def close(self):
         pass
 
-    def complete(self, prompts, *, n, sampling, expect_version, images):
-        self.events.append(f"complete {list(prompts)} x{n} at {expect_version}")
+    def complete(self, prompts, *, n, sampling, version, verify_version, images):
+        at = version if verify_version else "any"
+        self.events.append(f"complete {list(prompts)} x{n} at {at}")
         self.fail_if_told("complete")
-        return [[Completion([10 * ids[0] + i], [-0.5], "stop") for i in range(n)] for ids in prompts]
+        return [[Completion([10 * ids[0] + i], [-0.5], "stop", version) for i in range(n)] for ids in prompts]
 
 
 def engine(server, restarts=2):
@@ -62,19 +63,26 @@ def engine(server, restarts=2):
     return made
 
 
-def test_prompts_that_repeat_are_sent_once_and_come_back_in_place():
+def tokens(groups):
+    return [[completion.token_ids[0] for completion in group] for group in groups]
+
+
+def versions(groups):
+    return {completion.version for group in groups for completion in group}
+
+
+def test_completions_come_in_groups_and_say_which_weights_drew_them():
     server = Server()
     rollouts = engine(server)
-    rollouts.sync(MODEL)
-    drawn = rollouts.generate(MODEL, [[1], [1], [2], [2]], 2, SAMPLING, None)
-    assert [c.token_ids for c in drawn] == [[10], [11], [20], [21]]
-    assert server.events == ["ready", "push 1", "complete [[1], [2]] x2 at 1"]
+    assert rollouts.sync(MODEL) == 1
+    groups = rollouts.generate(MODEL, [[3], [4], [5]], 2, SAMPLING)
+    assert tokens(groups) == [[30, 31], [40, 41], [50, 51]]
+    assert versions(groups) == {1}
+    assert server.events == ["ready", "push 1", "complete [[3], [4], [5]] x2 at 1"]
 
 
-def test_complete_keeps_groups_apart():
-    rollouts = engine(Server())
-    groups = rollouts.complete(MODEL, [[3], [4], [5]], 2, SAMPLING, None)
-    assert [[c.token_ids[0] for c in group] for group in groups] == [[30, 31], [40, 41], [50, 51]]
+def test_a_rank_without_prompts_gets_no_completions():
+    assert engine(Server()).generate(MODEL, [], 2, SAMPLING) == []
 
 
 @pytest.mark.parametrize("error", [ServerGone("gone"), StaleWeights("stale")])
@@ -82,7 +90,7 @@ def test_a_dead_or_stale_server_is_replaced_given_the_weights_and_asked_again(er
     server = Server(("complete", error))
     rollouts = engine(server)
     rollouts.sync(MODEL)
-    assert rollouts.generate(MODEL, [[1]], 1, SAMPLING, None)[0].token_ids == [10]
+    assert tokens(rollouts.generate(MODEL, [[1]], 1, SAMPLING)) == [[10]]
     assert server.events[1:] == ["push 1", "complete [[1]] x1 at 1", "restart", "push 1", "complete [[1]] x1 at 1"]
     assert rollouts.notes == [f"vLLM failed ({error}); restarting it (1 of 2)"]
 
@@ -100,7 +108,7 @@ def test_restarts_are_counted_over_the_run_and_then_the_error_stands():
     rollouts = engine(server, restarts=2)
     rollouts.sync(MODEL)
     with pytest.raises(RolloutError, match=r"failed again after 2 restarts \(rollout.restarts\): gone"):
-        rollouts.generate(MODEL, [[1]], 1, SAMPLING, None)
+        rollouts.generate(MODEL, [[1]], 1, SAMPLING)
     assert server.events.count("restart") == 2
 
 
@@ -108,20 +116,20 @@ def test_a_restart_that_fails_to_sync_counts_too():
     server = Server(("complete", ServerGone("gone")), ("push", SyncFailed("again")))
     rollouts = engine(server, restarts=2)
     rollouts.version = 1
-    rollouts.generate(MODEL, [[1]], 1, SAMPLING, None)
+    rollouts.generate(MODEL, [[1]], 1, SAMPLING)
     assert server.events.count("restart") == 2
 
 
 def test_no_restarts_allowed_says_so():
     server = Server(("complete", ServerGone("gone")))
     with pytest.raises(RolloutError, match=r"rollout.restarts is 0"):
-        engine(server, restarts=0).generate(MODEL, [[1]], 1, SAMPLING, None)
+        engine(server, restarts=0).generate(MODEL, [[1]], 1, SAMPLING)
 
 
 def test_a_refused_request_is_no_reason_to_restart():
     server = Server(("complete", RolloutError("prompt too long")))
     with pytest.raises(RolloutError, match="prompt too long"):
-        engine(server).generate(MODEL, [[1]], 1, SAMPLING, None)
+        engine(server).generate(MODEL, [[1]], 1, SAMPLING)
     assert "restart" not in server.events
 
 
@@ -130,29 +138,43 @@ def test_a_server_without_a_gate_is_not_asked_for_versions():
     server.counts_versions = False
     rollouts = engine(server)
     rollouts.sync(MODEL)
-    rollouts.generate(MODEL, [[1]], 1, SAMPLING, None)
-    assert server.events[-1].endswith("at None")
+    rollouts.generate(MODEL, [[1]], 1, SAMPLING)
+    assert server.events[-1].endswith("at any")
 
 
-def test_what_was_asked_ahead_is_taken_instead_of_asked_again():
+def test_what_was_prefetched_is_returned_and_not_asked_again():
     server = Server()
     rollouts = engine(server)
     rollouts.sync(MODEL)
-    rollouts.prefetch([[1], [1], [2], [2]], 2, SAMPLING, None)
+    rollouts.prefetch([[1], [2]], 2, SAMPLING, None)
     assert rollouts.is_ahead
     rollouts.sync(MODEL)
-    drawn = rollouts.generate(MODEL, [[1], [1], [2], [2]], 2, SAMPLING, None)
-    assert [c.token_ids for c in drawn] == [[10], [11], [20], [21]]
-    assert (rollouts.version, rollouts.drawn_version, rollouts.is_ahead) == (2, 1, False)
+    groups = rollouts.generate(MODEL, [[1], [2]], 2, SAMPLING)
+    assert tokens(groups) == [[10, 11], [20, 21]]
+    assert versions(groups) == {1} and rollouts.version == 2
+    assert not rollouts.is_ahead
     assert server.events == ["ready", "push 1", "complete [[1], [2]] x2 at 1", "push 2"]
 
 
-def test_other_prompts_than_were_asked_ahead_are_asked_now():
+@pytest.mark.parametrize(
+    ("prompts", "n", "sampling", "fresh"),
+    [
+        ([[3]], 1, SAMPLING, False),
+        ([[1]], 2, SAMPLING, False),
+        ([[1]], 1, Sampling(max_tokens=4, temperature=0.0), False),
+        ([[1]], 1, SAMPLING, True),
+    ],
+    ids=["other prompts", "another number", "other sampling", "asked fresh"],
+)
+def test_anything_but_what_was_prefetched_is_asked_now_and_the_prefetched_is_kept(prompts, n, sampling, fresh):
     server = Server()
     rollouts = engine(server)
     rollouts.prefetch([[1]], 1, SAMPLING, None)
-    (drawn,) = rollouts.generate(MODEL, [[3]], 1, SAMPLING, None)
-    assert drawn.token_ids == [30]
+    rollouts.sync(MODEL)
+    groups = rollouts.generate(MODEL, prompts, n, sampling, fresh=fresh)
+    assert versions(groups) == {1}
+    assert server.events[-1] == f"complete {prompts} x{n} at 1"
+    assert versions(rollouts.generate(MODEL, [[1]], 1, SAMPLING)) == {0}
 
 
 def test_a_server_that_dies_while_it_generates_ahead_is_replaced_and_asked_again():
@@ -160,7 +182,6 @@ def test_a_server_that_dies_while_it_generates_ahead_is_replaced_and_asked_again
     rollouts = engine(server)
     rollouts.sync(MODEL)
     rollouts.prefetch([[1]], 1, SAMPLING, None)
-    (drawn,) = rollouts.generate(MODEL, [[1]], 1, SAMPLING, None)
-    assert drawn.token_ids == [10]
+    assert tokens(rollouts.generate(MODEL, [[1]], 1, SAMPLING)) == [[10]]
     assert server.events.count("restart") == 1
     assert rollouts.notes[0].startswith("vLLM failed while it generated ahead (gone)")

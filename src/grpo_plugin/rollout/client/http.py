@@ -1,7 +1,7 @@
 """HTTP to a vLLM server: token ids in, token ids and log-probabilities out."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from types import TracebackType
@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import httpx
 
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout.client.requests import Batch
+from grpo_plugin.rollout.client.requests import Ask, Batch
 from grpo_plugin.rollout.client.responses import Completion, ServerGone, StaleWeights
 from grpo_plugin.rollout.client.sampling import Sampling
 
@@ -53,12 +53,14 @@ class Client:
         *,
         n: int,
         sampling: Sampling,
-        expect_version: int | None,
+        version: int,
+        verify_version: bool = True,
         images: Sequence[Sequence[Any] | None] | None = None,
     ) -> list[list[Completion]]:
         """`n` completions of each prompt (token ids): outer list per prompt, inner list of `n`.
 
-        `expect_version`: the weight version the server must have; None asks for no check.
+        `version`: of the weights that the server has. `verify_version`: have our gate in the server refuse the request
+        if it has others; without, as for an external server, the number is believed.
         `images`: per prompt its Pillow images, if any; such a prompt has one placeholder per image, not expanded.
 
         Raises:
@@ -76,8 +78,12 @@ class Client:
         fields = {**sampling.payload(), "n": n, "logprobs": 0, "return_token_ids": True}
         if self._adapter is not None:
             fields["model"] = self._adapter
-        headers = {} if expect_version is None else {"x-grpo-expect-version": str(expect_version)}
-        return asyncio.run(self._complete(prompts, images or [None] * len(prompts), fields, headers))
+        headers = {"x-grpo-expect-version": str(version)} if verify_version else {}
+
+        def batch(ask: Ask) -> Batch:
+            return Batch(ask, prompts, images or [None] * len(prompts), fields, version)
+
+        return asyncio.run(self._complete(batch, headers))
 
     def post(
         self,
@@ -150,13 +156,7 @@ class Client:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         return {"uds": self._socket, "verify": self.address.startswith("https:"), "limits": limits}
 
-    async def _complete(
-        self,
-        prompts: Sequence[Sequence[int]],
-        images: Sequence[Sequence[Any] | None],
-        fields: Mapping[str, Any],
-        headers: Mapping[str, str],
-    ) -> list[list[Completion]]:
+    async def _complete(self, batch: Callable[[Ask], Batch], headers: Mapping[str, str]) -> list[list[Completion]]:
         transport = httpx.AsyncHTTPTransport(**self._transport())
         async with httpx.AsyncClient(transport=transport, **self._options) as http:
 
@@ -165,7 +165,7 @@ class Client:
                     answer = await http.post(path, json=body, headers=headers)
                 return _json(self._checked(answer))
 
-            return await Batch(ask, prompts, images, fields).complete(self._requests)
+            return await batch(ask).complete(self._requests)
 
     def _send(self, method: str, path: str, timeout: float | None = None, **options: Any) -> httpx.Response:
         if timeout is not None:

@@ -20,6 +20,7 @@ class Batch:
         prompts: token ids.
         images: per prompt its Pillow images, or None.
         fields: what every request carries; `fields["n"]` completions per prompt.
+        version: of the weights that the server has.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class Batch:
         prompts: Sequence[Sequence[int]],
         images: Sequence[Sequence[Any] | None],
         fields: Mapping[str, Any],
+        version: int,
     ) -> None:
         self._ask = ask
         self._prompts = prompts
         self._images = images
         self._fields = fields
+        self._version = version
         self._answers: dict[int, list[Completion]] = {}
 
     async def complete(self, requests: int) -> list[list[Completion]]:
@@ -51,7 +54,7 @@ class Batch:
 
     async def _complete_text(self, indices: Sequence[int]) -> None:
         body = {**self._fields, "prompt": [list(self._prompts[index]) for index in indices]}
-        found = completions(await self._ask("/v1/completions", body), len(indices), self._fields["n"])
+        found = completions(await self._ask("/v1/completions", body), len(indices), self._fields["n"], self._version)
         self._answers.update(zip(indices, found, strict=True))
 
     async def _complete_with_images(self, index: int) -> None:
@@ -59,7 +62,7 @@ class Batch:
         text = (await self._ask("/detokenize", {"tokens": sent}))["prompt"]
         answer = await self._ask("/v1/chat/completions", chat_request(text, self._images[index] or (), self._fields))
         check_prompt(sent, answer["prompt_token_ids"])
-        (self._answers[index],) = completions(answer, 1, self._fields["n"])
+        (self._answers[index],) = completions(answer, 1, self._fields["n"], self._version)
 
 
 def spread(indices: Sequence[int], most: int) -> list[Sequence[int]]:

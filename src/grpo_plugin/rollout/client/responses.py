@@ -18,15 +18,24 @@ class StaleWeights(RolloutError):
 
 @dataclass(frozen=True)
 class Completion:
-    """One sampled completion; `logps[t]` is the log-probability (nats) of `token_ids[t]` as it was sampled."""
+    """One sampled completion.
+
+    Attributes:
+        logps: of each token of `token_ids`, the log-probability (nats) with which it was sampled.
+        finish_reason: "stop", or "length" where `max_tokens` ran out.
+        version: of the weights that drew it.
+    """
 
     token_ids: list[int]
     logps: list[float]
     finish_reason: str
+    version: int
 
 
-def completions(answer: Any, prompts: int, n: int) -> list[list[Completion]]:
+def completions(answer: Any, prompts: int, n: int, version: int) -> list[list[Completion]]:
     """The answer of `/v1/completions` or `/v1/chat/completions`: n choices per prompt, prompt after prompt.
+
+    `version`: of the weights that the server had.
 
     Raises:
         ServerGone: a completion was broken off.
@@ -35,11 +44,11 @@ def completions(answer: Any, prompts: int, n: int) -> list[list[Completion]]:
     choices = sorted(answer["choices"], key=lambda choice: choice["index"])
     if len(choices) != prompts * n:
         raise RolloutError(f"vLLM returned {len(choices)} completions for {prompts} prompts × {n}; check its version.")
-    flat = [_completion(choice) for choice in choices]
+    flat = [_completion(choice, version) for choice in choices]
     return [flat[start : start + n] for start in range(0, len(flat), n)]
 
 
-def _completion(choice: Mapping[str, Any]) -> Completion:
+def _completion(choice: Mapping[str, Any], version: int) -> Completion:
     token_ids, logps, reason = choice["token_ids"], _logps(choice["logprobs"]), choice["finish_reason"]
     if reason in (None, "abort", "error"):
         raise ServerGone(f"vLLM broke a completion off (finish_reason {reason!r}).")
@@ -47,7 +56,7 @@ def _completion(choice: Mapping[str, Any]) -> Completion:
         raise RolloutError(
             "vLLM returned tokens without a log-probability, or NaN; check the weights for NaN and the version of vLLM."
         )
-    return Completion(token_ids, logps, reason)
+    return Completion(token_ids, logps, reason, version)
 
 
 def _logps(logprobs: Mapping[str, Any]) -> list[Any]:
