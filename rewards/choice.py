@@ -14,7 +14,7 @@ from typing import Any
 
 from grpo_plugin.scoring.completions import text_of
 from grpo_plugin.scoring.mathematics import equivalent, extract, gold_text
-from grpo_plugin.scoring.mathematics.words import choice
+from grpo_plugin.scoring.mathematics.parse.words import choice
 
 _LETTERS = "ABCDEFGHIJ"
 

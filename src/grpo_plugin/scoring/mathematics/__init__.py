@@ -1,12 +1,22 @@
-"""Equivalence of mathematical answers: extraction, reading, exact and numerical comparison."""
+"""Equivalence of mathematical answers: `extract` finds the answer, `parse` reads it, `compare` judges it.
 
+The functions of this file are the door. A completion may hold anything: an unexpected error while one is read counts
+as a wrong answer and is logged with it, so that no completion stops a run. Such an error is a defect of this package.
+"""
+
+import logging
 from typing import Any
 
-from grpo_plugin.scoring.mathematics.equivalence import equivalent, is_readable
-from grpo_plugin.scoring.mathematics.extraction import extract, gold_text, last_box
-from grpo_plugin.scoring.mathematics.last_stage import warm_up
+from grpo_plugin.scoring.mathematics.compare import equivalence
+from grpo_plugin.scoring.mathematics.compare.equivalence import is_readable
+from grpo_plugin.scoring.mathematics.compare.math_verify_fallback import warm_up
+from grpo_plugin.scoring.mathematics.extract import final_answer
+from grpo_plugin.scoring.mathematics.extract.final_answer import gold_text, last_box
 
 __all__ = ["agrees", "equivalent", "extract", "gold_text", "is_readable", "last_box", "warm_up"]
+
+_log = logging.getLogger(__name__)
+_LOGGED = 500
 
 
 def agrees(answer: str | None, gold: Any) -> bool:
@@ -14,4 +24,22 @@ def agrees(answer: str | None, gold: Any) -> bool:
     if answer is None:
         return False
     golds = gold if isinstance(gold, (list, tuple)) else [gold]
-    return any(equivalent(answer, gold_text(one)) for one in golds)
+    return _guarded(equivalence.matches_any, False, answer, [gold_text(one) for one in golds])
+
+
+def equivalent(answer: str, gold: str) -> bool:
+    """Whether `answer` says the same as `gold`; a gold that cannot be read is never matched."""
+    return _guarded(equivalence.matches_any, False, answer, [gold])
+
+
+def extract(response: str) -> str | None:
+    """The final answer of a response as text; None where there is none, or it was cut off before its end."""
+    return _guarded(final_answer.extract, None, response)
+
+
+def _guarded(judge: Any, otherwise: Any, text: str, *others: Any) -> Any:
+    try:
+        return judge(text, *others)
+    except Exception:
+        _log.exception("the mathematics grader failed on this answer, which counts as wrong: %r", text[-_LOGGED:])
+        return otherwise

@@ -6,8 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from grpo_plugin.scoring.mathematics import equivalent, extract
-from grpo_plugin.scoring.mathematics.lexicon import words
-from grpo_plugin.scoring.mathematics.reading import read
+from grpo_plugin.scoring.mathematics.parse.lexicon import words
+from grpo_plugin.scoring.mathematics.parse.reading import read
 
 INTEGERS = st.integers(-(10**25), 10**25)
 SMALL = st.integers(-9, 9)

@@ -1,0 +1,1 @@
+"""Comparing two answers that have been read."""

@@ -1,0 +1,71 @@
+"""The question every mathematics reward asks: is this answer equivalent to that gold answer?"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from grpo_plugin.scoring.mathematics.compare import math_verify_fallback
+from grpo_plugin.scoring.mathematics.compare.answers import same
+from grpo_plugin.scoring.mathematics.parse import words
+from grpo_plugin.scoring.mathematics.parse.reading import Reading, read
+
+_SHORT = 18
+
+
+def matches_any(answer: str, golds: Sequence[str]) -> bool:
+    """Whether `answer` says the same as one of `golds`; a gold that cannot be read is never matched.
+
+    What this package cannot decide is asked of math-verify, for all golds in one question with one budget.
+    """
+    if any(_matches(answer, gold) for gold in golds):
+        return True
+    asked = tuple(gold for gold in golds if _is_open(answer, gold))
+    return bool(asked) and math_verify_fallback.verify(asked, answer)
+
+
+def _matches(answer: str, gold: str) -> bool:
+    if len(answer) <= _SHORT and answer.isascii() and answer.isdigit() and gold.isascii() and gold.isdigit():
+        return len(gold) <= _SHORT and int(answer) == int(gold)
+    return _decided(answer, gold)
+
+
+@lru_cache(maxsize=100_000)
+def _decided(answer: str, gold: str) -> bool:
+    """The verdict of our own reader, kept by (answer, gold)."""
+    gold_reading, reading = read(gold), read(answer)
+    if not reading.wellformed or not gold_reading.wellformed or not _has_meaning(gold_reading):
+        return False
+    if reading.text == gold_reading.text or _same_choice(reading, gold_reading):
+        return True
+    return any(same(one, other) for one in gold_reading.nodes for other in reading.nodes)
+
+
+def _is_open(answer: str, gold: str) -> bool:
+    """Whether one of the two holds something that is not evaluated here."""
+    if answer.isdigit() and gold.isdigit():
+        return False
+    reading, gold_reading = read(answer), read(gold)
+    return reading.wellformed and gold_reading.wellformed and (reading.beyond or gold_reading.beyond)
+
+
+def is_readable(gold: str) -> bool:
+    """Whether a gold answer can be compared with anything."""
+    reading = read(gold)
+    if not reading.wellformed:
+        return False
+    return bool(reading.nodes or reading.choice) or (reading.beyond and math_verify_fallback.is_readable(gold))
+
+
+def _has_meaning(gold: Reading) -> bool:
+    return bool(gold.nodes or gold.choice) or gold.beyond
+
+
+def _same_choice(answer: Reading, gold: Reading) -> bool:
+    """The same letter, or the value behind the letter (`(B) 24` for 24), or the same several letters."""
+    if gold.choice is not None:
+        letter, rest = gold.choice
+        if answer.choice is not None:
+            return answer.choice[0] == letter
+        return not rest and len(answer.text) == 1 and answer.text.upper() == letter
+    if answer.choice is not None and answer.choice[1]:
+        return not words.choice(answer.choice[1]) and _matches(answer.choice[1], gold.text)
+    return gold.choices is not None and gold.choices == answer.choices

@@ -1,0 +1,138 @@
+"""The final answer of a response: what is in its last box, its last answer tag, its answer line or its last sentence.
+
+Every search is linear in the length of the response; prose is looked at in its last `TAIL` characters alone.
+"""
+
+import re
+from typing import Any
+
+from grpo_plugin.scoring.mathematics.extract.prose import stated_answer
+from grpo_plugin.scoring.mathematics.parse.tokens import closing_brace
+
+TAIL = 3_000
+_REASONING = ("think", "thinking", "reasoning")
+_MAX_NESTED = 3
+_BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*(\{|-?[0-9.]+|[a-zA-Z])|\\.|[{}]", re.DOTALL)
+
+
+class _Truncated(Exception):
+    """The response ends within its answer."""
+
+
+def extract(response: str) -> str | None:
+    """The final answer as text, or None where there is none or the response was cut off before its end.
+
+    Reasoning between tags does not count; of several boxes or tags the last one does.
+    """
+    text = after_reasoning(response)
+    if text is None:
+        return None
+    try:
+        marked = _marked(text)
+    except _Truncated:
+        return None
+    return stated_answer(text[-TAIL:]) if marked is None else marked or None
+
+
+def after_reasoning(response: str) -> str | None:
+    """What follows the reasoning; None where reasoning was opened and never closed."""
+    for tag in _REASONING:
+        opening, closing = f"<{tag}>", f"</{tag}>"
+        if opening in response or closing in response:
+            end = response.rfind(closing)
+            if response.find(opening, end + 1) >= 0:
+                return None
+            response = response[end + len(closing) :]
+    return response
+
+
+def gold_text(gold: Any) -> str:
+    r"""The gold answer of a dataset row as text: of a whole solution, its last box or what follows `####`."""
+    text = gold if isinstance(gold, str) else "" if gold is None else str(gold)
+    if "####" in text:
+        return text.rpartition("####")[2].strip()
+    return (last_box(text) or text) if "\\boxed" in text else text
+
+
+def last_box(text: str) -> str | None:
+    r"""The content of the last outermost \boxed{…} or \fbox{…}, or None; an unfinished last box is none."""
+    try:
+        box = _find_box(text)
+    except _Truncated:
+        return None
+    return None if box is None else box[1]
+
+
+def _marked(text: str) -> str | None:
+    """The content of the last box or answer tag, whichever ends later; None without either."""
+    box, tag = _find_box(text), _find_tag(text)
+    if tag is not None and (box is None or tag[0] > box[0] or tag[0] < 0):
+        return _of_tag(tag[1])
+    return None if box is None else box[1]
+
+
+def _of_tag(content: str) -> str:
+    box = _find_box(content)
+    if box is not None:
+        return box[1]
+    return stated_answer(content[-TAIL:]) or content.strip()
+
+
+def _find_box(text: str) -> tuple[int, str] | None:
+    """End and content of the last outermost box.
+
+    Raises:
+        _Truncated: a box begins after the last complete one and does not end.
+    """
+    first = min((place for place in (text.find("\\boxed"), text.find("\\fbox")) if place >= 0), default=-1)
+    if first < 0:
+        return None
+    if "{" in text[first:] and text.find("}", first) < 0:
+        raise _Truncated
+    open_braces: list[tuple[int, int]] = []  # (start of the box or -1, start of the content)
+    boxes: list[tuple[int, int, int]] = []  # (start, start of the content, end), those inside a later one dropped
+    for match in _BOX_OR_BRACE.finditer(text, first):
+        if match.group() == "}":
+            start, content = open_braces.pop() if open_braces else (-1, 0)
+            if start >= 0:
+                while boxes and boxes[-1][0] > start:
+                    boxes.pop()
+                boxes.append((start, content, match.start()))
+        elif match.group(1) == "{":
+            open_braces.append((match.start(), match.end()))
+        elif match.group() == "{":
+            open_braces.append((-1, match.end()))
+        elif match.group(1):
+            boxes.append((match.start(), match.start(1), match.end()))
+    unfinished = max((start for start, _ in open_braces), default=-1)
+    if unfinished >= 0 and (not boxes or unfinished > boxes[-1][0]):
+        raise _Truncated
+    return (boxes[-1][2], _unboxed(text[boxes[-1][1] : boxes[-1][2]].strip())) if boxes else None
+
+
+def _unboxed(content: str) -> str:
+    r"""The inner content of \boxed{\boxed{5}}; anything beside the inner box keeps both."""
+    for _ in range(_MAX_NESTED):
+        match = _BOX_OR_BRACE.match(content)
+        if match is None or match.group(1) != "{" or closing_brace(content, match.end()) != len(content) - 1:
+            break
+        content = content[match.end() : -1].strip()
+    return content
+
+
+def _find_tag(text: str) -> tuple[int, str] | None:
+    """End and content of the last <answer>…</answer>.
+
+    Raises:
+        _Truncated: the last tag is not closed.
+    """
+    for shape in ("Answer", "ANSWER"):
+        if f"</{shape}>" in text:
+            text = text.replace(f"<{shape}>", "<answer>").replace(f"</{shape}>", "</answer>")
+    end = text.rfind("</answer>")
+    if text.find("<answer>", end + 1 if end >= 0 else 0) >= 0:
+        raise _Truncated
+    start = text.rfind("<answer>", 0, end) if end >= 0 else -1
+    if start < 0:
+        return None
+    return end, text[start + len("<answer>") : end].partition("</answer>")[0].strip()

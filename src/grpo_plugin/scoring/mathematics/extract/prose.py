@@ -1,0 +1,144 @@
+"""Answers stated in prose: an answer line, or the last sentence."""
+
+import re
+
+from grpo_plugin.scoring.mathematics.parse.lexicon import FILLERS, PROSE
+from grpo_plugin.scoring.mathematics.parse.reading import read
+
+_LINE_CUES = (
+    "answer:", "answer**:", "answer is:", "answer is", "answer**", "answer\n", "answer =", "answers are", "answer to",
+    "####", "result:", "solution:", "answers:", "choice is", "option is", "result is", "answer should be",
+    "answer would be", "answer must be", "answer will be", "answer comes out to be", "answer turns out to be",
+)  # fmt: skip
+_VERBS = (
+    " is equal to ", " are equal to ", " equals ", " is ", " are ", " was ", " were ", " be ", " get ", " gives ",
+    " give ", " yields ", " obtain ", " find ", " got ", " choose ", " has ", " have ", " costs ", " cost ", " takes ",
+    " took ", " = ", ": ", " to ", " of ", " by ",
+)  # fmt: skip
+_REASON = re.compile(
+    r",? (?:because|since|which|where|so that|as required|as desired|as needed|when|for all|for any|by the)\b"
+    r"|,? (?:rather than|instead of)\b|, (?:not|so|as|and so|and that)\b"
+)
+_SENTENCE_END = re.compile(r"(?:(?<!\.)\.(?!\.)|[!?])(?=\s+[A-Z\\$(*]|\s*\n|\s*\Z)|\n+")
+_FORMULA = re.compile(r"\$\$([^$]+)\$\$|\$([^$]+)\$|\\\(((?:[^\\]|\\[^)])+)\\\)|\\\[((?:[^\\]|\\[^\]])+)\\\]")
+_NUMBER = re.compile(r"-?(?:[$€£]\s?)?-?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?%?")
+_UNFINISHED = re.compile(
+    r"(?:[=+*/^_\\({\[<>,:-]"
+    r"|\b(?:is|are|be|by|the|a|an|and|or|to|of|then|we|get|equals|so|that|with|for|have|has|from|as|if|it))\s*\Z"
+)
+_IS_THE_ANSWER = re.compile(
+    r",? (?:is|are) (?:correct|right"
+    r"|(?:the|our|my|your) (?:final |correct |right |only )?(?:answer|result|solution)s?)\Z"
+)
+_CONCLUSION = re.compile(r"[,;]? (?:so|hence|therefore|thus|which means(?: that)?) (?!that )")
+_IN_WORDS = re.compile(r"\s+\([a-z -]{2,}\)\Z")
+_YES_OR_NO = re.compile(r"(yes|no|true|false)\b(?=[,.;:])", re.IGNORECASE)
+_COMMAND_OR_WORD = re.compile(r"\\(?:text|mathrm|textbf|operatorname)\s*\{[^{}]*\}|\\[a-zA-Z]+|[A-Za-z']{2,}")
+_MAX_WORDS = 4
+_LINE = 300
+
+
+def stated_answer(text: str) -> str | None:
+    """The answer that prose states, or None where it states none or breaks off."""
+    text = text.strip().strip("*").strip()
+    if not text or _UNFINISHED.search(text):
+        return None
+    cued = _after_cue(text)
+    if cued is not None:
+        return None if _breaks_off(cued) else _within(cued) or cued or None
+    line = _without_fillers(text) if len(text) <= _LINE and "\n" not in text else ""
+    if line and is_answer(line, words=2):
+        return line
+    return _from_last_sentences(text)
+
+
+def is_answer(text: str, words: int = _MAX_WORDS) -> bool:
+    """Whether a text is an answer by itself: mathematics, a choice, or at most so many words."""
+    if any(word.lower() in PROSE for word in _COMMAND_OR_WORD.findall(text)):
+        return False
+    reading = read(text)
+    if reading.choice is not None and len(text.split()) <= _MAX_WORDS:
+        return True
+    return len(text.split()) <= words if reading.is_text else bool(reading.nodes)
+
+
+def _after_cue(text: str) -> str | None:
+    """What follows the last `Answer:`, `the answer is` or `####`, up to the end of its line or sentence."""
+    lowered = text.lower()
+    if len(lowered) != len(text):
+        return None
+    ends = [place + len(cue) for cue in _LINE_CUES if (place := lowered.rfind(cue)) >= 0]
+    if not ends:
+        return None
+    return _first_sentence(text[max(ends) :].lstrip(" :*=\t\n")).strip().strip("*").strip()
+
+
+def _breaks_off(phrase: str) -> bool:
+    """Whether a group is opened and not closed."""
+    return phrase.count("{") - phrase.count("\\{") > phrase.count("}") - phrase.count("\\}")
+
+
+def _first_sentence(text: str) -> str:
+    if text.startswith(("$$", "\\[", "\\begin")):
+        return text.partition("\n\n")[0]
+    end = next((match.start() for match in _SENTENCE_END.finditer(text) if match.start()), len(text))
+    return text[:end]
+
+
+def _within(phrase: str) -> str | None:
+    """The answer within a phrase or a sentence: all of it, or what its verb states, or its mathematics alone."""
+    phrase = _without_fillers(_IS_THE_ANSWER.sub("", phrase.strip().strip("*").strip()))
+    if reason := _REASON.search(phrase):
+        phrase = phrase[: reason.start()]
+    phrase = _IN_WORDS.sub("", phrase)
+    if is_answer(phrase):
+        return phrase or None
+    return _after_verb(phrase) or _last_mathematics(phrase) or _yes_or_no(phrase)
+
+
+def _from_last_sentences(text: str) -> str | None:
+    """Look into the last three sentences, the last one first."""
+    sentences = [part for part in _SENTENCE_END.split(text) if part and part.strip()]
+    if not sentences or _breaks_off(sentences[-1]):
+        return None
+    parts = [part for sentence in sentences[-3:] for part in (sentence, _CONCLUSION.split(sentence)[-1])]
+    return next((found for part in reversed(parts) if (found := _within(part))), None)
+
+
+def _after_verb(sentence: str) -> str | None:
+    """What follows the last verb, where that is an answer: `x` of `the sum is x`."""
+    for verb in _VERBS:
+        _, found, rest = sentence.rpartition(verb)
+        phrase = _without_fillers(rest)
+        if found and phrase and is_answer(phrase):
+            return phrase
+    return None
+
+
+def _without_fillers(phrase: str) -> str:
+    """The phrase without `Therefore,`, `about`, `the` at its beginning."""
+    while True:
+        word, _, rest = phrase.partition(" ")
+        if not rest or word.lower().strip(",") not in FILLERS:
+            return phrase
+        phrase = rest.lstrip()
+
+
+def _yes_or_no(phrase: str) -> str | None:
+    """The first word of `Yes, it converges`."""
+    match = _YES_OR_NO.match(phrase)
+    return match[1] if match else None
+
+
+def _last_mathematics(sentence: str) -> str | None:
+    """The last formula; or what stands from a number to the end; or the last number, few words from the end."""
+    formulas = list(_FORMULA.finditer(sentence))
+    if formulas:
+        return next(group for group in formulas[-1].groups() if group).strip()
+    numbers = list(_NUMBER.finditer(sentence))[-_MAX_WORDS:]
+    for number in numbers:
+        if is_answer(sentence[number.start() :]):
+            return sentence[number.start() :]
+    if not numbers or len(sentence[numbers[-1].end() :].split()) > _MAX_WORDS:
+        return None
+    return numbers[-1].group().rstrip(",")

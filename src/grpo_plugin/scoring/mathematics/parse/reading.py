@@ -1,0 +1,190 @@
+"""The ways an answer can be read: as mathematics, as words, as the letter of a choice."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from grpo_plugin.scoring.mathematics.parse import grammar, words
+from grpo_plugin.scoring.mathematics.parse.lexicon import BIG_OPERATORS
+from grpo_plugin.scoring.mathematics.parse.nodes import Node, add, negate
+from grpo_plugin.scoring.mathematics.parse.quantities import total
+from grpo_plugin.scoring.mathematics.parse.tidy import tidy
+from grpo_plugin.scoring.mathematics.parse.tokens import tokenize
+from grpo_plugin.scoring.mathematics.parse.unparsable import UnknownCommand, Unparsable
+
+MAX_LENGTH = 2_000
+_WORDS_FOR_SETS: dict[str, Node] = {
+    "no solution": ("empty",), "empty set": ("empty",), "no real solution": ("empty",), "all real numbers": ("reals",),
+}  # fmt: skip
+_JOINTS = (" and ", " or ", ",", ";")
+_LETTER_UNIT = re.compile(r"[0-9] [mgshLlNJWVKACFT](?![a-zA-Z])|[0-9][a-zA-Z]/")
+_ZERO_GROUP = re.compile(r",0[0-9]")
+_COMMAND = re.compile(r"\\([a-zA-Z]+)")
+_LOOSE_SPACE = re.compile(r"(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One answer, read.
+
+    Attributes:
+        text: the tidied text without spaces; equal texts are equal answers.
+        nodes: mathematical readings, the likeliest first; none where the text is no mathematics.
+        choice: the letter of a multiple choice, and what stands behind it.
+        choices: the letters of an answer with several.
+        wellformed: not empty, and every group closed.
+        beyond: it has a command or operator that is not evaluated here, so that the last stage is to be asked.
+    """
+
+    text: str
+    nodes: tuple[Node, ...]
+    choice: tuple[str, str] | None
+    choices: tuple[str, ...] | None
+    wellformed: bool
+    beyond: bool
+
+    @property
+    def is_text(self) -> bool:
+        return bool(self.nodes) and self.nodes[0][0] == "text"
+
+
+@lru_cache(maxsize=50_000)
+def read(raw: str) -> Reading:
+    """All readings of an answer; a text longer than `MAX_LENGTH` is compared as it is, never parsed."""
+    if len(raw) > MAX_LENGTH:
+        return Reading(raw.strip(), (), None, None, True, False)
+    text = tidy(raw)
+    plain = words.strip_commands(text)
+    beyond = False
+    if words.is_text(plain):
+        nodes = _as_words(plain)
+    elif words.is_clock_time(plain):
+        nodes = (("text", words.canonical(plain.replace(" ", ""))),)
+    else:
+        nodes, beyond = _as_mathematics(text)
+    if not nodes and words.is_label(plain):
+        nodes = (("text", words.canonical(plain)),)
+    return Reading(_squash(text), nodes, words.choice(plain), words.choices(plain), _wellformed(text), beyond)
+
+
+def _as_words(plain: str) -> tuple[Node, ...]:
+    canonical = words.canonical(plain)
+    number = words.to_number(canonical)
+    if number is not None:
+        return (("n", number, None),)
+    items = [plain]
+    for joint in _JOINTS:
+        items = [part for item in items for part in item.split(joint)]
+    texts: tuple[Node, ...] = tuple(("text", words.canonical(item)) for item in items if item.strip())
+    readings: list[Node] = [("text", canonical)]
+    if len(texts) > 1:
+        readings.append(("list", texts, ","))
+    if canonical in _WORDS_FOR_SETS:
+        readings.append(_WORDS_FOR_SETS[canonical])
+    if len(plain) == 2 and plain.isalpha():
+        readings += _as_mathematics(plain)[0]
+    return tuple(readings)
+
+
+def _as_mathematics(text: str) -> tuple[tuple[Node, ...], bool]:
+    """The likeliest reading first; then commas as separators always, and a letter behind a number as a unit.
+
+    The second item says whether something in the text is beyond this grammar.
+    """
+    ways = [(True, False)]
+    if "," in text and not _ZERO_GROUP.search(text):
+        ways.append((False, False))
+    if _LETTER_UNIT.search(text):
+        ways.append((True, True))
+    readings: list[Node] = []
+    beyond = "\\" in text and any(command in BIG_OPERATORS for command in _COMMAND.findall(text))
+    for join_thousands, letter_units in ways:
+        try:
+            node = canonical(grammar.parse(tokenize(text, join_thousands, letter_units)))
+        except UnknownCommand:
+            beyond = True
+        except (Unparsable, RecursionError):
+            continue
+        else:
+            readings += [] if node in readings else [node]
+    return tuple(readings), beyond
+
+
+def canonical(node: Node) -> Node:
+    """Lists flat, a±b as its two values, 3 hours and 20 minutes as one amount, a : b = 3 : 4 as the ratio 3 : 4."""
+    if node[0] == "list" and node[2] == "and" and (amount := total(node[1])) is not None:
+        return amount
+    if node[0] == "rel" and node[2][-1] == ":" and "=" in node[2]:
+        cut = len(node[2]) - node[2][::-1].index("=")
+        return ("rel", node[1][cut:], node[2][cut:])
+    if node[0] == "list":
+        node = _without_ranges(node)
+    node = _without_approximations(node)
+    variants = _expand(node)
+    return variants[0] if len(variants) == 1 else ("list", tuple(variants), "or")
+
+
+def _without_ranges(node: Node) -> Node:
+    """`x = 2k` of `x = 2k, k \\in \\mathbb{Z}`: where an integer comes from is not part of the answer."""
+    items = tuple(
+        item for item in node[1] if not (item[0] == "rel" and item[2] == ("in",) and _is_number_set(item[1][1]))
+    )
+    return (
+        node if not items or len(items) == len(node[1]) else items[0] if len(items) == 1 else ("list", items, node[2])
+    )
+
+
+def _is_number_set(node: Node) -> bool:
+    return node == ("reals",) or (node[0] == "v" and node[1].startswith(("mathbb", "Bbb")))
+
+
+def _without_approximations(node: Node) -> Node:
+    """`x = 1/4 ≈ 0.25` as `x = 1/4`; `x ≈ 2.35` as `x = 2.35`."""
+    if node[0] == "list":
+        return ("list", tuple(map(_without_approximations, node[1])), node[2])
+    if node[0] != "rel" or "approx" not in node[2]:
+        return node
+    cut = node[2].index("approx")
+    if cut == 0 and node[1][0][0] == "v":
+        return ("rel", node[1], tuple("=" if operator == "approx" else operator for operator in node[2]))
+    return ("rel", node[1][: cut + 1], node[2][:cut]) if cut else node[1][0]
+
+
+def _expand(node: Node) -> list[Node]:
+    if node[0] == "list":
+        items = tuple(variant for item in node[1] for variant in _expand(item))
+        return [("list", items, node[2])]
+    if node[0] == "seq":
+        return [(*node[:3], tuple(variant for item in node[3] for variant in _expand(item)))]
+    if not _has_sign_pair(node):
+        return [node]
+    return [_choose(node, add), _choose(node, lambda left, right: add(left, negate(right)))]
+
+
+def _has_sign_pair(node: object) -> bool:
+    return isinstance(node, tuple) and (node[:1] == ("±",) or any(map(_has_sign_pair, node)))
+
+
+def _choose(node: Any, sign: Callable[[Node, Node], Node]) -> Any:
+    if not isinstance(node, tuple):
+        return node
+    if node[:1] == ("±",):
+        return sign(_choose(node[1], sign), _choose(node[2], sign))
+    return tuple(_choose(part, sign) for part in node)
+
+
+def _squash(text: str) -> str:
+    """`text` without sizes and without the white space that parts no two words or numbers."""
+    for name in ("\\left", "\\right", "\\,", "\\ ", "\\;", "\\!"):
+        text = text.replace(name, " ")
+    return _LOOSE_SPACE.sub("", text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").strip())
+
+
+def _wellformed(text: str) -> bool:
+    """Not empty, braces balanced, no command without what belongs to it."""
+    if not text or "{}" in text.replace(" ", "") or text.endswith(("\\", "^", "_", "=", "\\frac", "\\sqrt")):
+        return False
+    plain = text.replace("\\{", "").replace("\\}", "")
+    return plain.count("{") == plain.count("}")
