@@ -2,18 +2,24 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test lint bench env vllm clean
+.PHONY: demo test lint docs docs-generated bench env vllm clean
 
 demo: env vllm  ## train the quickstart: about five minutes on two cores, the first time
 	axolotl train --num-processes=1 recipes/quickstart.yaml
 
-test: lint vllm  ## everything .ci/run checks
+test: lint docs vllm  ## everything .ci/run checks
 	python -m pytest
 
 lint: env
 	ruff check .
 	ruff format --check .
 	mypy
+
+docs: env  ## the pages of docs/ as a site in site/; a broken link is an error
+	mkdocs build --strict --quiet
+
+docs-generated: env  ## the parts of docs/ that are written from the code: presets, recipe reference
+	python docs/generate.py
 
 bench: env vllm  ## the figures of the README, as ratios
 	python benchmarks/startup.py
@@ -28,10 +34,11 @@ env: .venv/.installed
 vllm: .venv-vllm/.installed
 
 # torch first and by exact version: a range would pull the newest build with gigabytes of CUDA.
-.venv/.installed: requirements/torch.txt requirements/train.txt pyproject.toml hatch_build.py
+.venv/.installed: requirements/torch.txt requirements/train.txt requirements/docs.txt pyproject.toml hatch_build.py
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install -q --disable-pip-version-check -r requirements/torch.txt
 	.venv/bin/python -m pip install -q --disable-pip-version-check -r requirements/train.txt
+	.venv/bin/python -m pip install -q --disable-pip-version-check -r requirements/docs.txt
 	.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	.venv/bin/python -m pip check
 	touch $@
@@ -45,4 +52,4 @@ vllm: .venv-vllm/.installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-vllm outputs
+	rm -rf .venv .venv-vllm outputs site
