@@ -16,7 +16,7 @@ lint: env
 	mypy
 
 docs: env  ## the pages of docs/ as a site in site/; a broken link is an error
-	mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 docs-generated: env  ## the parts of docs/ that are written from the code: presets, recipe reference
 	python docs/generate.py

@@ -2,8 +2,8 @@
 
     python benchmarks/learning.py [--names dapo grpo] [--steps 40]
 
-Runs `axolotl train` once per preset, the recipe's settings otherwise unchanged, and writes docs/algorithms.md and
-docs/algorithms.png. A preset whose run exists already under outputs/learning/ is not run again.
+Runs `axolotl train` once per preset, the recipe's settings otherwise unchanged, and writes docs/learning.md and
+docs/learning.png. A preset whose run exists already under outputs/learning/ is not run again.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import yaml
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from grpo_plugin.algorithms.presets import PRESETS, markdown
+from grpo_plugin.algorithms.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUTS = ROOT / "outputs" / "learning"
@@ -82,12 +82,7 @@ def draw(curves: dict[str, Curve], path: Path) -> None:
 
 def page(curves: dict[str, Curve], steps: int) -> str:
     lines = [
-        "# Algorithms",
-        "",
-        "What each name of `algorithm: {name: …}` stands for (`axolotl grpo algorithms` prints the same).",
-        "",
-        markdown(),
-        "## Learning",
+        "# What each preset learns",
         "",
         f"`python benchmarks/learning.py`: the quickstart for {steps} optimizer steps with each preset as it is",
         f"({', '.join(f'{name}: {slow}' for name, slow in SLOW.items())}); from which step accuracy, sampled on 253",
@@ -101,7 +96,7 @@ def page(curves: dict[str, Curve], steps: int) -> str:
         lines.append(f"| {name} | {'not' if step is None else step} | {points[0][1]:.3f} | {points[-1][1]:.3f} |")
     if "grpo_passk" in curves:
         lines += ["", PASS_AT_K]
-    return "\n".join([*lines, "", "![held-out accuracy over the steps, by preset](algorithms.png)", ""])
+    return "\n".join([*lines, "", "![held-out accuracy over the steps, by preset](learning.png)", ""])
 
 
 def main() -> None:
@@ -110,8 +105,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     options = parser.parse_args()
     curves = {name: curve(name, options.steps) for name in options.names}
-    (ROOT / "docs" / "algorithms.md").write_text(page(curves, options.steps))
-    draw(curves, ROOT / "docs" / "algorithms.png")
+    (ROOT / "docs" / "learning.md").write_text(page(curves, options.steps))
+    draw(curves, ROOT / "docs" / "learning.png")
     for name, points in curves.items():
         print(f"{name:30} {reached(points) or 'not':>4} {points[-1][1]:.3f}")
 
