@@ -28,7 +28,7 @@ FLOORS = [
     {"compat"},
     {"algorithms"},
     {"config"},
-    {"errors"},
+    {"errors", "files"},
 ]
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 

@@ -14,6 +14,7 @@ import click
 from grpo_plugin.config.rewards import RewardsConfig
 from grpo_plugin.errors import GrpoPluginError, RecipeError
 from grpo_plugin.recipe.recipe import read
+from grpo_plugin.scoring.aggregate import mean_of_known
 
 Scores = dict[str, list[float | None]]
 
@@ -83,6 +84,6 @@ def _batches(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[st
 
 
 def _summary(name: str, column: Sequence[float | None]) -> str:
-    present = [value for value in column if value is not None]
-    mean = f"{sum(present) / len(present):.4f}" if present else "none"
-    return f"{name}: mean {mean} over {len(present)} rows, {len(column) - len(present)} without a score"
+    mean, missing = mean_of_known(column), column.count(None)
+    shown = "none" if mean is None else f"{mean:.4f}"
+    return f"{name}: mean {shown} over {len(column) - missing} rows, {missing} without a score"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grpo_plugin.files import atomic_write
 from grpo_plugin.validation.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -51,9 +52,8 @@ def draw(history: Sequence[Mapping[str, Any]], evaluations: Sequence[Evaluation]
         if evaluations:
             _accuracy(axes[-1], evaluations)
         figure.align_ylabels(axes)
-        hidden = path.with_name(f".{path.name}")
-        FigureCanvasAgg(figure).print_png(hidden)
-    hidden.replace(path)
+        with atomic_write(path) as file:
+            FigureCanvasAgg(figure).print_png(file)
 
 
 def smooth(values: Sequence[float], span: float) -> list[float]:

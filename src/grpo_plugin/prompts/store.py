@@ -12,6 +12,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from grpo_plugin.files import atomic_write
+
 DATA = "prompts.arrow"
 REPORT = "report.json"
 
@@ -62,9 +64,8 @@ def kept(
             return values
     values = make()
     root.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps(values), encoding="utf-8")
-    draft.replace(path)
+    with atomic_write(path) as file:
+        file.write_text(json.dumps(values), encoding="utf-8")
     return values
 
 

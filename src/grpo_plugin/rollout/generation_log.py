@@ -11,6 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from grpo_plugin.files import atomic_write
+
 COLUMNS = {
     "step": pa.int64(),
     "split": pa.string(),
@@ -56,9 +58,8 @@ class GenerationLog:
     def write(self, step: int, batch: Generations, split: str = "train") -> Path:
         """Keep one batch of `step` (training: the step it trains, from 1; validation: the steps done before it)."""
         path = self.folder / f"{split}-{step:07d}-{self._part(step, split):03d}.parquet"
-        hidden = path.with_name(f".{path.name}")
-        pq.write_table(_table(step, batch, split), hidden)
-        hidden.replace(path)
+        with atomic_write(path) as file:
+            pq.write_table(_table(step, batch, split), file)
         return path
 
     def _part(self, step: int, split: str) -> int:

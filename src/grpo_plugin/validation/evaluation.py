@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from grpo_plugin.config.validation import ValidationConfig
 from grpo_plugin.errors import DataError, RecipeError, nearest
 from grpo_plugin.rollout.generation_log import Generations
+from grpo_plugin.scoring.aggregate import mean_of_known
 
 Row = Mapping[str, Any]
 T = TypeVar("T")
@@ -148,9 +149,11 @@ def summarize(
         chosen = [samples[index] for index in indices]
         return Accuracy(
             prompts=len(indices),
-            sampled=mean(score for scores in chosen for score in scores),
-            greedy=mean(first[index][0] for index in indices) if first else None,
-            pass_at={k: mean(_pass_at(scores, k, config.correct_from) for scores in chosen) for k in config.pass_at},
+            sampled=mean_of_known(score for scores in chosen for score in scores),
+            greedy=mean_of_known(first[index][0] for index in indices) if first else None,
+            pass_at={
+                k: mean_of_known(_pass_at(scores, k, config.correct_from) for scores in chosen) for k in config.pass_at
+            },
         )
 
     return Evaluation(
@@ -158,7 +161,7 @@ def summarize(
         metric=metric,
         overall=accuracy(range(len(samples))),
         groups={group: accuracy(indices) for group, indices in groups.items()},
-        rewards={name: mean(scores) for name, scores in sampled.scores.functions.items()},
+        rewards={name: mean_of_known(scores) for name, scores in sampled.scores.functions.items()},
     )
 
 
@@ -202,12 +205,6 @@ def grouped(rows: Sequence[Row], column: str) -> dict[str, list[int]]:
             raise DataError(f"validation.group_by: the held-out rows have no column {column!r}; did you mean {hint}?")
         groups.setdefault(str(row[column]), []).append(index)
     return groups
-
-
-def mean(values: Iterable[float | None]) -> float | None:
-    """Mean of the values that exist; None if none does."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _pass_at(scores: Sequence[float | None], k: int, correct_from: float) -> float | None:

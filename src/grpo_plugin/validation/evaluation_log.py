@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from grpo_plugin.files import atomic_write
 from grpo_plugin.validation.evaluation import Accuracy, Evaluation
 
 
@@ -19,9 +20,9 @@ class EvaluationLog:
         comes from before, go. The file is replaced as a whole: a reader never sees half a line."""
         kept = [earlier for earlier in self.read() if earlier.step < evaluation.step]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        hidden = self.path.with_name(f".{self.path.name}")
-        hidden.write_text("".join(json.dumps(asdict(each)) + "\n" for each in [*kept, evaluation]), encoding="utf-8")
-        hidden.replace(self.path)
+        lines = (json.dumps(asdict(each)) + "\n" for each in [*kept, evaluation])
+        with atomic_write(self.path) as file:
+            file.write_text("".join(lines), encoding="utf-8")
 
     def read(self) -> list[Evaluation]:
         if not self.path.exists():

@@ -67,8 +67,8 @@ def test_a_default_that_cannot_work_is_refused_too():
         (b"\xff\xfe\x00", "not UTF-8 text (invalid start byte at byte 0); convert it."),
         (b"a: [", "not valid YAML: expected the node content, but found '<stream end>' (line 1, column 5)."),
         (b"a: 2025-99-99", "not valid YAML: "),
-        (b"- 1\n", "expected EasyR1's sections (data, algorithm, worker, trainer)."),
-        (b"", "expected EasyR1's sections"),
+        (b"- 1\n", "expected EasyR1's sections (data, algorithm, worker, trainer), got list."),
+        (b"", "expected EasyR1's sections (data, algorithm, worker, trainer), got an empty file."),
     ],
 )
 def test_files(tmp_path: Path, content, sentence):

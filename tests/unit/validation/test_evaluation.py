@@ -11,7 +11,6 @@ from grpo_plugin.validation.evaluation import (
     Scores,
     evaluate,
     grouped,
-    mean,
     metric_name,
     pass_at_k,
 )
@@ -91,7 +90,6 @@ def test_abstentions_are_left_out_of_every_mean():
     assert evaluation.overall == Accuracy(3, sampled=0.5, greedy=None, pass_at={2: None})
     assert evaluation.logs() == {"eval_rewards/accuracy/mean": 0.5, "eval_accuracy_sampled": 0.5}
     assert len(judged) == 1
-    assert mean([None]) is None
 
 
 def test_partial_scores_are_correct_from_the_threshold():

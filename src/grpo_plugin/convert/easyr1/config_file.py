@@ -11,27 +11,18 @@ from grpo_plugin.convert.easyr1.flat_values import Outdone, Source, flatten
 from grpo_plugin.convert.easyr1.known_keys import DEFAULTS, OF_KL_LOSS, OPEN, RENAMED
 from grpo_plugin.convert.easyr1.value_types import KNOWN, read_value
 from grpo_plugin.errors import RecipeError
+from grpo_plugin.recipe.yaml_file import read_yaml_mapping, yaml_mistake
 
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """A configuration file.
+    """EasyR1's configuration file.
 
     Raises:
-        RecipeError: not UTF-8, not YAML, or not sections.
+        RecipeError: a file that cannot be read, or holds no sections.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise RecipeError(
-            f"{str(path)!r}: not UTF-8 text ({error.reason} at byte {error.start}); convert it."
-        ) from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise RecipeError(f"{str(path)!r}: not valid YAML: {_line(error)}.") from None
-    if not isinstance(values, dict):
-        raise RecipeError(f"{str(path)!r}: expected EasyR1's sections ({', '.join(DEFAULTS)}).")
-    return values
+    return read_yaml_mapping(path, "configuration", f"EasyR1's sections ({', '.join(DEFAULTS)})")
 
 
 def read_source(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Source:
@@ -72,14 +63,7 @@ def _override(word: str) -> dict[str, Any]:
     try:
         return {} if key == "config" else {key: yaml.safe_load(text)}
     except (yaml.YAMLError, ValueError) as error:
-        raise RecipeError(f"{key}: {text!r} is not valid YAML: {_line(error)}.") from None
-
-
-def _line(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-    words = getattr(error, "problem", None) or str(error)
-    return " ".join(f"{words}{where}".split())
+        raise RecipeError(f"{key}: {text!r} is not valid YAML: {yaml_mistake(error)}.") from None
 
 
 def _winners(leaves: Mapping[str, Any]) -> dict[str, str]:

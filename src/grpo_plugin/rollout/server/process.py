@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from grpo_plugin.errors import RolloutError
+from grpo_plugin.files import atomic_write
 from grpo_plugin.rollout.client.http import Client
 from grpo_plugin.rollout.server import guard
 from grpo_plugin.rollout.server.command import ServerCommand
@@ -67,7 +68,8 @@ class Server:
             log_path=str(log_path.absolute()),
             log_start=log_start,
         )
-        _write_private(run_dir / "server.json", json.dumps(asdict(state)))
+        with atomic_write(run_dir / "server.json", private=True) as file:
+            file.write_text(json.dumps(asdict(state)))
         return cls(run_dir, state, process)
 
     @classmethod
@@ -188,13 +190,6 @@ def _start_guard(command: ServerCommand, run_dir: Path, log_path: Path, owner: i
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-
-
-def _write_private(path: Path, text: str) -> None:
-    draft = path.with_suffix(".new")
-    draft.touch(mode=0o600)
-    draft.write_text(text)
-    draft.replace(path)
 
 
 def _read_state(run_dir: Path) -> _State | None:
