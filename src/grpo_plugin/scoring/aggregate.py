@@ -1,7 +1,7 @@
 """From the scores of several functions to one number per completion."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _TOLERANCE = 1e-8
 
@@ -20,7 +20,7 @@ def totals(
     return [_total(row, weights) for row in zip(*scores, strict=True)]
 
 
-def mean_of_known(values: Sequence[float | None]) -> float | None:
+def mean_of_known(values: Iterable[float | None]) -> float | None:
     """The mean of the values that are not None; None where all are."""
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known) if known else None
