@@ -1,4 +1,4 @@
-"""DAPO: right or wrong by the `Answer:` line, ±1, and a soft punishment of overlong completions.
+"""DAPO: right or wrong by the `Answer:` line, ±1, and a soft penalty on overlong completions.
 
 Reads the column `answer`. Only the last 300 characters of a completion are looked at.
 
@@ -7,18 +7,19 @@ Reads the column `answer`. Only the last 300 characters of a completion are look
     >>> overlong(["a", "b"], [[0] * 18, [0] * 16], max_response_length=20, overlong_buffer_length=4)
     [-0.5, 0.0]
 
-In a recipe, for 20,480 tokens of which the last 4,096 are punished:
+In a recipe, for 20,480 tokens with the penalty growing over the last 4,096:
 
     - {function: rewards.dapo.accuracy}
     - {function: rewards.dapo.overlong, kwargs: {max_response_length: 20480, overlong_buffer_length: 4096}}
 
-Source: DAPO (arXiv 2503.14476), equation 13 for the punishment; `compute_score` has the shape of EasyR1's
+Source: DAPO (arXiv 2503.14476), equation 13 for the penalty; `compute_score` has the shape of EasyR1's
 examples/reward_function/dapo.py. Departure: answers are compared by equivalence, not as normalised strings.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+from grpo_plugin.algorithms.overlong import soft_penalty
 from grpo_plugin.scoring.completions import text_of
 from grpo_plugin.scoring.mathematics import agrees, last_box
 
@@ -45,7 +46,7 @@ def overlong(
 ) -> list[float]:
     """0 up to max - buffer tokens, then falling in a line to -factor at max, and -factor beyond."""
     return [
-        overlong_penalty_factor * punishment(len(ids), max_response_length, overlong_buffer_length)
+        overlong_penalty_factor * soft_penalty(len(ids), max_response_length, overlong_buffer_length)
         for ids in completion_ids
     ]
 
@@ -60,7 +61,7 @@ def compute_score(
     scores = []
     for reward_input in reward_inputs:
         right = 1.0 if _is_correct(reward_input["response"], reward_input["ground_truth"]) else -1.0
-        long = punishment(reward_input["response_length"], max_response_length, overlong_buffer_length)
+        long = soft_penalty(reward_input["response_length"], max_response_length, overlong_buffer_length)
         scores.append(
             {
                 "overall": right + overlong_penalty_factor * long,
@@ -70,14 +71,6 @@ def compute_score(
             }
         )
     return scores
-
-
-def punishment(length: int, max_length: int, buffer: int) -> float:
-    """Equation 13: 0 in the free part, (max - buffer - length) / buffer within the buffer, -1 beyond."""
-    free = max_length - buffer
-    if length <= free:
-        return 0.0
-    return (free - length) / buffer if length <= max_length else -1.0
 
 
 def answer_line(text: str) -> str | None:

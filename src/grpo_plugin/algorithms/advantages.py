@@ -13,6 +13,7 @@ from grpo_plugin.errors import RecipeError
 
 ESTIMATORS: dict[str, Callable[..., Tensor]] = {
     "grpo": estimators.grpo,
+    "grpo_batch": estimators.grpo_batch,
     "dr_grpo": estimators.dr_grpo,
     "rloo": estimators.rloo,
     "reinforce": estimators.reinforce,
@@ -34,6 +35,23 @@ def inputs(name: str) -> frozenset[str]:
     return frozenset(inspect.signature(registry.resolve("advantage", name, ESTIMATORS)).parameters)
 
 
+def check_inputs(name: str, *, kl: bool, overlong: bool) -> None:
+    """Refuse what would not reach an estimator.
+
+    Args:
+        kl: the recipe takes a KL off the reward.
+        overlong: the recipe has a soft penalty on overlong completions.
+
+    Raises:
+        RecipeError: unknown estimator, or one that sees neither the rewards nor what the recipe changes of them.
+    """
+    estimator = registry.resolve("advantage", name, ESTIMATORS)
+    if kl:
+        _route(name, estimator, "penalty")
+    if overlong:
+        _route(name, estimator, "overlong")
+
+
 @torch.no_grad()
 def compute(
     name: str,
@@ -44,6 +62,8 @@ def compute(
     baselines: Tensor | None = None,
     rewards_per_function: Tensor | None = None,
     reward_weights: Tensor | None = None,
+    overlong: Tensor | None = None,
+    overlong_factor: float = 1.0,
     logps: Tensor | None = None,
     ref_logps: Tensor | None = None,
     kl_coef: float = 0.0,
@@ -59,6 +79,8 @@ def compute(
         mask: (B, T), true on completion tokens.
         baselines: (B,) rewards of the greedy completion of each prompt, for remax.
         rewards_per_function: (B, R), with `reward_weights` (R,), for gdpo.
+        overlong: (B,) from −1 to 0, `overlong.soft_penalty` of each completion; None for no such penalty. Estimators
+            of `rewards` see rewards + `overlong_factor` · overlong; gdpo takes it as one more reward of that weight.
         logps: (B, T) log-probabilities of the sampling policy; with `ref_logps` and `kl_coef` > 0, the KL to the
             reference model is taken off the reward.
         options: what else the estimator takes.
@@ -78,8 +100,16 @@ def compute(
         "rewards_per_function": rewards_per_function,
         "reward_weights": reward_weights,
     }
+    if overlong is not None:
+        if _route(name, estimator, "overlong") == "overlong":
+            offered |= {"overlong": overlong, "overlong_factor": overlong_factor}
+        else:
+            offered["rewards"] = offered["rewards"] + overlong_factor * overlong
     if (penalty := _penalty(logps, ref_logps, mask, kl_coef, kl_estimator)) is not None:
-        offered |= _penalised(name, estimator, rewards, penalty)
+        if _route(name, estimator, "penalty") == "penalty":
+            offered["penalty"] = penalty
+        else:
+            offered["rewards"] = offered["rewards"] - penalty.sum(1)
     unscorable = rewards.isnan() if baselines is None else rewards.isnan() | baselines.isnan()
     return _checked(name, registry.call("advantage", name, estimator, offered, options), unscorable, mask)
 
@@ -87,6 +117,7 @@ def compute(
 def _penalty(
     logps: Tensor | None, ref_logps: Tensor | None, mask: Tensor, coefficient: float, estimator: str
 ) -> Tensor | None:
+    """KL times its coefficient at each token (B, T), 0 outside the mask; None where no KL is taken off the reward."""
     if coefficient == 0.0:
         return None
     if logps is None or ref_logps is None:
@@ -94,14 +125,24 @@ def _penalty(
     return (coefficient * kl(logps, ref_logps, estimator)).masked_fill_(~mask.bool(), 0.0)
 
 
-def _penalised(name: str, estimator: Callable[..., Tensor], rewards: Tensor, penalty: Tensor) -> dict[str, Tensor]:
-    """What an estimator sees of a KL in the reward: each token's, if it asks for that, else less reward."""
-    inputs = inspect.signature(estimator).parameters
-    if "penalty" in inputs:
-        return {"penalty": penalty}
-    if "rewards" in inputs or any(parameter.kind is parameter.VAR_KEYWORD for parameter in inputs.values()):
-        return {"rewards": rewards - penalty.sum(1)}
-    raise RecipeError(f"algorithm.kl_placement: 'reward' does not reach advantage {name!r}; use 'loss'.")
+_REMEDIES = {
+    "penalty": "algorithm.kl_placement: 'reward' does not reach advantage {name!r}; use 'loss'.",
+    "overlong": "algorithm.overlong: 'soft' does not reach advantage {name!r}; use 'mask' or 'keep'.",
+}
+
+
+def _route(name: str, estimator: Callable[..., Tensor], what: str) -> str:
+    """How an estimator takes a `penalty` or `overlong`: by that name if it asks for it, else in its `rewards`.
+
+    Raises:
+        RecipeError: it takes neither.
+    """
+    parameters = inspect.signature(estimator).parameters
+    if what in parameters:
+        return what
+    if "rewards" in parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return "rewards"
+    raise RecipeError(_REMEDIES[what].format(name=name))
 
 
 def _checked(name: str, advantages: Tensor, unscorable: Tensor, mask: Tensor) -> Tensor:

@@ -17,16 +17,16 @@ def sampler_weights(
     sampler_logps: Tensor,
     mask: Tensor,
     *,
-    level: str = "sequence",
-    mode: str = "mask",
-    low: float | None = None,
-    high: float | None = 3.0,
+    level: str,
+    mode: str,
+    low: float | None,
+    high: float | None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """π_trainer / π_sampler at the time of sampling, kept within bounds.
 
     `token` is one ratio per token, of low variance and biased; `sequence` is the product over the completion.
     `truncate` holds a ratio at the bound it exceeds (truncated importance sampling); `mask` sets it to 0, so that the
-    token or the completion does not learn. Defaults and meaning are TRL's (`vllm_importance_sampling_mode`).
+    token or the completion does not learn. Both are as TRL's `vllm_importance_sampling_mode` means them.
 
     Args:
         logps: (B, T) of the trainer's policy when it sampled.

@@ -2,8 +2,9 @@
 
 Inputs an estimator may name: `rewards` (B,), NaN where unscorable; `group_size` G; `mask` (B, T), true on completion
 tokens; `baselines` (B,); `penalty` (B, T), the coefficient times the KL of each token; `rewards_per_function` (B, R)
-and `reward_weights` (R,). Whatever else it names is an option of the recipe. A KL in the reward reaches an estimator
-that does not name `penalty` as one sum per completion, taken off the rewards beforehand.
+and `reward_weights` (R,); `overlong` (B,), the soft overlong penalty from −1 to 0, and `overlong_factor`, its weight.
+Whatever else it names is an option of the recipe. An estimator that does not name `penalty` or `overlong` finds them in
+its `rewards`: the KL as one sum per completion, the overlong penalty times its factor.
 """
 
 import torch
@@ -20,6 +21,16 @@ def grpo(rewards: Tensor, group_size: int, epsilon: float = 1e-4, tolerance: flo
     """
     grouped = groups.split(rewards, group_size)
     scaled = (grouped - _mean(grouped)) / (_deviation(grouped) + epsilon)
+    return _where_mixed(scaled, rewards, group_size, tolerance)
+
+
+def grpo_batch(rewards: Tensor, group_size: int, epsilon: float = 1e-4, tolerance: float = TOLERANCE) -> Tensor:
+    """(reward − mean of its group) / deviation of all rewards of the batch (arXiv 2508.08221).
+
+    TRL's `scale_rewards: batch`, with its guard and Bessel's correction.
+    """
+    grouped = groups.split(rewards, group_size)
+    scaled = (grouped - _mean(grouped)) / (_deviation(rewards.unsqueeze(0)) + epsilon)
     return _where_mixed(scaled, rewards, group_size, tolerance)
 
 
@@ -93,21 +104,27 @@ def reinforce_plus_plus_baseline(
 def gdpo(
     rewards_per_function: Tensor,
     group_size: int,
-    mask: Tensor,
     reward_weights: Tensor | None = None,
+    overlong: Tensor | None = None,
+    overlong_factor: float = 1.0,
     epsilon: float = 1e-4,
     tolerance: float = TOLERANCE,
 ) -> Tensor:
     """Each reward function normalised in its group as in GRPO, their weighted sum normalised over the batch.
 
     Source: arXiv 2601.05242; the deviations' guard is TRL's. A function that does not apply to a completion (NaN)
-    leaves it out; a completion to which none applies has no advantage.
+    leaves it out; a completion to which none applies has no advantage. The paper treats a length reward as one more
+    objective, so the overlong penalty is one more reward, normalised in its group like the others, of weight
+    `overlong_factor`.
     """
-    columns = rewards_per_function.unbind(1)
-    normalised = torch.stack([grpo(column, group_size, epsilon, tolerance) for column in columns], dim=1)
-    weights = normalised.new_ones(len(columns)) if reward_weights is None else reward_weights
-    absent = rewards_per_function.isnan()
-    total = (normalised.masked_fill(absent, 0.0) * weights).sum(1).masked_fill(absent.all(1), torch.nan)
+    scores = rewards_per_function
+    unscorable = scores.isnan().all(1)
+    weights = scores.new_ones(scores.shape[1]) if reward_weights is None else reward_weights
+    if overlong is not None:
+        scores = torch.cat([scores, overlong.to(scores).unsqueeze(1)], dim=1)
+        weights = torch.cat([weights, weights.new_tensor([overlong_factor])])
+    normalised = torch.stack([grpo(column, group_size, epsilon, tolerance) for column in scores.unbind(1)], dim=1)
+    total = (normalised.masked_fill(scores.isnan(), 0.0) * weights).sum(1).masked_fill(unscorable, torch.nan)
     return _normalise(total, torch.ones_like(total), epsilon, tolerance)
 
 

@@ -35,7 +35,9 @@ KINDS: dict[str, Kind] = {
     "gspo_token": Kind(surrogates.clipped, level="sequence_token"),
     "luspo": Kind(surrogates.clipped, level="sequence", times_length=True),
     "cispo": Kind(surrogates.cispo),
+    "cispo_sequence": Kind(surrogates.cispo, level="sequence"),
     "sapo": Kind(surrogates.sapo),
+    "sapo_sequence": Kind(surrogates.sapo, level="sequence"),
     "reinforce": Kind(surrogates.reinforce),
     "gmpo": Kind(surrogates.gmpo, level="sequence"),
     "vespo": Kind(surrogates.vespo, level="sequence", takes_correction=True),
@@ -60,6 +62,7 @@ def policy_loss(
     kl_estimator: str = "k3",
     kl_values: Tensor | None = None,
     correction: Tensor | None = None,
+    policy_mask: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of a micro-batch, and what there is to log of it.
@@ -79,6 +82,8 @@ def policy_loss(
         ref_logps: (B, T) of the reference model; with `kl_coef` > 0 the divergence is part of the loss.
         kl_values: (B, T) divergences computed elsewhere, in place of `kl_estimator` (`full` needs the vocabulary).
         correction: sampler importance weights, (B, T) or (B, 1); see `correction.sampler_weights`.
+        policy_mask: (B, T), false on tokens whose surrogate counts 0; they stay in the KL, in ratios of the sequence
+            and in what the mean divides by. See `entropy.high_entropy`.
         options: what else the kind takes: sapo's temperatures, vespo's exponents, or of one's own.
 
     Returns:
@@ -94,6 +99,9 @@ def policy_loss(
     per_token, metrics = registry.call("loss", kind, chosen.surrogate, {"terms": terms}, options)
     if correction is not None and not chosen.takes_correction:
         per_token = per_token * correction
+    if policy_mask is not None:
+        per_token = per_token * policy_mask
+        metrics = {**metrics, "policy/tokens": policy_mask}
     if kl_values is None and ref_logps is not None:
         kl_values = kl(terms.logps, torch.where(mask, ref_logps, 0.0), kl_estimator)
     if kl_values is not None:

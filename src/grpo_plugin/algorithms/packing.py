@@ -35,7 +35,7 @@ class Packed(Predicted):
     """Sequences end to end, and which hidden state predicts which completion token.
 
     Attributes:
-        input_ids: (1, N) prompts and completions of the sequences that learn something.
+        input_ids: (1, N) prompts and completions of the sequences of which a token is predicted; N may be 0.
         position_ids: (1, N), from 0 in each sequence.
         cu_seqlens: (S + 1,) int32, where each of the S sequences starts; the last entry is N.
         lengths: tokens of each sequence.
@@ -48,15 +48,6 @@ class Packed(Predicted):
     lengths: tuple[int, ...]
     sources: Tensor
 
-    @property
-    def tokens(self) -> int:
-        """N; 0 if no token of the batch is predicted, and then there is nothing to run."""
-        return self.input_ids.shape[1]
-
-    def pack(self, values: Tensor) -> Tensor:
-        """The values (B, T) of the predicted tokens, as (K,)."""
-        return values[self.rows, self.columns]
-
 
 def pack(
     prompt_ids: Tensor,
@@ -68,7 +59,7 @@ def pack(
     """Take the padding out of a batch as TRL holds it.
 
     Args:
-        prompt_ids: (B, P) with `prompt_mask` true on real tokens, wherever the padding is.
+        prompt_ids: (B, P) with `prompt_mask` false on padding, wherever it is.
         completion_ids: (B, T) with `completion_mask`.
         loss_mask: (B, T), true on the tokens whose log-probability is needed; default all of the completion. A
             completion without any is left out altogether: it costs no forward pass.

@@ -1,4 +1,4 @@
-"""The algorithms by name: what each combines, with the values of its paper. No torch here; the command line reads this.
+"""The algorithms by name: what each combines, with the values of its paper. No torch here: the command line reads this.
 
 A preset is an advantage estimator (`advantages.ESTIMATORS`), a kind of loss (`losses.KINDS`) with the level of its
 ratio, clip bounds, a loss average (`averages`), a KL (`kl.ESTIMATORS`), and extras. The recipe may override any field.
@@ -19,7 +19,7 @@ class Preset:
         clip_low: the ratio stays above 1 − this (gmpo: above exp(−this)); None for no bound.
         clip_high: below 1 + this (gmpo: exp(this)).
         clip_dual: largest multiple of a negative advantage that counts.
-        overlong: truncated completions are kept, masked out of the loss, or punished softly.
+        overlong: truncated completions are kept or masked out of the loss; `soft` is DAPO's penalty on long ones.
         loss_options: constants of the kind of loss.
         departs: where this is not what the source says, or the source does not say.
     """
@@ -242,5 +242,5 @@ def _extras(preset: Preset) -> str:
     if preset.dynamic_sampling:
         extras.append("dynamic sampling")
     if preset.overlong != "keep":
-        extras.append("soft overlong punishment" if preset.overlong == "soft" else "truncated completions masked")
+        extras.append("soft overlong penalty" if preset.overlong == "soft" else "truncated completions masked")
     return ", ".join(extras) or "none"

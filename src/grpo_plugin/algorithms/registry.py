@@ -1,12 +1,11 @@
 """From a name in the recipe to a function: a built-in one, or the user's own by dotted path."""
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from grpo_plugin.errors import RecipeError
+from grpo_plugin.errors import RecipeError, suggestion
 
 
 def resolve(field: str, name: str, known: Mapping[str, Any]) -> Any:
@@ -18,12 +17,12 @@ def resolve(field: str, name: str, known: Mapping[str, Any]) -> Any:
     if name in known:
         return known[name]
     if "." not in name:
-        raise RecipeError(f"algorithm.{field}: unknown name {name!r}; {_hint(name, known)}.")
+        raise RecipeError(f"algorithm.{field}: unknown name {name!r}; {_hint(name, known)}")
     module, _, attribute = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise RecipeError(f"algorithm.{field}: {name!r} cannot be imported ({error}); {_hint(name, known)}.") from error
+        raise RecipeError(f"algorithm.{field}: {name!r} cannot be imported ({error}); {_hint(name, known)}") from error
     if not callable(found):
         raise RecipeError(f"algorithm.{field}: {name!r} is a {type(found).__name__}; name a function.")
     return found
@@ -41,7 +40,7 @@ def call(
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return function(**offered, **options)
     names = {parameter.name for parameter in parameters}
-    if unknown := sorted(set(options) - names):
+    if unknown := sorted(set(options) - (names - set(offered))):
         known = ", ".join(sorted(names - set(offered))) or "none"
         raise RecipeError(f"algorithm.{field}: {name!r} has no option {unknown[0]!r}; its options: {known}.")
     inputs = {key: value for key, value in offered.items() if key in names}
@@ -52,5 +51,5 @@ def call(
 
 
 def _hint(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}, or package.module.function"
+    known = list(known)
+    return suggestion(name, known, f"known: {', '.join(known)}, or package.module.function.")

@@ -1,4 +1,4 @@
-"""The algorithm of a run: its preset with what the recipe overrides, or what TRL's own keys say."""
+"""The algorithm of a run: its preset with what the recipe overrides, or what TRL's own keys say. No torch at load."""
 
 import sys
 from collections.abc import Mapping
@@ -6,32 +6,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from grpo_plugin.algorithms import trl_keys
 from grpo_plugin.algorithms.presets import PRESETS, Preset
 from grpo_plugin.config.algorithm import AlgorithmConfig, Correction, DynamicSampling
+from grpo_plugin.config.defaults import value_or
 from grpo_plugin.errors import RecipeError
 
-# Keys of `trl:` that the `algorithm:` block decides, and by which of its keys.
-DECIDED = {
-    "beta": "kl_coef",
-    "epsilon": "clip_low",
-    "epsilon_high": "clip_high",
-    "importance_sampling_level": "loss",
-    "loss_type": "name",
-    "mask_truncated_completions": "overlong",
-    "multi_objective_aggregation": "advantage",
-    "scale_rewards": "advantage",
-    "vllm_importance_sampling_correction": "correction",
-    "vllm_importance_sampling_mode": "correction",
-    "vllm_importance_sampling_cap": "correction",
-    "vllm_importance_sampling_clip_min": "correction",
-    "vllm_importance_sampling_clip_max": "correction",
-}
-
-# Terms of TRL's loss that this trainer does not have: to go on without them in silence would be another algorithm.
-MISSING = ("entropy_coef", "use_adaptive_entropy", "off_policy_mask_threshold", "use_bias_correction_kl")
-
-# Nothing here is averaged over a micro-batch: TRL's token mean of one (bnpo) is that of the whole step.
-_ESTIMATORS = {"group": "grpo", "none": "dr_grpo"}  # by trl.scale_rewards
+_BUFFER_SHARE = 5  # DAPO's penalty grows over 4,096 of 20,480 tokens: a fifth
 
 
 @dataclass(frozen=True)
@@ -50,45 +31,17 @@ class Algorithm:
             given["dynamic_sampling"] = bool(given["dynamic_sampling"])
         return cls(replace(PRESETS[config.name], **given), config)
 
-    @classmethod
-    def from_trl(cls, trl: Mapping[str, Any]) -> "Algorithm":
-        """What a recipe without an `algorithm:` block trains: TRL's loss types, as the keys of `trl:` set them.
-
-        Raises:
-            RecipeError: a loss type or a scaling of rewards that is not known here.
-        """
-        name, scale = trl.get("loss_type") or "dapo", str(trl.get("scale_rewards") or "group").lower()
-        scale = {"true": "group", "false": "none"}.get(scale, scale)
-        if name not in PRESETS or scale not in _ESTIMATORS:
-            field, value = ("loss_type", name) if name not in PRESETS else ("scale_rewards", scale)
-            raise RecipeError(f"trl.{field}: {value!r} is not known here; use an `algorithm:` block instead.")
-        low = trl.get("epsilon") or 0.2
-        given: dict[str, Any] = {
-            "advantage": "gdpo"
-            if trl.get("multi_objective_aggregation") == "normalize_then_sum"
-            else _ESTIMATORS[scale],
-            "kl_coef": float(trl.get("beta") or 0.0),
-            "dynamic_sampling": False,
-            "overlong": "mask" if trl.get("mask_truncated_completions") else "keep",
-        }
-        if name == "cispo":  # TRL's epsilon_high is the bound itself
-            given["clip_high"] = float(trl.get("epsilon_high") or low) - 1.0
-        elif PRESETS[name].clip_low is not None:
-            given |= {"clip_low": float(low), "clip_high": float(trl.get("epsilon_high") or low)}
-        if trl.get("importance_sampling_level") == "sequence" and PRESETS[name].loss == "ppo":
-            given["loss"] = "gspo"
-        return cls(replace(PRESETS[name], **given), AlgorithmConfig(correction="auto"))
-
     def check_names(self, base_dir: Path) -> None:
         """Import the user's own functions, from beside the recipe (`base_dir`) or the working directory.
 
         Raises:
-            RecipeError: an estimator, a loss or a KL does not exist or cannot be imported.
+            RecipeError: an estimator, a loss or a KL does not exist or cannot be imported, or the estimator takes
+                neither a KL in the reward nor an overlong penalty though the recipe asks for one.
         """
         from grpo_plugin.algorithms import advantages, kl, losses, registry
 
         sys.path += [root for root in map(str, (base_dir.resolve(), Path.cwd())) if root not in sys.path]
-        advantages.inputs(self.preset.advantage)
+        advantages.check_inputs(self.preset.advantage, kl=self.kl_in_reward, overlong=self.preset.overlong == "soft")
         registry.resolve("loss", self.preset.loss, losses.KINDS)
         registry.resolve("kl_estimator", self.preset.kl_estimator, kl.ESTIMATORS)
 
@@ -111,6 +64,12 @@ class Algorithm:
             return None
         return self.config.dynamic_sampling or DynamicSampling()
 
+    @property
+    def entropy_share(self) -> float:
+        """The share of tokens, those of highest entropy, that the policy gradient is taken on; 1 for all of them."""
+        share = self.config.top_entropy_quantile
+        return 1.0 if share is None else share
+
     def correction(self, differs: bool) -> Correction | None:
         """The weights to use; `differs`: the engine that samples may disagree with the trainer noticeably."""
         if self.config.correction == "auto":
@@ -118,8 +77,20 @@ class Algorithm:
         return self.config.correction or None
 
     def buffer(self, max_completion_length: int) -> int:
-        """Tokens over which a soft punishment grows; DAPO has 4,096 of 20,480."""
-        return self.config.overlong_buffer or max(1, max_completion_length // 5)
+        """Tokens over which a soft overlong penalty grows.
+
+        Raises:
+            RecipeError: more of them than a completion may have.
+        """
+        buffer = self.config.overlong_buffer
+        if buffer is None:
+            return max(1, max_completion_length // _BUFFER_SHARE)
+        if buffer > max_completion_length:
+            raise RecipeError(
+                f"algorithm.overlong_buffer: {buffer} tokens; choose 1 to {max_completion_length}, "
+                "the longest completion."
+            )
+        return buffer
 
 
 def _counts(name: str, value: Any) -> bool:
@@ -131,24 +102,69 @@ def of_recipe(config: AlgorithmConfig | None, trl: Mapping[str, Any]) -> Algorit
     """The algorithm of a run.
 
     Raises:
-        RecipeError: a key of `trl:` that the block decides, or that means a term this trainer's loss does not have.
+        RecipeError: a key of `trl:` that the block decides or that means a term this trainer's loss does not have, or
+            a KL that cannot be where the recipe puts it.
     """
-    for key in MISSING:
+    for key in trl_keys.MISSING:
         if trl.get(key):
             raise RecipeError(f"trl.{key}: {trl[key]!r} is a term that the loss of these plugins lacks; remove it.")
     if config is None and trl.get("use_liger_loss"):
         raise RecipeError("trl.use_liger_loss: needs to know the algorithm; add AlgorithmPlugin and its block.")
     if config is None:
-        return Algorithm.from_trl(trl)
-    for key, ours in DECIDED.items():
+        return Algorithm(*trl_keys.algorithm_of(trl))
+    for key, ours in trl_keys.DECIDED.items():
         if trl.get(key) is not None:
             raise RecipeError(f"trl.{key}: is decided by the algorithm block; remove it, or set algorithm.{ours}.")
-    return Algorithm.of(config)
+    algorithm = _with_entropy(_with_scaling(Algorithm.of(config), trl), trl)
+    _check_kl_placement(algorithm)
+    return algorithm
+
+
+def _with_scaling(algorithm: Algorithm, trl: Mapping[str, Any]) -> Algorithm:
+    """`trl.scale_rewards` beside the block: it chooses among the preset's estimator and those that scale otherwise."""
+    if trl.get("scale_rewards") is None:
+        return algorithm
+    estimator, preset = trl_keys.scaled_estimator(trl), algorithm.preset
+    if preset.advantage == estimator or (preset.advantage == "grpo" and algorithm.config.advantage is None):
+        return replace(algorithm, preset=replace(preset, advantage=estimator))
+    raise RecipeError(
+        f"trl.scale_rewards: {trl['scale_rewards']!r} contradicts the algorithm block, whose advantage is "
+        f"{preset.advantage!r}; remove it, or set algorithm.advantage: {estimator}."
+    )
+
+
+def _with_entropy(algorithm: Algorithm, trl: Mapping[str, Any]) -> Algorithm:
+    """`trl.top_entropy_quantile` beside the block, which may say it itself."""
+    share = trl.get("top_entropy_quantile")
+    if share is None or algorithm.config.top_entropy_quantile is not None:
+        return algorithm
+    values = {**algorithm.config.model_dump(exclude_unset=True), "top_entropy_quantile": share}
+    return replace(algorithm, config=AlgorithmConfig.parse("trl", values))
+
+
+def _check_kl_placement(algorithm: Algorithm) -> None:
+    if not algorithm.kl_in_reward:
+        return
+    preset = algorithm.preset
+    if preset.kl_estimator == "full":
+        raise RecipeError(
+            f"algorithm.kl_estimator: 'full' has no place in the reward, where {algorithm.config.name!r} as it is set "
+            "here has its KL; use kl_placement: loss, or k1."
+        )
+    if preset.advantage == "gdpo":
+        raise RecipeError(
+            "algorithm.kl_placement: 'reward' does not reach advantage 'gdpo', which normalises each reward function "
+            "by itself; use 'loss'."
+        )
 
 
 def biased_sampling(trl: Mapping[str, Any]) -> str | None:
     """Why importance ratios are biased, if sampling leaves out tokens that the policy gives a probability."""
-    cuts = {"top_p": (trl.get("top_p") or 1.0) < 1.0, "top_k": (trl.get("top_k") or 0) > 0, "min_p": trl.get("min_p")}
+    cuts = {
+        "top_p": value_or(trl, "top_p", 1.0) < 1.0,
+        "top_k": value_or(trl, "top_k", 0) > 0,
+        "min_p": value_or(trl, "min_p", 0.0) > 0.0,
+    }
     cut = next((key for key, cuts_off in cuts.items() if cuts_off), None)
     if cut is None:
         return None

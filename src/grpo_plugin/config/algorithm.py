@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from grpo_plugin.config.base import Block
 
@@ -101,13 +101,21 @@ class AlgorithmConfig(Block):
     ] = None
     overlong: Annotated[
         Literal["keep", "mask", "soft"] | None,
-        Field(description="Truncated completions count as they are, are left out, or are punished by degrees."),
+        Field(description="Truncated completions count as they are, are left out, or long ones get a soft penalty."),
     ] = None
     overlong_buffer: Annotated[
         int | None,
-        Field(gt=0, description="Tokens over which 'soft' punishes; by default a fifth of the longest completion."),
+        Field(
+            gt=0, description="Tokens over which the soft penalty grows; by default a fifth of the longest completion."
+        ),
     ] = None
-    overlong_factor: Annotated[float, Field(gt=0, description="The most that 'soft' takes off a reward.")] = 1.0
+    overlong_factor: Annotated[
+        float, Field(gt=0, description="The most that the soft penalty takes off a reward; with gdpo, its weight.")
+    ] = 1.0
+    top_entropy_quantile: Annotated[
+        float | None,
+        Field(gt=0, le=1, description="Share of tokens, those of highest entropy, that the policy learns from."),
+    ] = None
     correction: Annotated[
         Correction | Literal["auto", False],
         BeforeValidator(_switch),
@@ -120,9 +128,3 @@ class AlgorithmConfig(Block):
         int | None,
         Field(gt=0, description="Token budget of a forward pass, in place of micro_batch_size completions."),
     ] = None
-
-    @model_validator(mode="after")
-    def _exact_kl_is_in_the_loss(self) -> "AlgorithmConfig":
-        if self.kl_estimator == "full" and self.kl_placement == "reward":
-            raise ValueError("kl_estimator 'full' has no place in the reward; use kl_placement: loss, or k1")
-        return self

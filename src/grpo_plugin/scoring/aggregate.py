@@ -3,16 +3,14 @@
 import math
 from collections.abc import Iterable, Sequence
 
-_TOLERANCE = 1e-8
-
 
 def totals(
     scores: Sequence[Sequence[float | None]], weights: Sequence[float], aggregation: str, group_size: int
 ) -> list[float | None]:
     """Weighted totals of `scores` (functions × completions), groups of `group_size` lying side by side.
 
-    "sum" adds weight × score; "normalize_then_sum" first gives each function's scores in a group mean 0 and
-    standard deviation 1 (GDPO, arXiv 2601.05242), a group of equal scores being all 0. None scores are left out; a
+    "sum" adds weight × score; "normalize_then_sum" first takes from each function's scores the mean of their group and
+    divides by its deviation (GDPO, arXiv 2601.05242), a group of equal scores being all 0. None scores are left out; a
     completion without any score is None.
     """
     if aggregation == "normalize_then_sum":
@@ -32,15 +30,11 @@ def _total(row: Sequence[float | None], weights: Sequence[float]) -> float | Non
 
 
 def _normalized(column: Sequence[float | None], group_size: int) -> list[float | None]:
-    groups = [column[start : start + group_size] for start in range(0, len(column), group_size)]
-    return [score for group in groups for score in _standardized(group)]
+    """As the estimator `gdpo` normalises the scores of one function; torch is loaded for this aggregation alone."""
+    import torch
 
+    from grpo_plugin.algorithms.estimators import grpo
 
-def _standardized(group: Sequence[float | None]) -> list[float | None]:
-    """Scores less their mean, over their sample standard deviation."""
-    present = [score for score in group if score is not None]
-    if len(present) < 2 or max(present) - min(present) <= _TOLERANCE:
-        return [None if score is None else 0.0 for score in group]
-    mean = math.fsum(present) / len(present)
-    deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in present) / (len(present) - 1))
-    return [None if score is None else (score - mean) / deviation for score in group]
+    scores = torch.tensor([math.nan if score is None else score for score in column], dtype=torch.float64)
+    normalized = grpo(scores, group_size).tolist()
+    return [None if score is None else value for score, value in zip(column, normalized, strict=True)]

@@ -213,12 +213,14 @@ class Update:
             options.setdefault("tolerance", config.tolerance)
         values = estimators.compute(
             preset.advantage,
-            rewards=rewards_of(samples) + self._punishment(samples),
+            rewards=rewards_of(samples),
             group_size=self.trainer.num_generations,
             mask=mask,
             baselines=None if baselines is None else torch.tensor(baselines, dtype=torch.float64),
             rewards_per_function=torch.tensor([sample.scores for sample in samples], dtype=torch.float64),
             reward_weights=self.trainer.reward_weights.double().cpu(),
+            overlong=self._overlong(samples),
+            overlong_factor=config.overlong_factor,
             logps=_stacked([old.get(i) for i in range(len(samples))], mask.shape[1]) if old else None,
             ref_logps=_stacked([ref.get(i) for i in range(len(samples))], mask.shape[1]) if ref else None,
             kl_coef=self.kl_coef if ref else 0.0,
@@ -232,13 +234,13 @@ class Update:
             return list(values.float().unsqueeze(1))
         return [row[: len(sample.completion_ids)] for row, sample in zip(values.float(), samples, strict=True)]
 
-    def _punishment(self, samples: list[Sample]) -> Tensor | float:
+    def _overlong(self, samples: list[Sample]) -> Tensor | None:
         if self.algorithm.preset.overlong != "soft":
-            return 0.0
+            return None
         longest = self.trainer.max_completion_length
-        lengths = torch.tensor([len(sample.completion_ids) for sample in samples], dtype=torch.float64)
-        penalty = overlong.soft_penalty(lengths, longest, self.algorithm.buffer(longest))
-        return self.algorithm.config.overlong_factor * penalty
+        buffer = self.algorithm.buffer(longest)
+        penalties = [overlong.soft_penalty(len(sample.completion_ids), longest, buffer) for sample in samples]
+        return torch.tensor(penalties, dtype=torch.float64)
 
     def _tally_divergence(self, samples: list[Sample], old: dict[int, Any], ref: dict[int, Any]) -> None:
         mask, everyone = completion_mask(samples), range(len(samples))

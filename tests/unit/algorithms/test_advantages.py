@@ -10,7 +10,7 @@ from grpo_plugin.algorithms.advantages import ESTIMATORS, compute
 from grpo_plugin.errors import RecipeError
 
 NAN = float("nan")
-GROUPED = ["grpo", "dr_grpo", "rloo", "grpo_passk", "gdpo", "reinforce_plus_plus_baseline"]
+GROUPED = ["grpo", "grpo_batch", "dr_grpo", "rloo", "grpo_passk", "gdpo", "reinforce_plus_plus_baseline"]
 
 
 def advantages(name: str, rewards: list[float], group_size: int, **options: Any) -> Tensor:
@@ -32,6 +32,7 @@ WHITE = math.sqrt(12 * 0.25 / 11)  # of four completions of three tokens each
     ("name", "rewards", "expected"),
     [
         ("grpo", [1, 0, 0, 1], [0.5 / (STD + 1e-4), -0.5 / (STD + 1e-4)]),
+        ("grpo_batch", [1, 0, 0, 1], [0.5 / (STD + 1e-4), -0.5 / (STD + 1e-4)]),
         ("dr_grpo", [1, 0, 0, 1], [0.5, -0.5]),
         ("rloo", [1, 0, 0, 1], [1 - 1 / 3, -2 / 3]),
         ("reinforce", [1, 0, 0, 1], [1.0, 0.0]),
@@ -156,6 +157,54 @@ def test_kl_in_the_reward_needs_the_reference() -> None:
         advantages("grpo", [1.0, 0.0], 2, kl_coef=0.1)
 
 
+def test_grpo_batch_divides_by_the_deviation_of_the_whole_batch() -> None:
+    """TRL's `scale_rewards: batch`; rewards 1, 0 | 3, 1 have mean 1.25 and deviation √(4.75 / 3)."""
+    deviation = math.sqrt(4.75 / 3) + 1e-4
+    result = advantages("grpo_batch", [1.0, 0.0, 3.0, 1.0, NAN, NAN], 2)
+    expected = [0.5 / deviation, -0.5 / deviation, 1 / deviation, -1 / deviation, 0, 0]
+    assert result.tolist() == pytest.approx(expected)
+
+
+def test_the_overlong_penalty_is_part_of_the_reward() -> None:
+    penalties = torch.tensor([0.0, -0.5, 0.0, -1.0]).double()
+    penalised = advantages("grpo", [1.0, 1.0, 0.0, 0.0], 4, overlong=penalties, overlong_factor=0.5)
+    assert torch.equal(penalised, advantages("grpo", [1.0, 0.75, 0.0, -0.5], 4))
+
+
+def test_gdpo_takes_the_overlong_penalty_as_one_more_reward() -> None:
+    """Normalised in its group like the others, with the factor as its weight."""
+    scores = torch.tensor([[1.0, 0.2], [0.0, 0.4], [1.0, 0.1], [NAN, 0.3]]).double()
+    penalties = torch.tensor([0.0, -0.5, 0.0, -1.0]).double()
+    rest = {"rewards": scores.nansum(1), "group_size": 4, "mask": torch.ones(4, 2)}
+    given = compute("gdpo", rewards_per_function=scores, overlong=penalties, overlong_factor=0.5, **rest)
+    column = compute(
+        "gdpo",
+        rewards_per_function=torch.cat([scores, penalties.unsqueeze(1)], 1),
+        reward_weights=torch.tensor([1.0, 1.0, 0.5]).double(),
+        **rest,
+    )
+    assert torch.equal(given, column)
+    same = torch.ones(4, 2).double()
+    short, long = compute("gdpo", rewards_per_function=same, overlong=penalties, **rest)[:2].tolist()
+    assert short > 0 > compute("gdpo", rewards_per_function=same, overlong=penalties, **rest)[3].item()
+    assert short > long
+
+
+def test_gdpo_with_a_penalty_still_leaves_out_what_nothing_could_score() -> None:
+    scores = torch.tensor([[1.0], [0.0], [NAN], [NAN]]).double()
+    penalties = torch.tensor([0.0, 0.0, -1.0, -1.0]).double()
+    result = compute(
+        "gdpo",
+        rewards=scores[:, 0],
+        group_size=2,
+        mask=torch.ones(4, 2),
+        rewards_per_function=scores,
+        overlong=penalties,
+    )
+    assert result[0] > 0 > result[1]
+    assert result[2:].tolist() == [0.0, 0.0]
+
+
 def test_kl_in_the_reward_that_cannot_reach_the_estimator_is_refused() -> None:
     zeros = torch.zeros(2, 3)
     with pytest.raises(RecipeError, match="does not reach advantage 'gdpo'; use 'loss'"):
@@ -190,6 +239,8 @@ def test_a_users_own_function_by_dotted_path() -> None:
         ("grpoo", {}, "algorithm.advantage: unknown name 'grpoo'; did you mean 'grpo'"),
         ("grpo", {"epsilonn": 1}, "'grpo' has no option 'epsilonn'; its options: epsilon, tolerance"),
         ("no.such.module", {}, "'no.such.module' cannot be imported"),
+        ("grpo", {"group": 4}, "'grpo' has no option 'group'; its options: epsilon, tolerance"),
+        ("grpo", {"rewards_per_function": None, "penalty": 1}, "'grpo' has no option 'penalty'"),
         ("remax", {"baselines": None}, "'remax' needs 'baselines', which this run does not have"),
         (f"{__name__}.STD", {}, "is a float; name a function"),
         (f"{__name__}.sideways", {}, r"returned shape \(1,\); return \(2,\) or \(2, 3\)"),

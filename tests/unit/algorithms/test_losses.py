@@ -8,14 +8,19 @@ from torch import Tensor
 from grpo_plugin.algorithms.averages import AVERAGES
 from grpo_plugin.algorithms.correction import sampler_weights
 from grpo_plugin.algorithms.losses import KINDS, policy_loss
-from grpo_plugin.algorithms.overlong import mask_truncated, soft_penalty
+from grpo_plugin.algorithms.overlong import soft_penalty
 from grpo_plugin.algorithms.surrogates import Terms
 from grpo_plugin.errors import RecipeError
 
 from .conftest import Ragged
 
 CLIPS = {"clip_low": 0.2, "clip_high": 0.28}
-DETACHED = {"cispo", "vespo", "gspo_token"}  # their value is not what their gradient is the derivative of
+DETACHED = {
+    "cispo",
+    "cispo_sequence",
+    "vespo",
+    "gspo_token",
+}  # their value is not what their gradient is the derivative of
 
 
 def loss_of(ratios: list[list[float]], advantages: list[float], **keywords: Any) -> tuple[Tensor, dict[str, Tensor]]:
@@ -41,6 +46,8 @@ def geometric(*ratios: float) -> float:
         ("gspo_token", 1.0, -geometric(1.5, 0.5)),
         ("luspo", 1.0, -2 * geometric(1.5, 0.5)),
         ("cispo", 1.0, -(1.28 * math.log(1.5) + 0.8 * math.log(0.5)) / 2),
+        ("cispo_sequence", 1.0, -max(geometric(1.5, 0.5), 0.8) * (math.log(1.5) + math.log(0.5)) / 2),
+        ("sapo_sequence", 1.0, -4 / (1 + math.exp(1 - geometric(1.5, 0.5)))),
         ("reinforce", 2.0, -(math.log(1.5) + math.log(0.5))),
         ("sapo", 1.0, -4 * (1 / (1 + math.exp(-0.5)) + 1 / (1 + math.exp(0.5))) / 2),
         ("sapo", -1.0, 4 / 1.05 * (1 / (1 + math.exp(-0.525)) + 1 / (1 + math.exp(0.525))) / 2),
@@ -128,6 +135,8 @@ def test_gradient_of_a_detached_weight_is_weight_times_advantage(kind: str, batc
         weight = torch.where(advantages >= 0, w**2 * torch.exp(3 - 3 * w), w**3 * torch.exp(2 - 2 * w))
     else:
         weight = (log_ratio.sum(1, keepdim=True) / batch64.mask.sum(1, keepdim=True).clamp(min=1)).exp()
+        if kind == "cispo_sequence":
+            weight = weight.clamp(0.8, 1.28)
         held = ((weight > 1.28) & (advantages > 0)) | ((weight < 0.8) & (advantages < 0))
         weight = weight.masked_fill(held, 0.0)
     assert torch.allclose(gradient, torch.where(batch64.mask, -weight * advantages, 0.0))
@@ -206,7 +215,7 @@ def test_padding_may_hold_anything(kind: str, average: str, batch64: Ragged) -> 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 @pytest.mark.parametrize("average", AVERAGES)
 def test_all_truncated_is_a_loss_of_zero_that_can_be_differentiated(kind: str, average: str, batch64: Ragged) -> None:
-    mask = mask_truncated(batch64.mask, torch.ones(6, dtype=torch.bool))
+    mask = torch.zeros_like(batch64.mask)
     loss, metrics = policy_loss(
         batch64.logps, batch64.old_logps, batch64.advantages, mask, kind=kind, average=average, constant=9, **CLIPS
     )
@@ -226,6 +235,27 @@ def test_a_policy_far_away_stays_finite(kind: str) -> None:
     assert loss.isfinite()
     assert gradient.isfinite().all()
     assert all(value.isfinite() for value in metrics.values())
+
+
+def test_tokens_outside_the_policy_mask_keep_their_kl_and_their_share_of_the_mean() -> None:
+    """By hand: four tokens of advantage 1 on-policy lose 1 each, two of them masked; the KL (k2) of each is 0.5."""
+    logps = torch.zeros(1, 4, dtype=torch.float64, requires_grad=True)
+    loss, metrics = policy_loss(
+        logps,
+        None,
+        torch.tensor([1.0], dtype=torch.float64),
+        torch.ones(1, 4),
+        kind="ppo",
+        ref_logps=torch.ones(1, 4, dtype=torch.float64),
+        kl_coef=1.0,
+        kl_estimator="k2",
+        policy_mask=torch.tensor([[True, False, True, False]]),
+        **CLIPS,
+    )
+    assert loss.item() == pytest.approx((-2.0 + 4 * 0.5) / 4)
+    assert metrics["policy/tokens"].item() == 0.5
+    (gradient,) = torch.autograd.grad(loss, logps)
+    assert gradient.tolist() == [pytest.approx([-0.5, -0.25, -0.5, -0.25])]
 
 
 def test_per_token_advantages_are_used_token_by_token() -> None:
@@ -251,14 +281,14 @@ def test_sampler_weights_by_hand() -> None:
     assert metrics["sampler/outside"].item() == pytest.approx(2 / 5)
     masked, _ = sampler_weights(logps, sampler, mask, level="token", mode="mask", low=0.5, high=3.0)
     assert masked.flatten().tolist() == pytest.approx([2.0, 0.5, 1.0, 0.0, 0.0, 1.0])
-    sequence, metrics = sampler_weights(logps, sampler, mask, level="sequence", mode="mask", high=0.99)
+    sequence, metrics = sampler_weights(logps, sampler, mask, level="sequence", mode="mask", low=None, high=0.99)
     assert sequence.flatten().tolist() == [0.0, 0.0]
     assert metrics["sampler/outside"].item() == 1.0
 
 
 def test_soft_overlong_penalty_falls_along_the_buffer() -> None:
-    lengths = torch.tensor([0, 80, 81, 90, 100, 120])
-    assert soft_penalty(lengths, max_length=100, buffer=20).tolist() == pytest.approx([0, 0, -0.05, -0.5, -1, -1])
+    penalties = [soft_penalty(length, max_length=100, buffer=20) for length in (0, 80, 81, 90, 100, 120)]
+    assert penalties == pytest.approx([0, 0, -0.05, -0.5, -1, -1])
 
 
 def linear(terms: Terms, slope: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
@@ -288,8 +318,8 @@ def test_mistakes_are_one_sentence(keywords: dict[str, Any], sentence: str) -> N
 def test_mistakes_about_bounds_are_one_sentence() -> None:
     zeros, mask = torch.zeros(1, 1), torch.ones(1, 1)
     with pytest.raises(RecipeError, match="neither a low nor a high bound is set"):
-        sampler_weights(zeros, zeros, mask, high=None)
+        sampler_weights(zeros, zeros, mask, level="token", mode="mask", low=None, high=None)
     with pytest.raises(RecipeError, match="unknown 'tokens'; known are token, sequence"):
-        sampler_weights(zeros, zeros, mask, level="tokens")
-    with pytest.raises(RecipeError, match="overlong_buffer: 0 tokens; choose 1 to 10"):
-        soft_penalty(torch.zeros(1), 10, 0)
+        sampler_weights(zeros, zeros, mask, level="tokens", mode="mask", low=None, high=2.0)
+    with pytest.raises(RecipeError, match="overlong buffer: 0 tokens; choose 1 to 10"):
+        soft_penalty(1, 10, 0)

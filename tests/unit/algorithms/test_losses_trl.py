@@ -34,7 +34,15 @@ SHARED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"loss_type": "cispo", "epsilon_high": 1.28},
         {"kind": "cispo", "average": "token", "denominator": 100.0, "clip_low": None},
     ),
+    "cispo_sequence": (
+        {"loss_type": "cispo", "epsilon_high": 1.28, "importance_sampling_level": "sequence"},
+        {"kind": "cispo_sequence", "average": "token", "denominator": 100.0, "clip_low": None},
+    ),
     "sapo": ({"loss_type": "sapo"}, {"kind": "sapo", "average": "sequence"}),
+    "sapo_sequence": (
+        {"loss_type": "sapo", "importance_sampling_level": "sequence"},
+        {"kind": "sapo_sequence", "average": "sequence"},
+    ),
     "vespo": ({"loss_type": "vespo"}, {"kind": "vespo", "average": "token", "denominator": 100.0}),
     "gmpo": ({"trainer": "gmpo"}, {"kind": "gmpo", "average": "sequence"}),
 }
@@ -122,7 +130,9 @@ def test_correction_for_the_sampler(name: str, level: str, mode: str, batch32: R
     ratio = trl_correction(batch32.old_logps, sampler_logps, batch32.mask, f"{level}_{mode}")
     inputs = trl_inputs(batch32, importance_sampling_ratio=ratio)
     theirs = trl_loss(batch32.logps, inputs, **{**TRL_CLIPS, "use_vllm": True, **settings})
-    weights, _ = sampler_weights(batch32.old_logps, sampler_logps, batch32.mask, level=level, mode=mode)
+    weights, _ = sampler_weights(
+        batch32.old_logps, sampler_logps, batch32.mask, level=level, mode=mode, low=None, high=3.0
+    )
     assert torch.allclose(weights, ratio)
     ours, _ = policy_loss(
         batch32.logps,

@@ -10,12 +10,34 @@ from grpo_plugin.algorithms.advantages import ESTIMATORS, compute, inputs
 from grpo_plugin.algorithms.losses import KINDS, policy_loss
 from grpo_plugin.algorithms.presets import PRESETS, Preset
 
-NAMES = ["grpo", "dr_grpo", "bnpo", "dapo", "reinforce", "reinforce_plus_plus", "reinforce_plus_plus_baseline", "rloo"]
-NAMES += ["remax", "gspo", "gspo_token", "cispo", "sapo", "grpo_passk", "gmpo", "luspo", "vespo", "gdpo"]
+# What EasyR1 (`adv_estimator`, `loss_type`) and TRL 1.9 (`loss_type`) train, by the preset that stands for it here:
+# (estimator, kind of loss, loss average, clip range), read from their source.
+PEERS = {
+    "grpo": ("grpo", "ppo", "sequence", (0.2, 0.2)),
+    "dr_grpo": ("dr_grpo", "ppo", "constant", (0.2, 0.2)),
+    "bnpo": ("grpo", "ppo", "token", (0.2, 0.2)),
+    "dapo": ("grpo", "ppo", "token", (0.2, 0.28)),
+    "reinforce_plus_plus": ("reinforce_plus_plus", "ppo", "sequence", (0.2, 0.2)),
+    "reinforce": ("reinforce", "reinforce", "token", (None, None)),
+    "reinforce_plus_plus_baseline": ("reinforce_plus_plus_baseline", "ppo", "sequence", (0.2, 0.2)),
+    "gmpo": ("grpo", "gmpo", "sequence", (0.4, 0.4)),
+    "rloo": ("rloo", "reinforce", "token", (None, None)),
+    "remax": ("remax", "reinforce", "token", (None, None)),
+    "gspo": ("grpo", "gspo", "sequence", (3e-4, 4e-4)),
+    "gspo_token": ("grpo", "gspo_token", "sequence", (3e-4, 4e-4)),
+    "cispo": ("grpo", "cispo", "token", (None, 4.0)),
+    "sapo": ("grpo", "sapo", "sequence", (None, None)),
+    "grpo_passk": ("grpo_passk", "ppo", "sequence", (0.2, 0.2)),
+    "luspo": ("grpo", "luspo", "sequence", (3e-4, 4e-4)),
+    "vespo": ("grpo", "vespo", "token", (None, None)),
+    "gdpo": ("gdpo", "ppo", "sequence", (0.2, 0.2)),
+}
 
 
-def test_every_name_users_know_is_there() -> None:
-    assert set(NAMES) <= set(PRESETS)
+@pytest.mark.parametrize("name", PEERS)
+def test_a_name_that_users_know_means_what_they_know(name: str) -> None:
+    preset = PRESETS[name]
+    assert (preset.advantage, preset.loss, preset.loss_average, (preset.clip_low, preset.clip_high)) == PEERS[name]
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -94,7 +116,7 @@ def test_the_table_in_words() -> None:
     assert table["cispo"][2] == "… 5"
     assert table["gmpo"][2] == "exp(−0.4) … exp(0.4)"
     assert table["remax"][4:6] == ("0.05 · k1 in the reward", "greedy completion as baseline")
-    assert table["dapo"][5] == "dynamic sampling, soft overlong punishment"
+    assert table["dapo"][5] == "dynamic sampling, soft overlong penalty"
     assert table["vespo"][2] == "none"
 
 
@@ -104,10 +126,11 @@ def test_markdown_has_a_row_for_every_preset_and_a_note_for_every_departure() ->
     assert all(preset.departs in text for preset in PRESETS.values())
 
 
-def test_the_table_needs_no_torch() -> None:
-    command = "import sys, grpo_plugin.algorithms.presets; sys.exit('torch' in sys.modules)"
+@pytest.mark.parametrize("module", ["presets", "settings", "trl_keys", "overlong"])
+def test_what_the_command_line_reads_needs_no_torch(module: str) -> None:
+    command = f"import sys, grpo_plugin.algorithms.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], timeout=60).returncode == 0
 
 
-def test_the_readme_shows_the_table_as_it_is() -> None:
-    assert presets.markdown() in (Path(__file__).parents[3] / "README.md").read_text()
+def test_the_documentation_shows_the_table_as_it_is() -> None:
+    assert presets.markdown() in (Path(__file__).parents[3] / "docs" / "algorithms.md").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ def test_only_the_last_300_characters_count() -> None:
     assert dapo.accuracy(["Answer: 5\n" + "." * 300], ["5"]) == [-1.0]
 
 
-def test_punishment_by_hand() -> None:
+def test_penalty_by_hand() -> None:
     lengths = [0, 80, 81, 90, 100, 101]
     ids = [[0] * length for length in lengths]
     assert dapo.overlong([""] * 6, ids, **OVERLONG) == pytest.approx([0.0, 0.0, -0.05, -0.5, -1.0, -1.0])

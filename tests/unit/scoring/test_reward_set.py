@@ -99,9 +99,10 @@ def test_totals_by_hand(loaded: Loader) -> None:
     entries = [{"function": "grading.py:length", "weight": 2.0}, {"function": "grading.py:right", "weight": 0.5}]
     scores = [[1.0, 3.0, None, 5.0], [1.0, None, None, 1.0]]
     assert loaded(*entries).totals(scores) == [2.5, 6.0, None, 10.5]
-    # Groups of two: 1 and 3 become -0.7071 and 0.7071; a group with one score, or equal ones, is 0.
+    # Groups of two: 1 and 3 become ∓1 over their deviation √2 and TRL's guard; one score, or equal ones, become 0.
     normalised = loaded(*entries, aggregation="normalize_then_sum").totals(scores, group_size=2)
-    assert normalised == pytest.approx([-(2**0.5), 2**0.5, None, 0.0])
+    scaled = 2.0 * 1.0 / (2**0.5 + 1e-4)
+    assert normalised == pytest.approx([-scaled, scaled, None, 0.0])
 
 
 def test_a_block_without_functions_is_refused(loaded: Loader) -> None:

@@ -231,7 +231,7 @@ def test_truncated_completions_are_masked_by_the_finish_reason():
     assert passes[0].denominator == sum(LENGTHS) - LENGTHS[1]
 
 
-def test_a_soft_punishment_lowers_the_advantage_of_long_completions():
+def test_a_soft_penalty_lowers_the_advantage_of_long_completions():
     """Budget 10, buffer 5: 9 tokens lose 0.8 of a point, 7 lose 0.4, 6 lose 0.2, the others nothing."""
     given = samples(reward=lambda s: 1.0)
     stand: Any = Stand({"name": "dr_grpo", "overlong": "soft", "overlong_buffer": 5})
