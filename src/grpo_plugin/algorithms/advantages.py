@@ -92,24 +92,25 @@ def compute(
         RecipeError: unknown estimator or option, missing input, uneven groups, or an advantage that is not finite.
     """
     estimator = registry.resolve("advantage", name, ESTIMATORS)
-    offered = {
-        "rewards": rewards,
+    offered: dict[str, Any] = {
         "group_size": group_size,
         "mask": mask,
         "baselines": baselines,
         "rewards_per_function": rewards_per_function,
         "reward_weights": reward_weights,
     }
+    shaped = rewards
     if overlong is not None:
         if _route(name, estimator, "overlong") == "overlong":
             offered |= {"overlong": overlong, "overlong_factor": overlong_factor}
         else:
-            offered["rewards"] = offered["rewards"] + overlong_factor * overlong
+            shaped = shaped + overlong_factor * overlong
     if (penalty := _penalty(logps, ref_logps, mask, kl_coef, kl_estimator)) is not None:
         if _route(name, estimator, "penalty") == "penalty":
             offered["penalty"] = penalty
         else:
-            offered["rewards"] = offered["rewards"] - penalty.sum(1)
+            shaped = shaped - penalty.sum(1)
+    offered["rewards"] = shaped
     unscorable = rewards.isnan() if baselines is None else rewards.isnan() | baselines.isnan()
     return _checked(name, registry.call("advantage", name, estimator, offered, options), unscorable, mask)
 
