@@ -10,8 +10,9 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from grpo_plugin.cli.exit_codes import errors_exit_2
 from grpo_plugin.config.prompts import PromptsConfig
-from grpo_plugin.errors import GrpoPluginError, RecipeError
+from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe.recipe import check, read
 from grpo_plugin.scoring.reward_check import Example, FunctionReport, rehearse
 
@@ -21,16 +22,13 @@ _SHOWN = 10
 @click.command("check-rewards")
 @click.argument("recipe", type=click.Path(exists=True, dir_okay=False))
 @click.option("--rows", type=click.IntRange(min=2), default=200, show_default=True, help="Rows of training data.")
+@errors_exit_2
 def check_rewards(recipe: str, rows: int) -> None:
     """Score gold answers, empty completions and other rows' answers with the rewards of RECIPE.
 
     Exits with 1 if a reward does not score as it should, with 2 if it cannot be called at all.
     """
-    try:
-        examples, reports, notes = _rehearse(recipe, rows)
-    except GrpoPluginError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    examples, reports, notes = _rehearse(recipe, rows)
     console = Console()
     console.print(table(reports, len(examples)))
     for note in notes:

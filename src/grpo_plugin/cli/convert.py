@@ -1,11 +1,10 @@
 """`axolotl grpo convert`: foreign data files to rows that `prompts:` reads."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from grpo_plugin.errors import GrpoPluginError
+from grpo_plugin.cli.exit_codes import errors_exit_2
 
 
 @click.group()
@@ -17,6 +16,7 @@ def convert() -> None:
 @click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--verbose", is_flag=True, help="Show every record as it is converted.")
+@errors_exit_2
 def raiden(source: Path, target: Path, verbose: bool) -> None:
     """Role-playing records {character_profile, question, answer, keywords, …} in SOURCE to prompts in TARGET (.jsonl).
 
@@ -30,9 +30,5 @@ def raiden(source: Path, target: Path, verbose: bool) -> None:
             words = f"{len(row['keywords'])} keywords, {len(row['images'])} images"
             click.echo(f"record {number}: {str(row['prompt'])[:60]!r} → {str(row['answer'])[:40]!r}, {words}")
 
-    try:
-        records = write(source, target, show)
-    except GrpoPluginError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    records = write(source, target, show)
     click.echo(f"{records:,} records of {source} → {target}")

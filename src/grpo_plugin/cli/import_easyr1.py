@@ -1,26 +1,22 @@
 """`axolotl grpo import-easyr1 config.yaml [dotted.overrides=…] > recipe.yaml`."""
 
-import sys
 from pathlib import Path
 
 import click
 
+from grpo_plugin.cli.exit_codes import errors_exit_2
 from grpo_plugin.convert.easyr1.config_file import read_file
 from grpo_plugin.convert.easyr1.imported import import_easyr1 as imported
 from grpo_plugin.convert.easyr1.recipe_text import recipe_text
-from grpo_plugin.errors import GrpoPluginError
 
 
 @click.command()
 @click.argument("config", type=click.Path(exists=True, dir_okay=False))
 @click.argument("overrides", nargs=-1)
+@errors_exit_2
 def import_easyr1(config: str, overrides: tuple[str, ...]) -> None:
     """Print the recipe for EasyR1's CONFIG and the OVERRIDES of its command line (worker.rollout.n=8 …).
 
     Every key becomes one of the recipe's, or is listed in its last lines with the reason.
     """
-    try:
-        print(recipe_text(imported(read_file(Path(config)), overrides)), end="")
-    except GrpoPluginError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    print(recipe_text(imported(read_file(Path(config)), overrides)), end="")

@@ -1,12 +1,13 @@
-"""`axolotl grpo …`: each command is imported when it is used, so that `--help` costs nothing."""
+"""`axolotl grpo …`; each sub-command is imported when it is used, so that `--help` stays fast."""
 
 from importlib import import_module
 
 import click
 
-# command -> (where it is, what the help line says)
+# sub-command -> (module:function, the line that `--help` shows)
 COMMANDS = {
-    "plan": ("grpo_plugin.cli.plan:plan", "What a recipe needs and does: GPUs, batches, memory, disk, vLLM's command."),
+    "recipes": ("grpo_plugin.cli.recipes:recipes", "The recipes that come with this package: list them, copy one."),
+    "plan": ("grpo_plugin.cli.plan:plan", "What a recipe needs: GPUs, batches, memory, disk, vLLM's command."),
     "algorithms": ("grpo_plugin.cli.algorithms:algorithms", "The algorithms by name, and what each combines."),
     "check-rewards": ("grpo_plugin.cli.check_rewards:check_rewards", "Try a recipe's rewards on its data."),
     "score": ("grpo_plugin.cli.score:score", "Score saved completions."),

@@ -7,7 +7,8 @@ from typing import Any
 import click
 import yaml
 
-from grpo_plugin.errors import GrpoPluginError, RecipeError
+from grpo_plugin.cli.exit_codes import errors_exit_2
+from grpo_plugin.errors import RecipeError
 from grpo_plugin.launcher.arguments import config_first, read_train
 from grpo_plugin.launcher.options import override_names, unknown
 from grpo_plugin.planning.machine import GIB, Machine
@@ -44,22 +45,19 @@ def _names(command: click.Command, *, with_value: bool = False) -> set[str]:
 @click.option("--rows", type=click.IntRange(1), help="Prompts in the training data, where they cannot be counted.")
 @click.option("--merged", is_flag=True, help="Print the recipe with its base merged in, and nothing else.")
 @click.pass_context
+@errors_exit_2
 def plan(context: click.Context, **options: Any) -> None:
     """Print GPU roles, batch arithmetic, memory, disk, vLLM's command, and what would be wrong with RECIPE.
 
     Takes the overrides that `axolotl train` takes (--learning-rate=1e-5 --trl.num-generations=8). Exits with 2 if the
     run could not start.
     """
-    try:
-        values = read(options["recipe"], _overrides(context, options["recipe"]))
-        if options["merged"]:
-            values.pop("axolotl_config_path")
-            print(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), end="")
-            return
-        planned = _plan(values, options)
-    except GrpoPluginError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    values = read(options["recipe"], _overrides(context, options["recipe"]))
+    if options["merged"]:
+        values.pop("axolotl_config_path")
+        print(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), end="")
+        return
+    planned = _plan(values, options)
     print(report(planned))
     sys.exit(2 if planned.problems else 0)
 

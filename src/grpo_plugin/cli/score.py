@@ -11,8 +11,9 @@ from typing import Any, TextIO
 
 import click
 
+from grpo_plugin.cli.exit_codes import errors_exit_2
 from grpo_plugin.config.rewards import RewardsConfig
-from grpo_plugin.errors import GrpoPluginError, RecipeError
+from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe.recipe import read
 from grpo_plugin.scoring.aggregate import mean_of_known
 
@@ -29,19 +30,16 @@ Scores = dict[str, list[float | None]]
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="By default, standard output.")
 @click.option("--batch", type=click.IntRange(min=1), default=512, show_default=True, help="Rows scored at a time.")
+@errors_exit_2
 def score(file: Path, rewards: tuple[str, ...], out: Path | None, batch: int) -> None:
     """Score the completions in FILE (JSON lines): each row comes back with its scores and their weighted total.
 
     A row has its completion under `completion`, `response`, `output`, `text` or `messages`, its prompt under `prompt`,
     and the columns that the rewards read. The means go to standard error.
     """
-    try:
-        config, folder = _configuration(rewards)
-        with out.open("w", encoding="utf-8") if out else nullcontext(sys.stdout) as written:
-            scores = _score(config, folder, file, batch, written)
-    except GrpoPluginError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    config, folder = _configuration(rewards)
+    with out.open("w", encoding="utf-8") if out else nullcontext(sys.stdout) as written:
+        scores = _score(config, folder, file, batch, written)
     for name, column in scores.items():
         print(_summary(name, column), file=sys.stderr)
 

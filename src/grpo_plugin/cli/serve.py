@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from grpo_plugin.cli.exit_codes import errors_exit_2
 from grpo_plugin.config.rollout import RolloutConfig
-from grpo_plugin.errors import GrpoPluginError
 from grpo_plugin.recipe.recipe import Recipe, check, read
 from grpo_plugin.rollout.server.endpoint import make_run_dir
 from grpo_plugin.rollout.server.server_plan import ServerPlan, plan_server
@@ -23,17 +23,14 @@ from grpo_plugin.rollout.server.server_plan import ServerPlan, plan_server
 @click.option("--port", type=int, help="TCP port, with --host.")
 @click.option("--num-processes", type=int, help="Trainer processes beside it; they decide which GPUs are left.")
 @click.option("--dry-run", is_flag=True, help="Print the command and start nothing.")
+@errors_exit_2
 def serve(**options: Any) -> None:
     """Start the vLLM server that RECIPE describes and keep it until Ctrl-C."""
-    try:
-        checked, plan = _plan(**{key: options[key] for key in ("recipe", "model", "host", "port", "num_processes")})
-        if options["dry_run"]:
-            print(plan.command(Path("/run/grpo")).shell())
-        else:
-            _serve(checked, plan)
-    except GrpoPluginError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    checked, plan = _plan(**{key: options[key] for key in ("recipe", "model", "host", "port", "num_processes")})
+    if options["dry_run"]:
+        print(plan.command(Path("/run/grpo")).shell())
+    else:
+        _serve(checked, plan)
 
 
 def _plan(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from grpo_plugin.errors import GrpoPluginError, RecipeError
+from grpo_plugin.cli.exit_codes import errors_exit_2
+from grpo_plugin.errors import RecipeError
 
 if TYPE_CHECKING:
     from grpo_plugin.stats.request import Split
@@ -38,15 +39,13 @@ PICTURES = (".png", ".pdf", ".svg")
     "--json", "as_json", is_flag=True, help="Print the figures as JSON, and no picture unless --png is given."
 )
 @click.option("--cache/--no-cache", default=True, help="Use and keep results of the same data and tokenizers.")
+@errors_exit_2
 def stats(recipe: Path | None, **options: Any) -> None:
     """Lengths of templated prompts, answers and completions in tokens, and the sequence lengths that hold them.
 
     Measure RECIPE, or --dataset with --tokenizer.
     """
-    try:
-        _run(recipe, **options)
-    except GrpoPluginError as error:
-        raise click.ClickException(str(error)) from None
+    _run(recipe, **options)
 
 
 def _run(

@@ -92,7 +92,7 @@ def test_completions_in_a_generation_log(recipe, tmp_path):
     assert "row 1 has no 'completions'; did you mean 'completion'?" in wrong.output
     (tmp_path / "none.jsonl").touch()
     empty = CliRunner().invoke(stats, [str(recipe), "--completions", str(tmp_path / "none.jsonl")])
-    assert empty.exit_code == 1 and "--completions: there are none" in empty.output
+    assert empty.exit_code == 2 and "--completions: there are none" in empty.output
 
 
 def test_results_are_kept_until_data_wording_or_tokenizer_change(recipe, jsonl, monkeypatch):
@@ -159,7 +159,7 @@ def test_mistakes_are_one_sentence(arguments, words, jsonl, tmp_path, monkeypatc
     jsonl(ROWS[:1])
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(stats, arguments)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert words in result.output
     assert "Traceback" not in result.output
 
@@ -167,7 +167,7 @@ def test_mistakes_are_one_sentence(arguments, words, jsonl, tmp_path, monkeypatc
 def test_bad_rows_stop_as_they_would_in_training(recipe, jsonl):
     jsonl([*ROWS[:2], {**ROWS[2], "q": " "}])
     result = CliRunner().invoke(stats, [str(recipe)])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "train.jsonl has an empty prompt in row 3; mend or remove them, and perhaps others" in result.output
 
 
@@ -181,12 +181,12 @@ def test_bad_rows_stop_as_they_would_in_training(recipe, jsonl):
 def test_blocks_that_are_none_are_one_sentence(recipe, changes, words):
     recipe.write_text(yaml.safe_dump(yaml.safe_load(recipe.read_text()) | changes))
     result = CliRunner().invoke(stats, [str(recipe)])
-    assert result.exit_code == 1 and words in result.output
+    assert result.exit_code == 2 and words in result.output
 
 
 def test_images_need_a_processor(recipe, model):
     result = CliRunner().invoke(stats, [str(recipe), "--image-key", "level"])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert f"prompts.image_key: '{model}' comes without an image processor" in " ".join(result.output.split())
 
 
