@@ -66,7 +66,7 @@ def test_the_rewards(saved: Path, chat: bool) -> None:
     prompts = [[{"role": "user", "content": "2+2?"}]] * 3 if chat else ["2+2?"] * 3
     scores = rewards.score(prompts, completions, [[1, 2], [1, 2, 3, 4], []], {"answer": ["4", "4", "4"]})
     rewards.close()
-    assert scores == [[1.0, 0.0, 0.0], [1.0, 0.5, 1.0]]
+    assert scores.by_function == [[1.0, 0.0, 0.0], [1.0, 0.5, 1.0]]
 
 
 def test_the_reward_of_the_readme() -> None:
