@@ -60,7 +60,7 @@ def _configuration(rewards: Sequence[str]) -> tuple[RewardsConfig, Path]:
 def _score(config: RewardsConfig, folder: Path, file: Path, size: int, out: TextIO) -> Scores:
     """Write the rows of `file` with their scores, batch by batch; all scores by name."""
     from grpo_plugin.scoring import load
-    from grpo_plugin.scoring.saved import read_rows, score_rows
+    from grpo_plugin.scoring.saved_completions import read_rows, score_rows
 
     rewards = load(config, folder)
     scores: Scores = defaultdict(list)

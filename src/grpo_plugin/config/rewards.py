@@ -16,7 +16,10 @@ class RewardFunction(Block):
     name: Annotated[str | None, Field(description="Name in metrics and logs; by default the function's own.")] = None
     run: Annotated[
         Literal["auto", "trainer", "workers"],
-        Field(description="Where it runs; auto measures the first batch and takes the faster place."),
+        Field(
+            description="Where it runs. auto: in the workers, but for async functions, reward models and functions "
+            "that take TRL's trainer_state, log_extra, log_metric or environments."
+        ),
     ] = "auto"
     whole_batch: Annotated[
         bool, Field(description="The function compares completions with each other: never give it a part of a batch.")
@@ -28,7 +31,9 @@ class RewardsConfig(Block):
     workers: Annotated[
         int,
         Field(
-            ge=0, description="Worker processes for costly functions; 0 runs all in the trainer, without time limits."
+            ge=0,
+            description="Worker processes: a crash or a hang there costs one completion. 0 runs all in the trainer, "
+            "where it ends the run.",
         ),
     ] = 2
     timeout: Annotated[float, Field(gt=0, description="Seconds one completion may take to score.")] = 10.0

@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Batch:
+class CompletionBatch:
     """B completions side by side; every list and every column has length B.
 
     `extras` are objects of the trainer (its state, its logging callbacks) that are not per completion; they
@@ -24,10 +24,10 @@ class Batch:
     def __len__(self) -> int:
         return len(self.completions)
 
-    def take(self, rows: Sequence[int], columns: Iterable[str] | None = None) -> "Batch":
+    def take(self, rows: Sequence[int], columns: Iterable[str] | None = None) -> "CompletionBatch":
         """The completions at `rows`: with all columns and extras, or for a worker with the named columns alone."""
         names = self.columns.keys() if columns is None else [name for name in columns if name in self.columns]
-        return Batch(
+        return CompletionBatch(
             [self.prompts[row] for row in rows],
             [self.completions[row] for row in rows],
             [self.completion_ids[row] for row in rows],

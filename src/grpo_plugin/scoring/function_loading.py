@@ -1,4 +1,4 @@
-"""From the words in a recipe to a Python callable."""
+"""From the name of a function in a recipe to a Python callable."""
 
 import importlib
 import importlib.util
@@ -9,7 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from grpo_plugin.errors import RewardError, nearest
+from grpo_plugin.errors import RewardError, suggestion
+from grpo_plugin.scoring.side_effects import restored_directory
 
 RewardCallable = Callable[..., Any]
 
@@ -22,7 +23,8 @@ def resolve(spec: str, base_dir: Path) -> RewardCallable:
     Raises:
         RewardError: there is no such file, module or name, the import fails, or the thing found cannot be called.
     """
-    found = _from_file(spec, base_dir) if ".py:" in spec else _from_module(spec, base_dir)
+    with restored_directory():
+        found = _from_file(spec, base_dir) if ".py:" in spec else _from_module(spec, base_dir)
     if not callable(found):
         raise RewardError(f"rewards: {spec!r} is a {type(found).__name__}, not a function; name a function in it.")
     return found
@@ -66,8 +68,8 @@ def _load_file(file: Path, spec: str) -> ModuleType:
         module_spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
-        if isinstance(error, Exception):
-            raise RewardError(f"rewards: importing {spec!r} failed: {_words(error)}; mend {file}.") from error
+        if isinstance(error, Exception | SystemExit):
+            raise RewardError(f"rewards: importing {spec!r} failed: {_words(error)}; correct {file}.") from error
         raise
     return module
 
@@ -100,8 +102,8 @@ def _import(name: str, spec: str) -> ModuleType | None:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             return None
         raise RewardError(f"rewards: importing {spec!r} failed: {_words(error)}; install it.") from error
-    except Exception as error:
-        raise RewardError(f"rewards: importing {spec!r} failed: {_words(error)}; mend the module.") from error
+    except (Exception, SystemExit) as error:
+        raise RewardError(f"rewards: importing {spec!r} failed: {_words(error)}; correct the module.") from error
 
 
 def _attribute(owner: Any, name: str, spec: str) -> Any:
@@ -109,8 +111,7 @@ def _attribute(owner: Any, name: str, spec: str) -> Any:
         return getattr(owner, name)
     except AttributeError:
         public = [word for word in (*dir(owner), *_submodules(owner)) if not word.startswith("_")]
-        close = nearest(name, public)
-        remedy = f"did you mean {close!r}?" if close else f"it has {', '.join(public) or 'no public name'}."
+        remedy = suggestion(name, public, f"it has {', '.join(public) or 'no public name'}.")
         raise RewardError(f"rewards: {spec!r}: there is no {name!r} in it; {remedy}") from None
 
 

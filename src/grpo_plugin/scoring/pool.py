@@ -9,22 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
+from pebble import ProcessExpired, ProcessFuture
 
 from grpo_plugin.config.rewards import RewardsConfig
 from grpo_plugin.errors import RewardError
 from grpo_plugin.scoring import worker
-from grpo_plugin.scoring.completions import Batch
-from grpo_plugin.scoring.processes import start_pool
+from grpo_plugin.scoring.completions import CompletionBatch
+from grpo_plugin.scoring.processes import ENDED_WITH_ZERO, MarkedPool, start_pool
 from grpo_plugin.scoring.reward import Reward
-from grpo_plugin.scoring.verdicts import Outcome
+from grpo_plugin.scoring.verdicts import Outcome, allowed_failures
 
 # Work is handed out in pieces of about this many seconds, so that its transport costs little and all workers are busy.
 _PIECE_SECONDS = 0.05
 _PIECES_PER_WORKER = 4
 _PROBE = 8
 _GIB = 2**30
-_JOIN_SECONDS = 5
 _START_SECONDS = 120.0
 
 
@@ -45,24 +44,26 @@ class WorkerPool:
         self._cost: dict[int, float] = {}  # seconds per completion, by function
         self._pool = self._start()
 
-    def judge(self, reward: Reward, batch: Batch) -> list[Outcome]:
-        """The outcome of every completion, in order; each completion is judged by itself.
+    def score(self, reward: Reward, batch: CompletionBatch) -> list[Outcome]:
+        """The outcome of every completion, in order; each completion is scored by itself.
 
-        A completion that crashed its worker or passed a time limit has an error and no score.
+        A completion that crashed its worker or passed a time limit has an error and no score; once more failed than
+        `rewards.max_failed` allows, the rest is not scored.
         """
         deadline = time.monotonic() + self._config.batch_timeout
         outcomes: dict[int, Outcome] = {}
         rows = list(range(len(batch)))
         for part in self._parts(reward, rows):
             self._run(reward, batch, self._pieces(reward, part), outcomes, deadline)
-            self._cost[reward.index] = _median([outcomes[row].seconds for row in part])
-        return [outcomes[row] for row in rows]
+            self._cost[reward.index] = _median([outcomes[row].seconds for row in part if row in outcomes])
+        left = Outcome(None, error=f"{reward.where}: not scored, as too many others failed", lost=True)
+        return [outcomes.get(row, left) for row in rows]
 
-    def judge_together(self, reward: Reward, batch: Batch) -> list[Outcome]:
+    def score_together(self, reward: Reward, batch: CompletionBatch) -> list[Outcome]:
         """The same for a function that compares completions: one call for the whole batch."""
         limit = self._config.batch_timeout
         part = batch.take(range(len(batch)), reward.signature.columns(batch.columns))
-        future = self._schedule(worker.judge_together, limit, reward.index, part, limit)
+        future = self._schedule(worker.score_together, limit, reward.index, part, limit)
         try:
             return future.result()
         except RewardError:
@@ -78,30 +79,29 @@ class WorkerPool:
             RewardError: no worker came up.
         """
         try:
-            self._schedule(worker.answer, _START_SECONDS).result(timeout=_START_SECONDS)
+            self._schedule(worker.ping, _START_SECONDS).result(timeout=_START_SECONDS)
         except Exception as error:
             raise RewardError(
                 f"rewards.workers: no worker process answered within {_START_SECONDS:g} s ({self._reason(error, 0)}); "
                 "set rewards.workers to 0 to score in the trainer's process."
             ) from error
 
-    def depends_on_batch(self, reward: Reward, batch: Batch) -> bool:
-        """Whether a function judges completions differently together and one by one; False where it fails."""
+    def depends_on_batch(self, reward: Reward, batch: CompletionBatch) -> bool:
+        """Whether a function scores completions differently together and one by one; False where it fails."""
         part = batch.take(range(len(batch)), reward.signature.columns(batch.columns))
         limit = self._config.timeout * 2
         try:
             return bool(self._schedule(worker.depends_on_batch, limit, reward.index, part, limit).result())
         except Exception:
-            # What ails it shows, with the completion's name, when the batch is judged.
+            # The batch's own scoring will fail too, and name the completion.
             return False
 
     def close(self) -> None:
-        """Stop all workers, whatever they are doing."""
+        """End all workers, whatever they are doing, and the processes that they left running."""
         with self._lock:
-            self._pool.stop()
-            self._pool.join(timeout=_JOIN_SECONDS)
+            self._pool.end()
 
-    def _start(self) -> ProcessPool:
+    def _start(self) -> MarkedPool:
         memory = int(self._config.memory_gb * _GIB)
         return start_pool(self._config.workers, memory, worker.prepare, self._functions, self._base_dir)
 
@@ -118,9 +118,16 @@ class WorkerPool:
         return [rows[start : start + size] for start in range(0, len(rows), size)]
 
     def _run(
-        self, reward: Reward, batch: Batch, pieces: list[list[int]], outcomes: dict[int, Outcome], deadline: float
+        self,
+        reward: Reward,
+        batch: CompletionBatch,
+        pieces: list[list[int]],
+        outcomes: dict[int, Outcome],
+        deadline: float,
     ) -> None:
-        """Judge some rows; a piece that failed as a whole is judged again row by row, to find the one to blame."""
+        """Score pieces of a batch into `outcomes`; a piece that failed as a whole is scored again row by row."""
+        if self._gives_up(outcomes, len(batch)):
+            return
         tasks = [self._task(reward, batch, piece) for piece in pieces]
         again: list[list[int]] = []
         for task in tasks:
@@ -131,24 +138,38 @@ class WorkerPool:
                 if len(task.rows) > 1 and time.monotonic() < deadline:
                     again += [[row] for row in task.rows]
                     continue
-                task.future.cancel()
-                passed = time.monotonic() >= deadline
-                why = "the batch's time limit passed" if passed else self._reason(error, self._config.timeout)
-                for row in task.rows:
-                    message = f"{reward.where}: {why} on {batch.where(row)}"
-                    outcomes[row] = Outcome(None, error=message, lost=True, seconds=self._config.timeout)
+                outcomes |= self._lost(reward, batch, task, error, deadline)
+                if self._gives_up(outcomes, len(batch)):
+                    break
+        for task in tasks:
+            task.future.cancel()  # nothing for those that are done
         if again:
             self._run(reward, batch, again, outcomes, deadline)
 
-    def _task(self, reward: Reward, batch: Batch, rows: list[int]) -> _Task:
+    def _lost(
+        self, reward: Reward, batch: CompletionBatch, task: _Task, error: Exception, deadline: float
+    ) -> dict[int, Outcome]:
+        """The outcomes of a task that came to no end, by row."""
+        limit = self._config.timeout
+        why = "the batch's time limit passed" if time.monotonic() >= deadline else self._reason(error, limit)
+        return {
+            row: Outcome(None, error=f"{reward.where}: {why} on {batch.where(row)}", lost=True, seconds=limit)
+            for row in task.rows
+        }
+
+    def _gives_up(self, outcomes: dict[int, Outcome], size: int) -> bool:
+        return sum(outcome.lost for outcome in outcomes.values()) > allowed_failures(self._config, size)
+
+    def _task(self, reward: Reward, batch: CompletionBatch, rows: list[int]) -> _Task:
         part = batch.take(rows, reward.signature.columns(batch.columns))
         limit = self._config.timeout
-        return _Task(rows, self._schedule(worker.judge_each, limit, reward.index, part, limit))
+        return _Task(rows, self._schedule(worker.score_each, limit, reward.index, part, limit))
 
     def _schedule(self, function: Any, limit: float, *arguments: Any) -> "ProcessFuture[Any]":
         """Hand work to the pool; a pool that broke down is replaced."""
         with self._lock:
             if not self._pool.active:
+                self._pool.end()
                 self._pool = self._start()
             return self._pool.schedule(function, args=arguments, timeout=limit)
 
@@ -156,7 +177,8 @@ class WorkerPool:
         if isinstance(error, TimeoutError):
             return f"took longer than rewards.timeout ({limit:g} s)"
         if isinstance(error, ProcessExpired):
-            return f"ended its worker process (exit code {error.exitcode}; a crash, or more than rewards.memory_gb)"
+            code = 0 if error.exitcode == ENDED_WITH_ZERO else error.exitcode
+            return f"ended its worker process (exit code {code}; a crash, or more than rewards.memory_gb)"
         if isinstance(error, CancelledError):
             return "was cancelled"
         return f"failed in its worker process ({type(error).__name__}: {error})"

@@ -1,5 +1,6 @@
 """Worker processes that start from nothing: spawned, without the caller's `__main__`, its GPUs or its threads."""
 
+import atexit
 import os
 import resource
 import signal
@@ -8,11 +9,19 @@ import threading
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.popen_spawn_posix import Popen
 from typing import Any
 
 from pebble import ProcessPool
+
+from grpo_plugin.scoring.leftovers import end_marked, mark_this_process, new_mark
+from grpo_plugin.scoring.side_effects import bound_output
+
+# The exit code shown for a worker that ended with 0: pebble takes 0 for no end at all, and would wait for its answer.
+ENDED_WITH_ZERO = 256
+_JOIN_SECONDS = 5
 
 _launching = threading.Lock()
 
@@ -28,6 +37,11 @@ class _BareProcess(SpawnProcess):
     def _Popen(process_obj: Any) -> Popen:
         with _without_main():
             return Popen(process_obj)
+
+    @property
+    def exitcode(self) -> int | None:
+        code = super().exitcode
+        return ENDED_WITH_ZERO if code == 0 else code
 
 
 class _BareContext(SpawnContext):
@@ -45,15 +59,34 @@ def _without_main() -> Iterator[None]:
             sys.modules["__main__"] = main
 
 
-def start_pool(
-    workers: int, memory_bytes: int | None, initializer: Callable[..., None], *arguments: Any
-) -> ProcessPool:
+class MarkedPool(ProcessPool):
+    """A pool that ends its processes together with everything they started."""
+
+    def __init__(
+        self, workers: int, memory_bytes: int | None, initializer: Callable[..., None], arguments: tuple[Any, ...]
+    ) -> None:
+        mark = new_mark()
+        self._end_leftovers = partial(end_marked, mark)
+        atexit.register(self._end_leftovers)
+        given = (mark, memory_bytes, initializer, arguments)
+        super().__init__(max_workers=workers, initializer=_begin, initargs=given, context=_BareContext())
+
+    def end(self) -> None:
+        """Kill all workers, whatever they are doing, and what they left running; calling it again does nothing."""
+        self.stop()
+        self.join(timeout=_JOIN_SECONDS)
+        self._end_leftovers()
+        atexit.unregister(self._end_leftovers)
+
+
+def start_pool(workers: int, memory_bytes: int | None, initializer: Callable[..., None], *arguments: Any) -> MarkedPool:
     """A pool of `workers` processes, each limited in memory and blind to GPUs, that run `initializer` first."""
-    given = (memory_bytes, initializer, arguments)
-    return ProcessPool(max_workers=workers, initializer=_begin, initargs=given, context=_BareContext())
+    return MarkedPool(workers, memory_bytes, initializer, arguments)
 
 
-def _begin(memory_bytes: int | None, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _begin(mark: str, memory_bytes: int | None, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    mark_this_process(mark)
+    bound_output()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if memory_bytes is not None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from grpo_plugin.config.rewards import RewardFunction
+from grpo_plugin.errors import RewardError
 from grpo_plugin.scoring import signature
 from grpo_plugin.scoring.function_loading import model_path, resolve
 from grpo_plugin.scoring.reward_models import ModelReward
+from grpo_plugin.scoring.side_effects import restored_directory
 from grpo_plugin.scoring.signature import Signature
 
 
@@ -33,17 +35,26 @@ class Reward:
 
     @property
     def trainer_only(self) -> bool:
-        """Async functions wait rather than work; models belong on its GPU; its objects cannot leave its process."""
+        """Whether it must run in the trainer: async functions, models (for its GPU), users of TRL's objects."""
         return self.is_async or isinstance(self.function, ModelReward) or bool(self.signature.extras)
 
     def warm_up(self) -> None:
-        """Call `warm_up()` of the function's module, if it has one, before the first batch is timed."""
+        """Call `warm_up()` of the function's module, if it has one, before the first batch.
+
+        Raises:
+            RewardError: it failed.
+        """
         prepare = getattr(inspect.getmodule(self.function), "warm_up", None)
-        if callable(prepare):
-            prepare()
+        if not callable(prepare):
+            return
+        try:
+            with restored_directory():
+                prepare()
+        except (Exception, SystemExit) as error:
+            raise RewardError(f"{self.where}: warm_up() raised {type(error).__name__}: {error}") from error
 
     def describe(self) -> str | None:
-        """What `describe()` of the function's module says of the way it judges here, if it has one."""
+        """What `describe()` of the function's module says of how it scores on this machine, if it has one."""
         describe = getattr(inspect.getmodule(self.function), "describe", None)
         return str(describe()) if callable(describe) else None
 

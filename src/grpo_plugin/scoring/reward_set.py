@@ -13,12 +13,14 @@ from grpo_plugin.errors import RewardError
 from grpo_plugin.scoring import signature
 from grpo_plugin.scoring.aggregate import totals
 from grpo_plugin.scoring.batch_scores import BatchScores, combined
-from grpo_plugin.scoring.completions import Batch
+from grpo_plugin.scoring.completions import CompletionBatch
 from grpo_plugin.scoring.reward import Reward, build
-from grpo_plugin.scoring.runner import Runner
-from grpo_plugin.scoring.verdicts import Verdicts
+from grpo_plugin.scoring.runner import Place, Runner
+from grpo_plugin.scoring.verdicts import Verdicts, allowed_failures
 
 log = logging.getLogger(__name__)
+
+_MOST_WITHOUT_SCORE = 256
 
 
 class RewardSet:
@@ -27,6 +29,9 @@ class RewardSet:
     def __init__(self, rewards: Sequence[Reward], config: RewardsConfig, base_dir: Path) -> None:
         self.rewards = list(rewards)
         self.config = config
+        self._batches = 0
+        self._ever_scored = False
+        self._without_score = 0  # completions in a row that no function gave a score
         self._runner = Runner(self.rewards, config, base_dir)
 
     @property
@@ -38,7 +43,7 @@ class RewardSet:
         return [reward.weight for reward in self.rewards]
 
     def notes(self) -> list[str]:
-        """One line for each thing a user should know of how these functions judge on this machine."""
+        """One line for each thing a user should know of how these functions score on this machine."""
         return list(dict.fromkeys(note for reward in self.rewards if (note := reward.describe())))
 
     def check_columns(self, available: Collection[str]) -> None:
@@ -62,43 +67,64 @@ class RewardSet:
             extras: what TRL gives beside the batch (`signature.EXTRAS`); a function gets those that it names.
 
         Raises:
-            RewardError: a function is broken (with `on_error: raise`), or too many completions have no verdict.
+            RewardError: a function is broken (with `on_error: raise`), too many completions have no verdict, or no
+                function gave any completion a score.
         """
-        batch = Batch(prompts, completions, completion_ids, columns, extras)
-        return combined({reward.name: self._judge(reward, batch) for reward in self.rewards})
+        self._batches += 1
+        batch = CompletionBatch(prompts, completions, completion_ids, columns, extras)
+        try:
+            scored = combined({reward.name: self._score(reward, batch) for reward in self.rewards})
+            self._check_any_score(scored)
+        except RewardError as error:
+            raise RewardError(f"{str(error).rstrip('.')} (batch {self._batches} of this process).") from error
+        return scored
 
     def totals(self, scores: Sequence[Sequence[float | None]], group_size: int = 1) -> list[float | None]:
         """One number per completion, as `rewards.aggregation` and the weights say; groups lie side by side."""
         return totals(scores, self.weights, self.config.aggregation, group_size)
 
-    def places(self) -> dict[str, str]:
-        """Where each function runs now: trainer, workers, or unknown before its first batch."""
+    def places(self) -> dict[str, Place]:
+        """Where each function runs, by name: "trainer" or "workers"."""
         return {reward.name: self._runner.place(reward) for reward in self.rewards}
 
     def close(self) -> None:
         """End the worker processes; calling it again does nothing."""
         self._runner.close()
 
-    def _judge(self, reward: Reward, batch: Batch) -> Verdicts:
-        judged = self._runner.judge(reward, batch)
-        self._check_failures(reward, judged)
-        return judged
+    def _score(self, reward: Reward, batch: CompletionBatch) -> Verdicts:
+        verdicts = self._runner.score(reward, batch)
+        self._check_failures(reward, verdicts)
+        return verdicts
 
-    def _check_failures(self, reward: Reward, judged: Verdicts) -> None:
+    def _check_failures(self, reward: Reward, verdicts: Verdicts) -> None:
         """Stop at a broken grader unless failures are excluded, and at too many failures in any case."""
-        failures = judged.failures
+        failures = verdicts.failures
         if not failures:
             return
-        if self.config.on_error == "raise" and (broken := [row for row in failures if row not in judged.lost]):
+        if self.config.on_error == "raise" and (broken := [row for row in failures if row not in verdicts.lost]):
             raise RewardError(failures[broken[0]])
-        size = len(judged.scores)
+        size = len(verdicts.scores)
         first = next(iter(failures.values()))
-        if len(failures) > max(self.config.max_failed * size, bool(self.config.max_failed)):
+        if len(failures) > allowed_failures(self.config, size):
             raise RewardError(
                 f"{reward.where}: {len(failures)} of {size} completions have no verdict, more than "
                 f"rewards.max_failed ({self.config.max_failed:g}) allows; the first: {first}"
             )
         log.warning("%s: %d of %d completions have no verdict; the first: %s", reward.where, len(failures), size, first)
+
+    def _check_any_score(self, scored: BatchScores) -> None:
+        """Stop where no function gives any completion a score: in the first batch, or in many completions in a row."""
+        size = len(scored.by_function[0])
+        if any(score is not None for column in scored.by_function for score in column):
+            self._without_score = 0
+            self._ever_scored = True
+            return
+        self._without_score += size
+        if self._without_score >= _MOST_WITHOUT_SCORE or (size > 1 and not self._ever_scored):
+            raise RewardError(
+                f"rewards.functions: {', '.join(self.names)} returned None for all of the last {self._without_score} "
+                "completions; return a number for at least some of them (a `return` may be missing)."
+            )
 
 
 def load(config: RewardsConfig, base_dir: Path) -> RewardSet:
@@ -115,7 +141,7 @@ def load(config: RewardsConfig, base_dir: Path) -> RewardSet:
 
 
 def _with_unique_names(rewards: Sequence[Reward]) -> list[Reward]:
-    """Two functions of one name get their module in front; if that does not part them, their place behind."""
+    """Functions of one name get their module's before it; where these are equal too, their place behind it."""
     shared = {name for name, count in Counter(reward.name for reward in rewards).items() if count > 1}
     named = [replace(reward, name=_qualified(reward)) if reward.name in shared else reward for reward in rewards]
     shared = {name for name, count in Counter(reward.name for reward in named).items() if count > 1}

@@ -9,11 +9,15 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from grpo_plugin.errors import RewardError, nearest
-from grpo_plugin.scoring.completions import Batch, text_of
+from grpo_plugin.errors import RewardError, nearest, suggestion
+from grpo_plugin.scoring.completions import CompletionBatch, text_of
+from grpo_plugin.scoring.side_effects import private_copy
 
-GOLD_COLUMNS = ("ground_truth", "answer", "solution")
+# Where EasyR1's shapes find the gold answer: `answer` is what prompts.answer_key names, the others the data's own.
+GOLD_COLUMNS = ("answer", "ground_truth", "solution")
 GIVEN_BY_TRL = ("prompts", "completions", "completion_ids")
+Kwargs = dict[str, Any]
+
 # Columns that are costly to hand to another process.
 _HEAVY = ("image", "images")
 EXTRAS = ("trainer_state", "log_extra", "log_metric", "environments")
@@ -26,7 +30,7 @@ class Signature:
     Attributes:
         shape: a key of `SHAPES`.
         required: columns without which the function cannot be called.
-        optional: columns it names and lives without.
+        optional: columns it names and can be called without.
         takes_any: it takes every column (`**columns`), images excepted, which are given to those who name them.
         extras: objects of the trainer it names among its parameters.
     """
@@ -56,8 +60,7 @@ def read(where: str, function: Callable[..., Any], kwargs: Mapping[str, Any]) ->
     named = {name: p for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     for key in kwargs:
         if key not in named and not takes_any:
-            close = nearest(key, named)
-            hint = f"did you mean {close!r}?" if close else f"it takes {', '.join(named)}."
+            hint = suggestion(key, named, f"it takes {', '.join(named)}.")
             raise RewardError(f"{where}.kwargs.{key}: the function has no such parameter; {hint}")
     shape = _shape(where, function, named, takes_any)
     if shape != "trl":
@@ -86,9 +89,13 @@ def check_columns(where: str, signature: Signature, available: Collection[str]) 
         )
 
 
-def call(signature: Signature, function: Callable[..., Any], batch: Batch, kwargs: Mapping[str, Any]) -> Any:
-    """Call `function` on `batch` in its own shape; what it returns is not checked here (an awaitable if async)."""
-    return SHAPES[signature.shape](signature, function, batch, kwargs)
+def call(signature: Signature, function: Callable[..., Any], batch: CompletionBatch, kwargs: Mapping[str, Any]) -> Any:
+    """Call `function` on `batch` in its own shape; what it returns is not checked here (an awaitable if async).
+
+    The lists and dicts that it gets are copies of its own: what it does to them reaches neither training nor another
+    function.
+    """
+    return SHAPES[signature.shape](signature, function, batch, private_copy(dict(kwargs)))
 
 
 def _shape(where: str, function: Callable[..., Any], named: Collection[str], takes_any: bool) -> str:
@@ -108,35 +115,35 @@ def _shape(where: str, function: Callable[..., Any], named: Collection[str], tak
     )
 
 
-def _call_trl(signature: Signature, function: Callable[..., Any], batch: Batch, kwargs: Mapping[str, Any]) -> Any:
+def _call_trl(signature: Signature, function: Callable[..., Any], batch: CompletionBatch, kwargs: Kwargs) -> Any:
     names = inspect.signature(function).parameters
     takes_any = signature.takes_any
     given = {"prompts": batch.prompts, "completions": batch.completions, "completion_ids": batch.completion_ids}
-    values = {name: value for name, value in given.items() if takes_any or name in names}
-    values |= {name: batch.columns[name] for name in signature.columns(batch.columns)}
+    values = {name: private_copy(value) for name, value in given.items() if takes_any or name in names}
+    values |= {name: private_copy(batch.columns[name]) for name in signature.columns(batch.columns)}
     values |= {name: value for name, value in batch.extras.items() if takes_any or name in signature.extras}
-    return function(**(values | dict(kwargs)))
+    return function(**(values | kwargs))
 
 
-def _call_batch(_: Signature, function: Callable[..., Any], batch: Batch, kwargs: Mapping[str, Any]) -> Any:
+def _call_batch(_: Signature, function: Callable[..., Any], batch: CompletionBatch, kwargs: Kwargs) -> Any:
     return function(_reward_inputs(batch), **kwargs)
 
 
-def _call_each(_: Signature, function: Callable[..., Any], batch: Batch, kwargs: Mapping[str, Any]) -> Any:
+def _call_each(_: Signature, function: Callable[..., Any], batch: CompletionBatch, kwargs: Kwargs) -> Any:
     return [function(reward_input, **kwargs) for reward_input in _reward_inputs(batch)]
 
 
-def _call_responses(_: Signature, function: Callable[..., Any], batch: Batch, kwargs: Mapping[str, Any]) -> Any:
-    given = {
+def _call_responses(_: Signature, function: Callable[..., Any], batch: CompletionBatch, kwargs: Kwargs) -> Any:
+    given: dict[str, Any] = {
         "prompts": [text_of(prompt) for prompt in batch.prompts],
         "responses": [text_of(completion) for completion in batch.completions],
         "answers": _golds(batch),
     }
     names = inspect.signature(function).parameters
-    return function(**({name: value for name, value in given.items() if name in names} | dict(kwargs)))
+    return function(**({name: value for name, value in given.items() if name in names} | kwargs))
 
 
-def _reward_inputs(batch: Batch) -> list[dict[str, Any]]:
+def _reward_inputs(batch: CompletionBatch) -> list[dict[str, Any]]:
     """EasyR1's rows: `response`, `response_length` in tokens, `ground_truth`."""
     return [
         {"response": text_of(completion), "response_length": len(ids), "ground_truth": gold}
@@ -144,8 +151,9 @@ def _reward_inputs(batch: Batch) -> list[dict[str, Any]]:
     ]
 
 
-def _golds(batch: Batch) -> list[Any]:
-    return list(next(batch.columns[name] for name in GOLD_COLUMNS if name in batch.columns))
+def _golds(batch: CompletionBatch) -> list[Any]:
+    """The gold answers: the first of `GOLD_COLUMNS` that there is."""
+    return private_copy(list(next(batch.columns[name] for name in GOLD_COLUMNS if name in batch.columns)))
 
 
 def _listed(names: Collection[str]) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from grpo_plugin.config.rewards import RewardsConfig
 from grpo_plugin.errors import RewardError
-from grpo_plugin.scoring.completions import Batch
+from grpo_plugin.scoring.completions import CompletionBatch
 
 OVERALL = "overall"
 
@@ -37,7 +38,8 @@ class Verdicts:
     Attributes:
         scores: the reward of each completion; None where the function abstained or failed.
         parts: for a function that returns dicts, every key with its value per completion.
-        failures: why a completion has no score, by row; `lost` are those that no broken grader is to blame for.
+        failures: why a completion has no score, by row.
+        lost: the rows that failed by a time limit, a crash or memory, not by a broken grader.
         seconds: how long each completion took; even shares where one call judged them all.
         wall: seconds for all of them.
     """
@@ -48,6 +50,11 @@ class Verdicts:
     lost: set[int] = field(default_factory=set)
     seconds: list[float] = field(default_factory=list)
     wall: float = 0.0
+
+
+def allowed_failures(config: RewardsConfig, size: int) -> float:
+    """How many of `size` completions may fail in one function: the share `rewards.max_failed`, at least one if any."""
+    return max(config.max_failed * size, float(config.max_failed > 0))
 
 
 def collect(outcomes: Sequence[Outcome], wall: float) -> Verdicts:
@@ -63,7 +70,7 @@ def collect(outcomes: Sequence[Outcome], wall: float) -> Verdicts:
     )
 
 
-def check(where: str, returned: Any, batch: Batch) -> Verdicts:
+def check(where: str, returned: Any, batch: CompletionBatch) -> Verdicts:
     """Turn what a function returned for `batch` into verdicts.
 
     Raises:
@@ -71,7 +78,7 @@ def check(where: str, returned: Any, batch: Batch) -> Verdicts:
             the error names function, row and completion.
     """
     items = returned.tolist() if hasattr(returned, "tolist") else returned
-    if not isinstance(items, Sequence) or isinstance(items, str):
+    if not isinstance(items, Sequence) or isinstance(items, (str, bytes, bytearray, memoryview)):
         raise RewardError(
             f"{where}: returned a {type(returned).__name__}; a reward returns a list with one number per completion."
         )
@@ -85,7 +92,7 @@ def check(where: str, returned: Any, batch: Batch) -> Verdicts:
     return verdicts
 
 
-def _add(verdicts: Verdicts, where: str, row: int, item: Any, batch: Batch) -> None:
+def _add(verdicts: Verdicts, where: str, row: int, item: Any, batch: CompletionBatch) -> None:
     if not isinstance(item, Mapping):
         verdicts.scores[row] = number(where, item, row, batch)
         return
@@ -98,7 +105,7 @@ def _add(verdicts: Verdicts, where: str, row: int, item: Any, batch: Batch) -> N
     verdicts.scores[row] = verdicts.parts[OVERALL][row]
 
 
-def number(where: str, value: Any, row: int, batch: Batch) -> float | None:
+def number(where: str, value: Any, row: int, batch: CompletionBatch) -> float | None:
     """One finite float, or None for an abstention.
 
     Raises:
@@ -108,7 +115,7 @@ def number(where: str, value: Any, row: int, batch: Batch) -> float | None:
         return value
     if value is None:
         return None
-    plain = value.item() if hasattr(value, "item") and getattr(value, "size", 1) == 1 else value
+    plain = _plain(value)
     if not isinstance(plain, (int, float)):
         raise RewardError(
             f"{where}: returned {value!r} ({type(value).__name__}) for {batch.where(row)}; return a float or None."
@@ -120,3 +127,13 @@ def number(where: str, value: Any, row: int, batch: Batch) -> float | None:
     if not math.isfinite(finite):
         raise RewardError(f"{where}: returned {finite} for {batch.where(row)}; return a finite number or None.")
     return finite
+
+
+def _plain(value: Any) -> Any:
+    """The number in an array or tensor that holds one (NumPy's, torch's, JAX's); anything else as it is."""
+    if not hasattr(value, "item"):
+        return value
+    try:
+        return value.item()
+    except (TypeError, ValueError, RuntimeError):  # it holds more than one, or none
+        return value

@@ -1,17 +1,17 @@
-"""What runs in a worker process: the the recipe's functions, loaded once, called completion by completion."""
+"""What runs in a worker process: the recipe's functions, loaded once, called completion by completion or on batches."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from grpo_plugin.config.rewards import RewardFunction
 from grpo_plugin.errors import RewardError
-from grpo_plugin.scoring.completions import Batch
-from grpo_plugin.scoring.judging import judge_one, judge_whole
+from grpo_plugin.scoring.calling import score_batch, score_one
+from grpo_plugin.scoring.completions import CompletionBatch
 from grpo_plugin.scoring.processes import killed_after
 from grpo_plugin.scoring.reward import Reward, build
 from grpo_plugin.scoring.verdicts import Outcome
 
-# How long after its time limit a worker that nobody stopped ends by itself.
+# Seconds after its time limit at which a worker ends by itself, if the trainer did not end it.
 _GRACE = 10.0
 
 _rewards: dict[int, Reward | RewardError] = {}
@@ -28,27 +28,27 @@ def prepare(functions: Sequence[tuple[int, RewardFunction]], base_dir: Path) -> 
             _rewards[index] = error
 
 
-def answer() -> None:
-    """Show that a worker is ready."""
+def ping() -> None:
+    """Return at once: the trainer then knows that a worker is ready."""
 
 
-def judge_each(index: int, batch: Batch, limit: float) -> list[Outcome]:
+def score_each(index: int, batch: CompletionBatch, limit: float) -> list[Outcome]:
     """Call function `index` on every completion of `batch` by itself."""
     with killed_after(limit + _GRACE):
-        return [judge_one(_reward(index), batch, row) for row in range(len(batch))]
+        return [score_one(_reward(index), batch, row) for row in range(len(batch))]
 
 
-def judge_together(index: int, batch: Batch, limit: float) -> list[Outcome]:
+def score_together(index: int, batch: CompletionBatch, limit: float) -> list[Outcome]:
     """Call function `index` once on all completions."""
     with killed_after(limit + _GRACE):
-        return judge_whole(_reward(index), batch)
+        return score_batch(_reward(index), batch)
 
 
-def depends_on_batch(index: int, batch: Batch, limit: float) -> bool:
-    """Whether a function judges completions differently together and one by one."""
-    alone = [outcome.score for outcome in judge_each(index, batch, limit)]
+def depends_on_batch(index: int, batch: CompletionBatch, limit: float) -> bool:
+    """Whether a function scores completions differently together and one by one."""
+    alone = [outcome.score for outcome in score_each(index, batch, limit)]
     try:
-        return [outcome.score for outcome in judge_together(index, batch, limit)] != alone
+        return [outcome.score for outcome in score_together(index, batch, limit)] != alone
     except RewardError:
         return None not in alone
 

@@ -60,6 +60,11 @@ def _naughty(text: str) -> float | None:
     return {"nan": float("nan"), "none": None, "infinite": float("-inf")}.get(text, float(len(text)))
 
 
+def kills_itself(completions: Sequence[str], **columns: Any) -> list[float]:
+    os.kill(os.getpid(), signal.SIGTERM)
+    return length(completions)
+
+
 def above_mean(completions: Sequence[str], **columns: Any) -> list[float]:
     mean = sum(map(len, completions)) / len(completions)
     return [len(text) - mean for text in completions]

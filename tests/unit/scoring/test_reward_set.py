@@ -34,7 +34,7 @@ def test_columns_are_checked_before_launch(loaded: Loader) -> None:
     rewards.check_columns(["prompt", "answer"])
     with pytest.raises(RewardError, match=r"asks for the column 'answer'.*prompt, solution.*did you mean 'solution'"):
         rewards.check_columns(["prompt", "solution"])
-    with pytest.raises(RewardError, match="asks for one of the columns ground_truth, answer, solution"):
+    with pytest.raises(RewardError, match="asks for one of the columns answer, ground_truth, solution"):
         loaded("batch_score").check_columns(["prompt"])
 
 
@@ -44,6 +44,14 @@ def test_easyr1_in_three_shapes(loaded: Loader) -> None:
     assert judged.by_function == [[0.5, 0.5], [1.0, 1.0], [0.0, 1.0]]
     assert judged.parts == {"batch_score/tokens": [2.0, 1.0]}
     assert judged.metrics == {"rewards/batch_score/tokens": 1.5}
+
+
+def test_easyr1_gets_the_answer_that_the_recipe_names(loaded: Loader) -> None:
+    """`prompts.answer_key` fills `answer`; a column of the data's own called `ground_truth` does not overrule it."""
+    rewards = loaded("batch_score", "sequential_score", "older_score")
+    columns = {"ground_truth": ["x", "y"], "answer": ["a", "b"]}
+    judged = rewards.score(["", ""], ["a", "b"], [[1], [1]], columns)
+    assert judged.by_function == [[0.5, 0.5], [1.0, 1.0], [1.0, 1.0]]
 
 
 def test_async_functions(loaded: Loader) -> None:

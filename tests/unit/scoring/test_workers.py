@@ -50,25 +50,18 @@ def test_a_broken_grader_stops_the_run_from_a_worker_too(loaded: Loader) -> None
         score(loaded("naughty", **LIMITS), ["a", "raise", "b"])
 
 
-def test_cheap_functions_move_to_the_trainer_and_costly_ones_stay(loaded: Loader) -> None:
-    rewards = loaded("process", "steady", **(LIMITS | {"timeout": 10.0}))
-    texts = ["a"] * 128
-    first = score(rewards, texts)
-    assert os.getpid() not in first[0] + first[1]
+def test_all_workers_share_costly_work(loaded: Loader) -> None:
+    judged = scored(loaded("steady", **(LIMITS | {"timeout": 10.0})), ["a"] * 128)
+    assert len(set(judged.by_function[0])) == 2
+    assert float(os.getpid()) not in judged.by_function[0]
+    assert judged.seconds is not None
+    assert len(judged.seconds) == 128 and min(judged.seconds) >= 0.005
+
+
+def test_a_function_runs_in_the_trainer_where_the_recipe_says_so(loaded: Loader) -> None:
+    rewards = loaded({"function": "grading.py:process", "run": "trainer"}, "steady", **LIMITS)
     assert rewards.places() == {"process": "trainer", "steady": "workers"}
-    second = scored(rewards, texts)
-    assert set(second.by_function[0]) == {float(os.getpid())}
-    assert len(set(second.by_function[1])) == 2
-    assert second.seconds is not None
-    assert len(second.seconds) == 128 and min(second.seconds) > 0.005
-
-
-def test_a_cheap_function_that_hangs_in_the_trainer_is_interrupted_and_moves(loaded: Loader) -> None:
-    rewards = loaded("naughty", **LIMITS)
-    score(rewards, ["a"] * 128)
-    assert rewards.places() == {"naughty": "trainer"}
-    assert score(rewards, ["a", "hang", "b"]) == [[1.0, None, 1.0]]
-    assert rewards.places() == {"naughty": "workers"}
+    assert score(rewards, ["a"])[0] == [float(os.getpid())]
 
 
 def test_from_any_thread(loaded: Loader) -> None:
