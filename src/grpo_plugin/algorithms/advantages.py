@@ -99,20 +99,33 @@ def compute(
         "rewards_per_function": rewards_per_function,
         "reward_weights": reward_weights,
     }
-    shaped = rewards
+    penalty = _penalty(logps, ref_logps, mask, kl_coef, kl_estimator)
+    offered |= _reward_and_penalties(name, estimator, rewards, overlong, overlong_factor, penalty)
+    unscorable = rewards.isnan() if baselines is None else rewards.isnan() | baselines.isnan()
+    return _checked(name, registry.call("advantage", name, estimator, offered, options), unscorable, mask)
+
+
+def _reward_and_penalties(
+    name: str,
+    estimator: Callable[..., Tensor],
+    rewards: Tensor,
+    overlong: Tensor | None,
+    overlong_factor: float,
+    penalty: Tensor | None,
+) -> dict[str, Any]:
+    """The rewards (B,) as an estimator sees them, and the penalties that it asks for by name."""
+    offered: dict[str, Any] = {}
     if overlong is not None:
         if _route(name, estimator, "overlong") == "overlong":
             offered |= {"overlong": overlong, "overlong_factor": overlong_factor}
         else:
-            shaped = shaped + overlong_factor * overlong
-    if (penalty := _penalty(logps, ref_logps, mask, kl_coef, kl_estimator)) is not None:
+            rewards = rewards + overlong_factor * overlong
+    if penalty is not None:
         if _route(name, estimator, "penalty") == "penalty":
             offered["penalty"] = penalty
         else:
-            shaped = shaped - penalty.sum(1)
-    offered["rewards"] = shaped
-    unscorable = rewards.isnan() if baselines is None else rewards.isnan() | baselines.isnan()
-    return _checked(name, registry.call("advantage", name, estimator, offered, options), unscorable, mask)
+            rewards = rewards - penalty.sum(1)
+    return {**offered, "rewards": rewards}
 
 
 def _penalty(

@@ -1,27 +1,24 @@
-"""A causal language model of transformers on packed sequences: hidden states, then log-probabilities.
+"""Log-probabilities of packed sequences by a causal language model of transformers: hidden states, then the head.
 
 Works on whatever has the shape of one (`base_model`, `get_output_embeddings()`, `config`); this module imports torch
-alone. Attention stays within each sequence by one of three ways, by the model's attention implementation:
-
-| `config._attn_implementation` | how |
-|---|---|
-| `packed_sdpa` (`compat.packed_attention.install`) | one fused call per sequence |
-| `flash_attention_*` | varlen kernel, from the cumulative lengths |
-| any other | transformers' block-diagonal mask, from the position ids; N² memory |
+alone. `layouts` says how the sequences run.
 """
-
-from typing import Any
 
 from torch import Tensor, nn
 
+from grpo_plugin.algorithms import layouts
 from grpo_plugin.algorithms.heads import head_logprobs
+from grpo_plugin.algorithms.logits import logit_arguments
 from grpo_plugin.algorithms.packing import Packed, Predicted
-
-PACKED_SDPA = "packed_sdpa"
 
 
 def completion_logprobs(
-    model: nn.Module, packed: Packed, *, temperature: float = 1.0, chunk: int | None = None
+    model: nn.Module,
+    packed: Packed,
+    *,
+    temperature: float = 1.0,
+    chunk: int | None = None,
+    layout: str = "packed",
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities and entropies (B, T) of the completion tokens, 0 where none was asked for.
 
@@ -30,61 +27,49 @@ def completion_logprobs(
         packed: what to run; must hold at least one token.
         temperature: of sampling.
         chunk: tokens per chunk of the output head, see `logprobs.token_logprobs`.
+        layout: how the sequences run, see `layouts`.
     """
-    return states_logprobs(model, packed, completion_states(model, packed), temperature=temperature, chunk=chunk)
+    states = completion_states(model, packed, layout)
+    return states_logprobs(model, packed, states, temperature=temperature, chunk=chunk)
 
 
 def states_logprobs(
-    model: nn.Module, batch: Predicted, states: Tensor, *, temperature: float = 1.0, chunk: int | None = None
+    model: nn.Module,
+    batch: Predicted,
+    states: Tensor,
+    *,
+    temperature: float = 1.0,
+    chunk: int | None = None,
+    fp32: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """As `completion_logprobs`, from the hidden states (K, H) that predict the tokens of a batch of any layout."""
+    """As `completion_logprobs`, from the hidden states (K, H) that predict the tokens of a batch of any layout.
+
+    Args:
+        fp32: compute the output head in fp32, also under autocast and with 16-bit weights (TRL's
+            `cast_lm_head_to_fp32`; the weights stay as they are).
+    """
     logps, entropies = head_logprobs(
-        output_head(model), states, batch.targets, temperature=temperature, softcap=softcap(model), chunk=chunk
+        output_head(model),
+        states,
+        batch.targets,
+        chunk=chunk,
+        fp32=fp32,
+        **logit_arguments(model, temperature),
     )
     return batch.unpack(logps), batch.unpack(entropies)
 
 
-def completion_states(model: nn.Module, packed: Packed) -> Tensor:
+def completion_states(model: nn.Module, packed: Packed, layout: str = "packed") -> Tensor:
     """Hidden states (K, H) that predict the completion tokens."""
-    return hidden_states(model, packed)[packed.sources]
+    return hidden_states(model, packed, layout)[packed.sources]
+
+
+def hidden_states(model: nn.Module, packed: Packed, layout: str = "packed") -> Tensor:
+    """Last hidden states (N, H) of the packed tokens."""
+    return layouts.run(model, packed, layout).hidden
 
 
 def output_head(model: nn.Module) -> nn.Module:
     """What maps hidden states to logits."""
     head: nn.Module = model.get_output_embeddings()  # type: ignore[operator]
     return head
-
-
-def softcap(model: nn.Module) -> float | None:
-    """The cap on the model's logits, if it has one (Gemma 2)."""
-    cap: float | None = getattr(model.config, "final_logit_softcapping", None)
-    return cap
-
-
-def hidden_states(model: nn.Module, packed: Packed) -> Tensor:
-    """Last hidden states (N, H) of the packed tokens."""
-    config: Any = model.config
-    backbone: Any = model.base_model
-    output = backbone(
-        input_ids=packed.input_ids,
-        position_ids=packed.position_ids,
-        use_cache=False,
-        **_attention_arguments(config._attn_implementation, packed),
-    )
-    states: Tensor = output.last_hidden_state[0]
-    return states
-
-
-def _attention_arguments(implementation: str, packed: Packed) -> dict[str, Any]:
-    if implementation == PACKED_SDPA:
-        # A mask of four dimensions is taken as it is: none is built, and packed attention needs none.
-        return {"attention_mask": packed.input_ids.new_ones(1, 1, 1, 1).bool(), "packed_lengths": packed.lengths}
-    if implementation.startswith("flash_attention"):
-        longest = max(packed.lengths)
-        return {
-            "cu_seq_lens_q": packed.cu_seqlens,
-            "cu_seq_lens_k": packed.cu_seqlens,
-            "max_length_q": longest,
-            "max_length_k": longest,
-        }
-    return {}

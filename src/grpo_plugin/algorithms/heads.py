@@ -1,6 +1,7 @@
 """The output head of a model as it is found: a linear layer, or whatever else maps hidden states to logits."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from grpo_plugin.algorithms.kl import full
 from grpo_plugin.algorithms.logprobs import chunks, token_logprobs
+from grpo_plugin.errors import RecipeError
 
 Pair = tuple[Tensor, Tensor]
 
@@ -21,21 +23,37 @@ def head_logprobs(
     temperature: float = 1.0,
     softcap: float | None = None,
     chunk: int | None = None,
+    fp32: bool = False,
 ) -> Pair:
     """Log-probabilities and entropies (K,) as of `token_logprobs`, through the module.
 
     A linear layer's weight is used directly, but within a call of the layer: what hangs on its calls (ZeRO-3 and FSDP
     gather weights there) happens. Anything else, such as an adapter around the layer, is called on one chunk of tokens
     at a time, forward and again in the backward pass.
+
+    Args:
+        fp32: run a linear layer in fp32, also under autocast and with 16-bit weights.
+
+    Raises:
+        RecipeError: fp32 for anything else than a linear layer: an adapter runs in a type of its own.
     """
     if type(head) is nn.Linear:
 
         def fused(states: Tensor) -> Pair:
-            return token_logprobs(
-                states, head.weight, targets, bias=head.bias, temperature=temperature, softcap=softcap, chunk=chunk
-            )
+            weight, bias = head.weight, head.bias
+            if fp32:
+                states, weight, bias = states.float(), weight.float(), None if bias is None else bias.float()
+            with torch.autocast(hidden.device.type, enabled=False) if fp32 else nullcontext():
+                return token_logprobs(
+                    states, weight, targets, bias=bias, temperature=temperature, softcap=softcap, chunk=chunk
+                )
 
         return _called_as(head, fused, hidden)
+    if fp32:
+        raise RecipeError(
+            "trl.cast_lm_head_to_fp32: true needs a plain linear output head, and an adapter is on it; take lm_head "
+            "out of lora_target_modules, or remove the key."
+        )
     pairs = [
         checkpoint(_logprobs, head, hidden[rows], targets[rows], temperature, softcap, use_reentrant=False)
         for rows in chunks(len(targets), vocabulary(head), chunk)

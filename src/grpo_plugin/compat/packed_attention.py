@@ -13,7 +13,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from grpo_plugin.algorithms.attention import packed_attention
-from grpo_plugin.algorithms.forward import PACKED_SDPA
+from grpo_plugin.algorithms.layouts import PACKED_SDPA
 
 
 def install(model: PreTrainedModel) -> bool:

@@ -9,6 +9,7 @@ from trl.models.utils import _ForwardRedirection
 
 from grpo_plugin.algorithms import forward
 from grpo_plugin.algorithms.heads import head_divergence
+from grpo_plugin.algorithms.logits import logit_arguments
 from grpo_plugin.algorithms.packing import Packed, pack
 from grpo_plugin.trainer.padding import Padded
 from grpo_plugin.trainer.sample import Sample, completion_mask
@@ -72,8 +73,7 @@ def logps_and_divergence(
                 hidden,
                 ref_head,
                 ref_states,
-                temperature=trainer.temperature,
-                softcap=forward.softcap(model),
+                **logit_arguments(model, trainer.temperature),
             )
         return logps, entropies, batch.unpack(divergence)
 

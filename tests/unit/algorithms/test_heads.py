@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from grpo_plugin.algorithms.heads import head_divergence, head_logprobs
 from grpo_plugin.algorithms.kl import kl
+from grpo_plugin.errors import RecipeError
 
 HEAD = {"temperature": 0.7, "softcap": 2.0}
 TARGETS = torch.tensor([0, 4, 2, 4, 1])
@@ -74,6 +75,29 @@ def test_adapters_on_the_head_take_part(settings: dict[str, list[str]], hidden: 
         nn.init.normal_(parameter)
     logps, _ = head_logprobs(head, hidden, TARGETS, chunk=2)
     assert torch.allclose(logps, head(hidden).log_softmax(-1).gather(1, TARGETS.unsqueeze(1)).squeeze(1))
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_head_in_fp32_rounds_nothing(autocast: bool) -> None:
+    """16-bit weights and states, as trained, and logits as if they were fp32; gradients keep the weights' type."""
+    torch.manual_seed(0)
+    head, states = nn.Linear(64, 50).bfloat16(), torch.randn(5, 64).bfloat16().requires_grad_()
+    targets = torch.arange(5) * 9
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        logps, _ = head_logprobs(head, states, targets, fp32=True)
+        rounded, _ = head_logprobs(head, states, targets)
+    logits = nn.functional.linear(states.float(), head.weight.float(), head.bias.float())
+    expected = logits.log_softmax(-1)[torch.arange(5), targets]
+    assert torch.allclose(logps, expected, atol=1e-6)
+    assert (rounded - expected).abs().max() > 1e-4
+    logps.sum().backward()
+    assert head.weight.grad is not None
+    assert head.weight.grad.dtype == torch.bfloat16
+
+
+def test_a_head_with_an_adapter_cannot_be_in_fp32(layer: nn.Linear, hidden: Tensor) -> None:
+    with pytest.raises(RecipeError, match="cast_lm_head_to_fp32: true needs a plain linear output head"):
+        head_logprobs(Wrapped(layer), hidden, TARGETS, fp32=True)
 
 
 def test_divergence_of_whole_distributions(layer: nn.Linear, hidden: Tensor) -> None:

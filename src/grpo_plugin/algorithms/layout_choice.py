@@ -1,0 +1,146 @@
+"""Which layout holds for a model: each is compared with the model's own forward on each sequence alone.
+
+Packed sequences may see each other through layers that have a state, and a model may change its logits in a way that
+`logits` does not know. Neither raises anything by itself, so that the run compares once, before its first step.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from grpo_plugin.algorithms.forward import completion_logprobs
+from grpo_plugin.algorithms.layouts import LAYOUTS
+from grpo_plugin.algorithms.packing import Packed, pack
+from grpo_plugin.errors import RecipeError
+
+# Nats per token by which two ways to compute the same may differ, by the type the model computes in.
+TOLERANCES = {torch.float64: 1e-6, torch.float32: 2e-3, torch.bfloat16: 0.05, torch.float16: 0.02}
+FIRST = 8  # tokens of a sequence in which what comes before it shows most
+
+_COSTS = {
+    "packed_mask": "attention goes by a mask over all pairs of a micro-batch's tokens, whose memory grows with their "
+    "square",
+    "alone": "sequences run one at a time; short ones leave the device idle",
+    "padded": "sequences run padded to the longest of their micro-batch, with work on padding",
+}
+
+
+class Choice(NamedTuple):
+    """A layout, and why not another.
+
+    Attributes:
+        layout: one of `layouts.LAYOUTS`.
+        gap: its largest difference to the model's own log-probabilities, in nats per token.
+        passed_over: layouts that come before it, with their gap, or what they raised.
+    """
+
+    layout: str
+    gap: float
+    passed_over: Mapping[str, float | str]
+
+    def note(self) -> str | None:
+        """What the layout costs, in a sentence; None where it costs nothing."""
+        if self.layout not in _COSTS:
+            return None
+        reasons = _listed(self.passed_over)
+        return f"{_COSTS[self.layout]}: end to end, this model's log-probabilities are wrong ({reasons})."
+
+
+def choose_layout(
+    model: nn.Module,
+    sequences: Sequence[Sequence[int]],
+    *,
+    among: Sequence[str] = tuple(LAYOUTS),
+    reference: Callable[[Any, Tensor], Tensor] | None = None,
+    tolerance: float | None = None,
+) -> Choice:
+    """The first layout whose log-probabilities are the model's own.
+
+    Runs each sequence once by itself, and all of them in each layout until one agrees, without gradients and dropout.
+
+    Args:
+        model: an unwrapped `…ForCausalLM`, adapters in place; call this inside the wrapper's forward (DDP, FSDP,
+            DeepSpeed), with the same sequences on every rank.
+        sequences: token ids of two or more, at least two tokens each; some of the run's own prompts.
+        among: the layouts to try, in this order. Leave out `alone` where weights are shared over ranks, which must run
+            as many passes as each other.
+        reference: logits (n, V) of the model for the ids (n,) of one sequence; by default its own forward.
+        tolerance: nats per token; by default of `TOLERANCES`, by the type of the logits.
+
+    Raises:
+        RecipeError: none agrees; the sentence names the gaps.
+    """
+    device = next(model.parameters()).device
+    rows = [torch.tensor(ids, device=device) for ids in sequences]
+    batch = _packed(rows)
+    with torch.no_grad(), _without_dropout(model):
+        logits = [(reference or own_logits)(model, row) for row in rows]
+        limit = TOLERANCES[logits[0].dtype] if tolerance is None else tolerance
+        own = [_logprobs(of_row, row) for of_row, row in zip(logits, rows, strict=True)]
+        del logits
+        passed_over: dict[str, float | str] = {}
+        for layout in among:
+            gap = _gap(model, batch, layout, own)
+            if isinstance(gap, float) and gap <= limit:
+                return Choice(layout, gap, passed_over)
+            passed_over[layout] = gap
+    raise RecipeError(
+        f"base_model: log-probabilities differ from the model's own, by more than {limit:g} nats per token, however "
+        f"sequences run ({_listed(passed_over)}); its layers or its logits do what these plugins do not know: train "
+        "another model, and report this one."
+    )
+
+
+def own_logits(model: Any, ids: Tensor) -> Tensor:
+    """Logits (n, V) of the model's own forward on one sequence (n,)."""
+    logits: Tensor = model(input_ids=ids.unsqueeze(0), use_cache=False).logits[0]
+    return logits
+
+
+def _logprobs(logits: Tensor, ids: Tensor) -> Tensor:
+    """Of every token but the first (n − 1,), in fp32 or better."""
+    logits = logits[:-1] if logits.dtype == torch.float64 else logits[:-1].float()
+    return logits.log_softmax(-1).gather(1, ids[1:].unsqueeze(1)).squeeze(1)
+
+
+def _packed(rows: Sequence[Tensor]) -> Packed:
+    """Sequences whose every token but the first is to be predicted."""
+    ids = nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
+    lengths = torch.tensor([len(row) for row in rows], device=ids.device).unsqueeze(1)
+    inside = torch.arange(ids.shape[1], device=ids.device) < lengths
+    return pack(ids[:, :1], inside[:, :1], ids[:, 1:], inside[:, 1:])
+
+
+def _gap(model: nn.Module, batch: Packed, layout: str, own: Sequence[Tensor]) -> float | str:
+    """The largest mean difference over the tokens of a sequence, or over its first ones; or what the layout raised."""
+    try:
+        logps, _ = completion_logprobs(model, batch, layout=layout)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # a model that does not take a layout's arguments may raise anything
+        return f"{type(error).__name__}: {error}".partition("\n")[0]
+    differences = [(row[: len(theirs)] - theirs).abs() for row, theirs in zip(logps, own, strict=True)]
+    means = torch.stack([part.mean() for of_row in differences for part in (of_row, of_row[:FIRST])])
+    return float("inf") if means.isnan().any() else means.max().item()
+
+
+def _listed(gaps: Mapping[str, float | str]) -> str:
+    return ", ".join(
+        f"{name}: {gap:.2g} nats per token" if isinstance(gap, float) else f"{name}: {gap}"
+        for name, gap in gaps.items()
+    )
+
+
+@contextmanager
+def _without_dropout(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode; afterwards every module is as it was."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
