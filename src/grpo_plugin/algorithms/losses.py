@@ -6,7 +6,7 @@
 the difference between sampler and trainer (`correction`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ class Kind:
 
     surrogate: Callable[..., surrogates.Loss]
     level: str = "token"
-    times_length: bool = False  # a completion weighs as much as it has tokens
+    times_length: bool = False  # a completion of the sequence average weighs as much as it has tokens (luspo)
     takes_correction: bool = False  # the surrogate uses the correction itself
 
 
@@ -69,21 +69,19 @@ def policy_loss(
 
     Args:
         logps: (B, T) log-probabilities of the policy, with gradient; anything outside the mask.
-        old_logps: (B, T) at the time of sampling; None if the batch is used once, on-policy.
+        old_logps: (B, T) at the time of sampling; None if the batch is used once.
         advantages: (B,) or (B, T).
         mask: (B, T), true (or 1) on the tokens that learn; a row may be all false.
         kind: one of `KINDS`, or a dotted path to a surrogate of one's own (token level).
         clip_low: lower width of the ratio's range, 1 − clip_low; None for no bound. In log space for gmpo.
         clip_high: upper width, 1 + clip_high; None for no bound.
         clip_dual: largest multiple of a negative advantage that counts; None for no limit.
-        average: token, sequence or constant, over `denominator`; see `averages.token_weights`. luspo is a sequence
-            average whose completions weigh their length.
+        average: token, sequence or constant, over `denominator`; see `averages.token_weights`.
         constant: what `constant` divides each completion by, e.g. the longest completion allowed.
         ref_logps: (B, T) of the reference model; with `kl_coef` > 0 the divergence is part of the loss.
         kl_values: (B, T) divergences computed elsewhere, in place of `kl_estimator` (`full` needs the vocabulary).
         correction: sampler importance weights, (B, T) or (B, 1); see `correction.sampler_weights`.
-        policy_mask: (B, T), false on tokens whose surrogate counts 0; they stay in the KL, in ratios of the sequence
-            and in what the mean divides by. See `entropy.high_entropy`.
+        policy_mask: (B, T), false where the surrogate counts 0 and KL, ratios and mean go on; see `entropy`.
         options: what else the kind takes: sapo's temperatures, vespo's exponents, or of one's own.
 
     Returns:
@@ -93,26 +91,31 @@ def policy_loss(
     Raises:
         RecipeError: unknown kind, average, estimator or option.
     """
-    chosen = _kind(kind)
-    mask = mask.bool()
+    chosen, mask = _kind(kind), mask.bool()
     terms = _terms(logps, old_logps, advantages, mask, chosen.level, correction, clip_low, clip_high, clip_dual)
-    per_token, metrics = registry.call("loss", kind, chosen.surrogate, {"terms": terms}, options)
-    if correction is not None and not chosen.takes_correction:
-        per_token = per_token * correction
-    if policy_mask is not None:
-        per_token = per_token * policy_mask
-        metrics = {**metrics, "policy/tokens": policy_mask}
+    per_token, metrics = _policy_term(kind, chosen, terms, policy_mask, options)
     if kl_values is None and ref_logps is not None:
         kl_values = kl(terms.logps, torch.where(mask, ref_logps, 0.0), kl_estimator)
     if kl_values is not None:
         metrics = {**metrics, "kl/ref": kl_values}
-        if kl_coef:
-            per_token = per_token + kl_coef * kl_values
+        per_token = per_token + kl_coef * kl_values if kl_coef else per_token
     weights = token_weights(mask.to(logps.dtype), average, denominator=denominator, constant=constant)
     if chosen.times_length:
         weights = weights * terms.lengths
     loss = torch.where(mask, per_token * weights, 0.0).sum()
     return loss, _metrics(terms, metrics)
+
+
+def _policy_term(
+    name: str, kind: Kind, terms: Terms, policy_mask: Tensor | None, options: Mapping[str, Any]
+) -> surrogates.Loss:
+    """What a token loses by the surrogate, with the sampler's correction and without the tokens left out."""
+    per_token, metrics = registry.call("loss", name, kind.surrogate, {"terms": terms}, options)
+    if terms.correction is not None and not kind.takes_correction:
+        per_token = per_token * terms.correction
+    if policy_mask is not None:
+        return per_token * policy_mask, {**metrics, "policy/tokens": policy_mask}
+    return per_token, metrics
 
 
 def _kind(name: str) -> Kind:
