@@ -40,7 +40,8 @@ def head_logprobs(
     if type(head) is nn.Linear:
 
         def fused(states: Tensor) -> Pair:
-            weight, bias = head.weight, head.bias
+            weight: Tensor = head.weight
+            bias: Tensor | None = head.bias
             if fp32:
                 states, weight, bias = states.float(), weight.float(), None if bias is None else bias.float()
             with torch.autocast(hidden.device.type, enabled=False) if fp32 else nullcontext():
