@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from grpo_plugin.scoring.mathematics.compare import relations
+from grpo_plugin.scoring.mathematics.compare.free_names import with_names_of
 from grpo_plugin.scoring.mathematics.compare.reals import same_set, to_reals
-from grpo_plugin.scoring.mathematics.compare.scalars import exact_or_none, same_scalar
+from grpo_plugin.scoring.mathematics.compare.scalars import approximates, exact_or_none, same_scalar
 from grpo_plugin.scoring.mathematics.parse.nodes import CONTAINERS, Node, has_constant
 
 _MAX_ITEMS = 200
+_MARKS = ("%", "°")
 _HALF_OPEN = {("(", "]"), ("[", ")")}
 
 
@@ -16,6 +18,10 @@ def same(gold: Node, answer: Node) -> bool:
     """Whether `answer` (both as `canonical` gives them) is equivalent to `gold`."""
     if gold == answer:
         return True
+    if gold[0] == "≈" or answer[0] == "≈":
+        return any(same(one, other) for one in _alternatives(gold) for other in _alternatives(answer))
+    if gold[0] == "time" or answer[0] == "time":
+        return _same_time(gold, answer)
     if gold[0] == "rel" or answer[0] == "rel":
         return _same_relation(gold, answer)
     if gold[0] == "q" or answer[0] == "q":
@@ -23,6 +29,23 @@ def same(gold: Node, answer: Node) -> bool:
     if gold[0] in CONTAINERS or answer[0] in CONTAINERS:
         return _same_container(gold, answer)
     return _same_value(gold, answer)
+
+
+def _alternatives(node: Node) -> tuple[Node, ...]:
+    """A value, and its decimal approximation where that is one: 1/4 ≈ 0.25 states both, 1/4 ≈ 7 the first alone."""
+    if node[0] != "≈":
+        return (node,)
+    _, value, decimal = node
+    exact = relations.assignment(value)
+    return (value, decimal) if approximates(decimal, exact[1] if exact else value) else (value,)
+
+
+def _same_time(gold: Node, answer: Node) -> bool:
+    """Two times of day are compared as times; 6:15 against 2:5 is a ratio."""
+    if gold[0] == answer[0]:
+        return bool(gold[1] == answer[1])
+    ratios = [node[2] if node[0] == "time" else node for node in (gold, answer)]
+    return all(ratios) and same(*ratios)
 
 
 def _same_relation(gold: Node, answer: Node) -> bool:
@@ -39,8 +62,9 @@ def _same_relation(gold: Node, answer: Node) -> bool:
         return same(gold_named[1], answer)
     if relations.is_ratio(gold) or relations.is_ratio(answer):
         return relations.same_ratio(gold, answer)
-    value = relations.stated_value(answer)
-    if value is not None and gold[0] != "rel" and same(gold, value):
+    if gold[0] != "rel" and (value := relations.stated_value(answer)) is not None and same(gold, value):
+        return True
+    if answer[0] != "rel" and (value := relations.stated_value(gold)) is not None and same(value, answer):
         return True
     return _same_reals(gold, answer)
 
@@ -49,6 +73,8 @@ def _same_quantity(gold: Node, answer: Node) -> bool:
     """Both with units: same dimension and the same amount; one without: the same number."""
     if gold[0] in CONTAINERS or answer[0] in CONTAINERS:
         return False
+    if gold[0] in _MARKS or answer[0] in _MARKS:
+        return _of_one_mark(gold, answer)
     if gold[0] != "q" or answer[0] != "q":
         return _same_value(gold[1] if gold[0] == "q" else gold, answer[1] if answer[0] == "q" else answer)
     if gold[3] != answer[3] and not _overlapping(gold[3], answer[3]):
@@ -56,6 +82,12 @@ def _same_quantity(gold: Node, answer: Node) -> bool:
     if gold[2] == answer[2]:
         return _same_value(gold[1], answer[1])
     return same_scalar(_scaled(gold), _scaled(answer))
+
+
+def _of_one_mark(gold: Node, answer: Node) -> bool:
+    """Per cent are no feet, and degrees no dollars; an angle may say degrees beside its sign, and radians without."""
+    marked, other = (gold, answer) if gold[0] in _MARKS else (answer, gold)
+    return marked[0] == "°" and other[3] == (("radian", 1),) and _same_value(marked, other[1])
 
 
 def _overlapping(gold: Sequence[tuple[str, int]], answer: Sequence[tuple[str, int]]) -> bool:
@@ -71,6 +103,10 @@ def _same_value(gold: Node, answer: Node) -> bool:
     """Scalars, with 50% as 0.5 or 50, and 90° as 90 or, against a multiple of π, as radians."""
     if same_scalar(gold, answer):
         return True
+    if (renamed := with_names_of(gold, answer)) is not None:
+        return same_scalar(gold, renamed)
+    if "%" in (gold[0], answer[0]) and "°" in (gold[0], answer[0]):
+        return False
     if gold[0] == "%" and answer[0] != "%" and same_scalar(gold[1], answer):
         return True
     if answer[0] == "%" and gold[0] != "%" and same_scalar(answer[1], gold) and not _is_small(gold):
@@ -142,6 +178,8 @@ def _same_items(gold: Node, answer: Node, golds: Sequence[Node], answers: Sequen
         return False
     if "\\{" in kinds:
         return kinds <= {"\\{", ""} and _each_in(golds, answers) and _each_in(answers, golds)
+    if kinds == {""} and all(item[0] == "seq" for item in (*golds, *answers)):
+        return _each_in(golds, answers) and _each_in(answers, golds)  # points, each counted once
     if len(golds) != len(answers):
         return False
     if kinds == {""}:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from grpo_plugin.scoring.mathematics.compare import math_verify_fallback
 from grpo_plugin.scoring.mathematics.compare.answers import same
 from grpo_plugin.scoring.mathematics.parse import words
-from grpo_plugin.scoring.mathematics.parse.reading import Reading, read
+from grpo_plugin.scoring.mathematics.parse.reading import MAX_LENGTH, Reading, read
 
 _SHORT = 18
 
@@ -36,7 +36,14 @@ def _decided(answer: str, gold: str) -> bool:
         return False
     if reading.text == gold_reading.text or _same_choice(reading, gold_reading):
         return True
-    return any(same(one, other) for one in gold_reading.nodes for other in reading.nodes)
+    if any(same(one, other) for one in gold_reading.nodes for other in reading.nodes):
+        return True
+    return _same_quantities(gold_reading, reading) or _same_quantities(reading, gold_reading)
+
+
+def _same_quantities(one: Reading, other: Reading) -> bool:
+    """3m against 3 metres."""
+    return any(same(left, right) for left in one.nodes if left[0] == "q" for right in other.quantities)
 
 
 def _is_open(answer: str, gold: str) -> bool:
@@ -56,7 +63,8 @@ def is_readable(gold: str) -> bool:
 
 
 def _has_meaning(gold: Reading) -> bool:
-    return bool(gold.nodes or gold.choice) or gold.beyond
+    """Whether a gold answer can match: it was read, is beyond our reader, or is too long for it and wants its equal."""
+    return bool(gold.nodes or gold.choice) or gold.beyond or len(gold.text) > MAX_LENGTH
 
 
 def _same_choice(answer: Reading, gold: Reading) -> bool:

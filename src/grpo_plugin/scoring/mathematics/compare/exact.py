@@ -195,7 +195,7 @@ def _percent(node: Node, values: Values) -> Rational:
 def _based(node: Node, values: Values) -> Rational:
     """Digits in another base: 101_2 is 5."""
     base = exact(node[2], values)
-    if isinstance(base, Fraction) or not 2 <= base <= 10 or any(int(digit) >= base for digit in node[1]):
+    if isinstance(base, Fraction) or not 2 <= base <= 36 or any(int(digit) >= base for digit in node[1]):
         raise NotExact("base")
     return int(node[1], base)
 

@@ -10,7 +10,8 @@ from mpmath import inf, mpf
 
 from grpo_plugin.scoring.mathematics.compare.no_value import NotExact, TooBig, Undefined
 from grpo_plugin.scoring.mathematics.compare.numeric import evaluate
-from grpo_plugin.scoring.mathematics.parse.nodes import Node, symbols
+from grpo_plugin.scoring.mathematics.compare.relations import is_label
+from grpo_plugin.scoring.mathematics.parse.nodes import CONTAINERS, Node, symbols
 
 _TOLERANCE = mpf(10) ** -40
 _OPPOSITE = {"<": ">", ">": "<", "le": "ge", "ge": "le"}
@@ -88,18 +89,25 @@ def _from_relation(node: Node) -> Pieces | None:
     _, sides, operators = node
     if operators == ("in",):
         return _convert(sides[1])
-    if len(sides) == 2 and (bounded := _without_bars(sides[0], sides[1], operators[0])) is not None:
-        return _convert(bounded)
+    sides = tuple(_as_symbol(side) for side in sides)
     names = set().union(*map(symbols, sides))
     if len(names) != 1 or not set(operators) <= {"<", ">", "le", "ge", "ne"}:
         return None
     pieces = ALL
     for left, operator, right in zip(sides, operators, sides[1:], strict=False):
-        solved = _solve(left, operator, right, next(iter(names)))
+        bounded = _without_bars(left, right, operator)
+        solved = _solve(left, operator, right, next(iter(names))) if bounded is None else _convert(bounded)
         if solved is None:
             return None
         pieces = intersect(pieces, solved)
     return pieces
+
+
+def _as_symbol(side: Node) -> Node:
+    """The g(x) of 2 < g(x) < 3 as one unknown; |z| stays an absolute value of one."""
+    if side[0] in ("v", "f") or side[0] in CONTAINERS or not is_label(side) or len(symbols(side)) < 2:
+        return side
+    return ("v", str(side))
 
 
 def _without_bars(left: Node, right: Node, operator: str) -> Node | None:

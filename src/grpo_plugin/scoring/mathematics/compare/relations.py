@@ -4,9 +4,10 @@ from fractions import Fraction
 
 from grpo_plugin.scoring.mathematics.compare.exact import Rational, divide, exact
 from grpo_plugin.scoring.mathematics.compare.no_value import NotExact, TooBig, Undefined
-from grpo_plugin.scoring.mathematics.compare.scalars import same_scalar
+from grpo_plugin.scoring.mathematics.compare.scalars import exact_or_none, same_scalar
 from grpo_plugin.scoring.mathematics.parse.nodes import CONTAINERS, Node, symbols
 
+_LABEL_FUNCTIONS = frozenset(("abs", "sin", "cos", "tan", "det", "max", "min", "gcd", "lcm", "arg", "dim", "Re", "Im"))
 _FUNCTION_NAMES = frozenset("fghpqABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -15,6 +16,8 @@ def assignment(node: Node) -> tuple[Node, Node] | None:
     if node[0] != "rel" or set(node[2]) != {"="}:
         return None
     name, value = node[1][0], node[1][-1]
+    if value[0] == "v" and name[0] not in CONTAINERS and not symbols(name):
+        name, value = value, name  # 5 = x
     named = name[0] in ("v", "q") or any(test(name) for test in (_is_call, _is_measured, _is_point, _is_derivative))
     if not named or (name[0] == "v" and _occurs(name[1], value)):
         return None
@@ -56,7 +59,10 @@ def same_label(gold: Node, answer: Node) -> bool:
 
 
 def stated_value(node: Node) -> Node | None:
-    """The value in `x + y = 5` or `2 + 3 = 5`: the last side of an equation that leaves nothing to solve."""
+    """The value in `a + b = 5`, `|AB| = 5` or `2 + 3 = 5`: the last side of an equation that leaves nothing to solve.
+
+    An equation such as 3x + 2y = 5 or a^2 + b^2 = 5 says nothing about 5, and x - y = 0 nothing about 0.
+    """
     if node[0] != "rel" or set(node[2]) != {"="}:
         return None
     *sides, value = node[1]
@@ -66,13 +72,27 @@ def stated_value(node: Node) -> Node | None:
     names = symbols(first)
     if not names:
         return value if same_scalar(first, value) else None
-    unsolved = len(names) == 1 and not _is_label(first)
-    return None if unsolved or names & _value_symbols(value) else value
+    if any(not symbols(side) and same_scalar(side, value) for side in sides[1:] if side[0] not in CONTAINERS):
+        return value  # a^2 + b^2 = 9 + 16 = 25
+    if names & _value_symbols(value) or not is_label(first):
+        return None
+    return None if first[0] == "+" and exact_or_none(value) == 0 else value
 
 
-def _is_label(node: Node) -> bool:
-    """A measured thing: |AB|, sin A, a segment, an angle; not a polynomial in one unknown."""
-    return node[0] == "f" and node[1] in ("abs", "sin", "cos", "tan", "det", "max", "min")
+def is_label(node: Node) -> bool:
+    """What an answer may be asked for: |AB|, sin A, f(2), AB, a + b, xy, a/b; no polynomial or multiple of unknowns."""
+    kind = node[0]
+    if kind == "v" or _is_call(node):
+        return True
+    if kind == "f":
+        return node[1] in _LABEL_FUNCTIONS
+    if kind in ("+", "*"):
+        return all(map(is_label, node[1]))
+    if kind == "-":
+        return is_label(node[1])
+    if kind == "°":
+        return is_label(node[1])
+    return kind == "/" and is_label(node[1]) and is_label(node[2])
 
 
 def _value_symbols(node: Node) -> set[str]:
@@ -126,6 +146,8 @@ def same_ratio(gold: Node, answer: Node) -> bool:
     one, other = _parts(gold), _parts(answer)
     if one is None or other is None or len(one) != len(other):
         return False
+    if any(exact_or_none(part) == 0 for part in (*one, *other)):
+        return False  # a ratio with a zero matches itself alone
     return all(
         same_scalar(("*", (one[0], right)), ("*", (other[0], left)))
         for left, right in zip(one[1:], other[1:], strict=True)

@@ -9,7 +9,7 @@ from grpo_plugin.scoring.mathematics.compare.bounds import surely_differ
 from grpo_plugin.scoring.mathematics.compare.exact import Rational, exact
 from grpo_plugin.scoring.mathematics.compare.no_value import NotExact, TooBig, Undefined
 from grpo_plugin.scoring.mathematics.compare.numeric import DIGITS, Values, evaluate
-from grpo_plugin.scoring.mathematics.parse.nodes import Node, has_constant, symbols
+from grpo_plugin.scoring.mathematics.parse.nodes import CONTAINERS, Node, has_constant, symbols
 
 _TOLERANCE = 10.0 ** (8 - DIGITS)
 _ROUGH_DIGITS = 25
@@ -44,6 +44,20 @@ def same_constant(left: Node, right: Node) -> bool:
         if same:
             return True
     return _rounds_irrational(left, right) or _rounds_irrational(right, left)
+
+
+def approximates(decimal: Node, other: Node) -> bool:
+    """Whether a decimal is `other` rounded or cut off at its last place."""
+    if decimal[0] not in ("n", "-") or symbols(other) or other[0] in CONTAINERS:
+        return False
+    number = decimal if decimal[0] == "n" else decimal[1]
+    if number[0] != "n":
+        return False
+    try:
+        gap = abs(evaluate(decimal, {}) - evaluate(other, {}))
+    except (Undefined, NotExact, TooBig):
+        return False
+    return bool(gap <= 10.0 ** -(number[2] or 0))
 
 
 def exact_or_none(node: Node) -> Rational | None:

@@ -15,6 +15,19 @@ _MAX_NESTED = 3
 _BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*(\{|-?[0-9.]+|[a-zA-Z])|\\.|[{}]", re.DOTALL)
 
 
+_MAX_BETWEEN = 40
+_BETWEEN_BOXES = re.compile(
+    r"(?:[\s$,;]|\\q?quad|\\[,;:()\[\] ]|\\text\s*\{\s*(?:and|or|,)?\s*\}|\band\b|\bor\b)*\Z"
+)
+_END_OF_TURN = re.compile(
+    r"<\|(?:im_end|eot_id|end_of_text|endoftext|end|eom_id|end_of_turn)\|>|</s>|<eos>|<end_of_turn>|<｜end▁of▁sentence｜>"
+    r"|<\|im_start\|>user|<\|start_header_id\|>user"
+)
+_SPECIAL_TOKEN = re.compile(
+    r"<\|[a-z_]{2,30}\|>(?:assistant\b)?|<｜[^<>｜]{2,40}｜>|<s>|<bos>|<pad>|<unk>|<start_of_turn>(?:model\b)?"
+)
+
+
 class _Truncated(Exception):
     """The response ends within its answer."""
 
@@ -24,7 +37,7 @@ def extract(response: str) -> str | None:
 
     Reasoning between tags does not count; of several boxes or tags the last one does.
     """
-    text = after_reasoning(response)
+    text = after_reasoning(_without_special_tokens(response))
     if text is None:
         return None
     try:
@@ -32,6 +45,14 @@ def extract(response: str) -> str | None:
     except _Truncated:
         return None
     return stated_answer(text[-TAIL:]) if marked is None else marked or None
+
+
+def _without_special_tokens(response: str) -> str:
+    """What stands before the end of the turn, without the special tokens of chat templates."""
+    if "<" not in response:
+        return response
+    turn = next((part for part in _END_OF_TURN.split(response) if part.strip()), "")
+    return _SPECIAL_TOKEN.sub("", turn)
 
 
 def after_reasoning(response: str) -> str | None:
@@ -107,7 +128,19 @@ def _find_box(text: str) -> tuple[int, str] | None:
     unfinished = max((start for start, _ in open_braces), default=-1)
     if unfinished >= 0 and (not boxes or unfinished > boxes[-1][0]):
         raise _Truncated
-    return (boxes[-1][2], _unboxed(text[boxes[-1][1] : boxes[-1][2]].strip())) if boxes else None
+    return (boxes[-1][2], _together(text, boxes)) if boxes else None
+
+
+def _together(text: str, boxes: list[tuple[int, int, int]]) -> str:
+    r"""The last box, with those before it that only commas or `and` separate from it: \boxed{1} and \boxed{2}."""
+    contents = [_unboxed(text[boxes[-1][1] : boxes[-1][2]].strip())]
+    for (_, content, end), (start, _, _) in zip(boxes[-2::-1], boxes[:0:-1], strict=False):
+        between = text[end:start].removeprefix("}")
+        if len(between) > _MAX_BETWEEN or not _BETWEEN_BOXES.match(between):
+            break
+        inner = _unboxed(text[content:end].strip())
+        contents += [inner] if inner and inner not in contents else []
+    return ", ".join(reversed(contents))
 
 
 def _unboxed(content: str) -> str:

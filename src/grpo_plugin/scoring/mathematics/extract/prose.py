@@ -2,24 +2,34 @@
 
 import re
 
+from grpo_plugin.scoring.mathematics.extract.cues import CUES, VERBS
 from grpo_plugin.scoring.mathematics.parse.lexicon import FILLERS, PROSE
 from grpo_plugin.scoring.mathematics.parse.reading import read
 
-_LINE_CUES = (
-    "answer:", "answer**:", "answer is:", "answer is", "answer**", "answer\n", "answer =", "answers are", "answer to",
-    "####", "result:", "solution:", "answers:", "choice is", "option is", "result is", "answer should be",
-    "answer would be", "answer must be", "answer will be", "answer comes out to be", "answer turns out to be",
-)  # fmt: skip
-_VERBS = (
-    " is equal to ", " are equal to ", " equals ", " is ", " are ", " was ", " were ", " be ", " get ", " gives ",
-    " give ", " yields ", " obtain ", " find ", " got ", " choose ", " has ", " have ", " costs ", " cost ", " takes ",
-    " took ", " = ", ": ", " to ", " of ", " by ",
-)  # fmt: skip
 _REASON = re.compile(
     r",? (?:because|since|which|where|so that|as required|as desired|as needed|when|for all|for any|by the)\b"
     r"|,? (?:rather than|instead of)\b|, (?:not|so|as|and so|and that)\b"
 )
-_SENTENCE_END = re.compile(r"(?:(?<!\.)\.(?!\.)|[!?])(?=\s+[A-Z\\$(*]|\s*\n|\s*\Z)|\n+")
+_SENTENCE_END = re.compile(
+    r"(?:(?<!\.)\.(?!\.)|[!?])(?=(?:\$\$?|\\[\])]|[\"')*]+)?(?:\s+[A-Z\\$(*]|\s*\n|\s*\Z))|[。；！？]|\n+"
+)
+# It is not 5, it isn't 5, 5 is wrong; what stands after `but` or `it is` is the answer instead.
+_DENIAL = re.compile(
+    r"(?:\bnot|n't|\bnever|\bcannot be|不是|\bno es|\bnicht|\bn'est pas)\s*(?:equal to\s+)?(?:the answer\b|(?:option |choice )?[$\\({]*[-+]?[0-9A-J](?![a-z]))"
+    r"|\b(?:is|are|was|were) (?:wrong|incorrect|false|not (?:right|correct|true|the answer))",
+    re.IGNORECASE,
+)
+_NOT_ANOTHER = re.compile(r"(?<=[^ ]), (?:and )?not\b.*\Z", re.DOTALL)
+_INSTEAD = re.compile(r".*\b(?:but(?: rather)?|rather|instead|it's|it is|which is)\s+(?!not\b)", re.IGNORECASE | re.DOTALL)
+_CORRECTION = re.compile(
+    r"[\s*]*(?:no|wait|hmm|actually|sorry|oops|correction|not quite)\b[,.:!; ]*|[\s*]*that(?:'s| is) (?:wrong|not)\b",
+    re.IGNORECASE,
+)
+_HAS_VALUE = re.compile(r"[0-9$\\]|\b[A-J]\b")
+_TAKEN_BACK = re.compile(r"[,;.]?\s+(?:no|wait|sorry|oops|correction)\b[,.:! ]", re.IGNORECASE)
+_SHARE_OF = re.compile(r"(-?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?\s?\\?%?)\s+of\b")
+_CLAUSE = re.compile(r"\s(?:that|which|who|whose|such|satisfying|for which|in total|altogether)\b")
+_POLITE_ENDING = re.compile(r"\s*(?:です|である|になります|となります|입니다|이다|이에요)\Z")
 _FORMULA = re.compile(r"\$\$([^$]+)\$\$|\$([^$]+)\$|\\\(((?:[^\\]|\\[^)])+)\\\)|\\\[((?:[^\\]|\\[^\]])+)\\\]")
 _NUMBER = re.compile(r"-?(?:[$€£]\s?)?-?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?%?")
 _UNFINISHED = re.compile(
@@ -31,6 +41,7 @@ _IS_THE_ANSWER = re.compile(
     r"|(?:the|our|my|your) (?:final |correct |right |only )?(?:answer|result|solution)s?)\Z"
 )
 _CONCLUSION = re.compile(r"[,;]? (?:so|hence|therefore|thus|which means(?: that)?) (?!that )")
+_NOTHING = re.compile("").match("")
 _IN_WORDS = re.compile(r"\s+\([a-z -]{2,}\)\Z")
 _YES_OR_NO = re.compile(r"(yes|no|true|false)\b(?=[,.;:])", re.IGNORECASE)
 _COMMAND_OR_WORD = re.compile(r"\\(?:text|mathrm|textbf|operatorname)\s*\{[^{}]*\}|\\[a-zA-Z]+|[A-Za-z']{2,}")
@@ -45,7 +56,7 @@ def stated_answer(text: str) -> str | None:
         return None
     cued = _after_cue(text)
     if cued is not None:
-        return None if _breaks_off(cued) else _within(cued) or cued or None
+        return None if _breaks_off(cued) else _within(cued) or _undenied(cued)
     line = _without_fillers(text) if len(text) <= _LINE and "\n" not in text else ""
     if line and is_answer(line, words=2):
         return line
@@ -63,14 +74,25 @@ def is_answer(text: str, words: int = _MAX_WORDS) -> bool:
 
 
 def _after_cue(text: str) -> str | None:
-    """What follows the last `Answer:`, `the answer is` or `####`, up to the end of its line or sentence."""
+    """What follows the last `Answer:`, `the answer is` or `####`, up to the end of its line or sentence.
+
+    An answer that is asked (`is it 5?`), denied (`is not 5`) or taken back by the next sentence is none; what is said
+    after it then counts.
+    """
     lowered = text.lower()
     if len(lowered) != len(text):
         return None
-    ends = [place + len(cue) for cue in _LINE_CUES if (place := lowered.rfind(cue)) >= 0]
+    ends = [place + len(cue) for cue in CUES if (place := lowered.rfind(cue)) >= 0]
     if not ends:
         return None
-    return _first_sentence(text[max(ends) :].lstrip(" :*=\t\n")).strip().strip("*").strip()
+    if lowered[: max(ends)].endswith("不是"):
+        return ""
+    rest = text[max(ends) :].lstrip(" :：*=\t\n是为")
+    phrase = _first_sentence(rest)
+    after = rest[len(phrase) :]
+    if after.startswith("?") or _CORRECTION.match(after.lstrip("?.! ")):
+        return _from_last_sentences(after.lstrip("?.! ")) or ""
+    return _POLITE_ENDING.sub("", phrase.strip().strip("*").strip())
 
 
 def _breaks_off(phrase: str) -> bool:
@@ -87,27 +109,47 @@ def _first_sentence(text: str) -> str:
 
 def _within(phrase: str) -> str | None:
     """The answer within a phrase or a sentence: all of it, or what its verb states, or its mathematics alone."""
-    phrase = _without_fillers(_IS_THE_ANSWER.sub("", phrase.strip().strip("*").strip()))
+    phrase = phrase.strip().strip("*").strip()
+    if (correction := _CORRECTION.match(phrase)) and _HAS_VALUE.search(phrase, correction.end()):
+        phrase = phrase[correction.end() :]
+    if _TAKEN_BACK.search(phrase):
+        phrase = _TAKEN_BACK.split(phrase)[-1]
+    phrase = _NOT_ANOTHER.sub("", phrase)
+    if _DENIAL.search(phrase):
+        instead = _INSTEAD.match(phrase)
+        if instead is None or _DENIAL.search(phrase[instead.end() :]):
+            return None
+        phrase = phrase[instead.end() :]
+    phrase = _without_fillers(_IS_THE_ANSWER.sub("", phrase))
     if reason := _REASON.search(phrase):
         phrase = phrase[: reason.start()]
     phrase = _IN_WORDS.sub("", phrase)
     if is_answer(phrase):
         return phrase or None
+    if share := _SHARE_OF.match(phrase):
+        return share[1]
     return _after_verb(phrase) or _last_mathematics(phrase) or _yes_or_no(phrase)
 
 
+def _undenied(phrase: str) -> str | None:
+    return None if not phrase or _DENIAL.search(f"is {phrase}") else phrase
+
+
 def _from_last_sentences(text: str) -> str | None:
-    """Look into the last three sentences, the last one first."""
+    """Look into the last three sentences, the last one first; a denial there ends the search."""
     sentences = [part for part in _SENTENCE_END.split(text) if part and part.strip()]
     if not sentences or _breaks_off(sentences[-1]):
         return None
-    parts = [part for sentence in sentences[-3:] for part in (sentence, _CONCLUSION.split(sentence)[-1])]
-    return next((found for part in reversed(parts) if (found := _within(part))), None)
+    for sentence in reversed(sentences[-3:]):
+        found = _within(_CONCLUSION.split(sentence)[-1]) or _within(sentence)
+        if found or (_DENIAL.search(sentence) and not _INSTEAD.match(sentence)):
+            return found
+    return None
 
 
 def _after_verb(sentence: str) -> str | None:
     """What follows the last verb, where that is an answer: `x` of `the sum is x`."""
-    for verb in _VERBS:
+    for verb in VERBS:
         _, found, rest = sentence.rpartition(verb)
         phrase = _without_fillers(rest)
         if found and phrase and is_answer(phrase):
@@ -121,6 +163,8 @@ def _without_fillers(phrase: str) -> str:
         word, _, rest = phrase.partition(" ")
         if not rest or word.lower().strip(",") not in FILLERS:
             return phrase
+        if word.startswith("A") and word != "An" and (word != "A" or not rest[0].islower() or rest.startswith(("and ", "or "))) and len(word) < 3:
+            return phrase  # the choice A, no article
         phrase = rest.lstrip()
 
 
@@ -135,6 +179,8 @@ def _last_mathematics(sentence: str) -> str | None:
     formulas = list(_FORMULA.finditer(sentence))
     if formulas:
         return next(group for group in formulas[-1].groups() if group).strip()
+    clause = _CLAUSE.search(sentence, (_NUMBER.search(sentence) or _NOTHING).end())
+    sentence = sentence[: clause.start()] if clause else sentence
     numbers = list(_NUMBER.finditer(sentence))[-_MAX_WORDS:]
     for number in numbers:
         if is_answer(sentence[number.start() :]):

@@ -8,7 +8,7 @@ from grpo_plugin.scoring.mathematics.parse.parser import Parser
 from grpo_plugin.scoring.mathematics.parse.quantities import plus, quantity, read_units
 
 _SEPARATORS = frozenset((",", ";", "or", "and"))
-_CLOSING = frozenset((")", "]", "\\}", "rangle", "}"))
+_CLOSING = frozenset((")", "]", "\\}", "rangle", "}", "&", "\\\\"))
 _RELATIONS = {
     "=": "=", "<": "<", ">": ">", "le": "le", "ge": "ge", "ne": "ne", "in": "in", "approx": "approx", "equiv": "=",
     ":": ":", "to": "=", "sim": "approx", "Rightarrow": "=",
@@ -22,8 +22,10 @@ def answer(parser: Parser) -> Node:
     first = item(parser)
     if parser.sign not in _SEPARATORS:
         return first
-    items, joints = [first], set()
+    items, joints, groups = [first], set(), [0]
     while parser.sign in _SEPARATORS:
+        if parser.sign == ";":
+            groups.append(len(items))
         joints.add(parser.next())
         if parser.sign in ("or", "and"):
             joints.add(parser.next())
@@ -32,7 +34,15 @@ def answer(parser: Parser) -> Node:
         items.append(item(parser))
     if len(items) == 1:
         return first
+    if {",", ";"} <= joints and len(groups) > 1:
+        items = _grouped(items, groups)
     return ("list", tuple(items), next((joint for joint in ("or", "and") if joint in joints), ","))
+
+
+def _grouped(items: list[Node], starts: list[int]) -> list[Node]:
+    """`p=5,q=2;p=7,q=2` as two pairs; an item alone between semicolons stays as it is."""
+    groups = [items[start:end] for start, end in zip(starts, [*starts[1:], len(items)], strict=True)]
+    return [group[0] if len(group) == 1 else ("seq", "(", ")", tuple(group)) for group in groups if group]
 
 
 def item(parser: Parser) -> Node:

@@ -13,10 +13,10 @@ _BARS = ("|", "vert", "\\|")
 
 
 def _braces(parser: Parser, opener: str) -> Node:
-    """A group of LaTeX; with commas, a set whose backslashes were forgotten."""
+    """A group of LaTeX; with commas, a set or a tuple whose brackets were forgotten."""
     node = answer(parser)
     parser.expect("}")
-    return ("seq", "\\{", "\\}", node[1]) if node[0] == "list" else node
+    return ("seq", "", "", node[1]) if node[0] == "list" else node
 
 
 def _bracket(parser: Parser, opener: str) -> Node:
@@ -125,11 +125,17 @@ def _rows(parser: Parser, stacked: bool) -> list[list[Node]]:
         if parser.accept("\\\\"):
             rows.append([])
         elif not (parser.accept("&") or parser.accept("hline")):
-            while stacked and rows[-1] and parser.value in CONDITION_WORDS:
+            while stacked and rows[-1] and parser.value in CONDITION_WORDS and not _closes_cell(parser):
                 parser.next()
             rows[-1].append(answer(parser))
     parser.next()
     return [row for row in rows if row]
+
+
+def _closes_cell(parser: Parser) -> bool:
+    """Whether the current word is all that is left of its cell: `otherwise` alone is a condition."""
+    after = parser.tokens[parser.position + 1]
+    return after.kind == "end" or after.value in ("\\\\", "&", ",", ".")
 
 
 def _line(cells: list[Node]) -> Node:

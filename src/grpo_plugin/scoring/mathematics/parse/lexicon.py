@@ -44,8 +44,15 @@ CONDITION_WORDS = words("if for when where otherwise and")
 SHORT_WORDS = words("no so is it if to be by we he as at do go my up us am an of on")
 # Words behind a number that name no unit.
 UNIT_FILLERS = words(
-    "unit units of the a an in total exactly approximately about old each long th st nd rd left more only all away",
+    "unit units of the a an total exactly approximately about old each long th st nd rd left more only all away",
     "altogether overall",
+)
+# Words behind a number that say something about it, so that the whole is neither a quantity nor a number.
+NO_UNITS = words(
+    "squared cubed minus plus times divided multiplied over by factorial halves thirds quarters fourths fifths tenths",
+    "hundredths is isn't was are not wrong incorrect right correct false true maybe perhaps or but if because since so",
+    "then no yes and doubled tripled half twice point to between from except without less than greater fewer smaller",
+    "bigger larger below above choose mod modulo versus vs instead either neither nor",
 )
 # Words before an answer that are no part of it.
 FILLERS = words(
@@ -59,7 +66,7 @@ PROSE = words(
     "required if then must can will need needs let now by to from with for at correct compute conclude after when",
     "where i'm don't know think sum product difference total number add adding subtract multiply dividing not sure",
     "help hope let's our my his her their its some any also first next got am choose chose select pick guess maybe",
-    "perhaps step cost costs",
+    "perhaps step cost costs say go i'd i'll i'm it's that's",
 )
 
 # Plain words that mean a command.
@@ -67,7 +74,7 @@ PLAIN_COMMANDS = {
     **{name: name for name in FUNCTIONS | GREEK_WORDS},
     **{name: name for name in words("pi infty or and pm times over binom frac emptyset percent degree mod")},
     "Pi": "pi", "infinity": "infty", "Infinity": "infty", "inf": "infty", "oo": "infty", "OR": "or", "AND": "and",
-    "union": "cup", "degrees": "degree", "deg": "degree",
+    "union": "cup", "degrees": "degree", "deg": "degree", "pct": "percent", "percentage": "percent",
 }  # fmt: skip
 # Commands that mean another one.
 SYNONYMS = {

@@ -14,6 +14,8 @@ and of whole answers:
     ("reals",) ("empty",)           ℝ and ∅
     ("mat", rows)                   rows of nodes
     ("q", value, factor, dims)      a number of units; dims is a sorted tuple of (dimension, power)
+    ("time", seconds, ratio)        a time of day, and the ratio it may be instead, or None
+    ("≈", value, decimal)           a value with its decimal approximation behind it
     ("text", words)
 """
 
@@ -27,7 +29,7 @@ Node = tuple[Any, ...]
 
 MAX_DIGITS = 2_000
 # Nodes that are no scalars.
-CONTAINERS = frozenset(("list", "seq", "set", "rel", "mat", "text", "reals", "empty"))
+CONTAINERS = frozenset(("list", "seq", "set", "rel", "mat", "text", "time", "≈", "reals", "empty"))
 
 
 def number(text: str) -> Node:
@@ -88,7 +90,7 @@ def symbols(node: Node) -> set[str]:
     kind = node[0]
     if kind == "v":
         return {node[1]}
-    if kind in ("n", "c", "text"):
+    if kind in ("n", "c", "text", "time"):
         return set()
     return set().union(*map(symbols, children(node)))
 
@@ -98,4 +100,4 @@ def has_constant(node: Node, name: str) -> bool:
     kind = node[0]
     if kind == "c":
         return bool(node[1] == name)
-    return kind not in ("n", "v", "text") and any(has_constant(child, name) for child in children(node))
+    return kind not in ("n", "v", "text", "time") and any(has_constant(child, name) for child in children(node))

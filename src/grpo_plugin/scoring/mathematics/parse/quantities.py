@@ -2,6 +2,7 @@
 
 from grpo_plugin.scoring.mathematics.parse import units
 from grpo_plugin.scoring.mathematics.parse.nodes import Node
+from grpo_plugin.scoring.mathematics.parse.lexicon import NO_UNITS
 from grpo_plugin.scoring.mathematics.parse.parser import Parser
 from grpo_plugin.scoring.mathematics.parse.unparsable import Unparsable
 
@@ -28,6 +29,10 @@ def read_units(parser: Parser) -> tuple[int, units.Unit]:
                 sign = -1
             elif word.lower() in units.SCALES:
                 scale *= units.SCALES[word.lower()]
+            elif word in NO_UNITS or word.lower() in NO_UNITS:
+                raise Unparsable(f"{word!r} is no unit")
+            elif word == "in" and parser.kind == "word":
+                continue
             else:
                 factors.append(units.power(units.read(word), sign * power * _written_power(parser)))
                 power = 1

@@ -7,8 +7,11 @@ from functools import lru_cache
 from typing import Any
 
 from grpo_plugin.scoring.mathematics.parse import grammar, words
+from grpo_plugin.scoring.mathematics.parse.bases import based_number
+from grpo_plugin.scoring.mathematics.parse.clock import time_of_day
 from grpo_plugin.scoring.mathematics.parse.lexicon import BIG_OPERATORS
-from grpo_plugin.scoring.mathematics.parse.nodes import Node, add, negate
+from grpo_plugin.scoring.mathematics.parse.matrices import folded
+from grpo_plugin.scoring.mathematics.parse.nodes import Node, add, negate, number
 from grpo_plugin.scoring.mathematics.parse.quantities import total
 from grpo_plugin.scoring.mathematics.parse.tidy import tidy
 from grpo_plugin.scoring.mathematics.parse.tokens import tokenize
@@ -20,6 +23,8 @@ _WORDS_FOR_SETS: dict[str, Node] = {
 }  # fmt: skip
 _JOINTS = (" and ", " or ", ",", ";")
 _LETTER_UNIT = re.compile(r"[0-9] [mgshLlNJWVKACFT](?![a-zA-Z])|[0-9][a-zA-Z]/")
+_ATTACHED_UNIT = re.compile(r"([0-9])([mgshLlNJWVKACFT])\Z")
+_DECIMAL_COMMA = re.compile(r"-?0,[0-9]+\Z")
 _ZERO_GROUP = re.compile(r",0[0-9]")
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 _LOOSE_SPACE = re.compile(r"(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])")
@@ -32,6 +37,7 @@ class Reading:
     Attributes:
         text: the tidied text without spaces; equal texts are equal answers.
         nodes: mathematical readings, the likeliest first; none where the text is no mathematics.
+        quantities: readings with an attached letter as a unit (`3m`), for comparison with a quantity alone.
         choice: the letter of a multiple choice, and what stands behind it.
         choices: the letters of an answer with several.
         wellformed: not empty, and every group closed.
@@ -40,6 +46,7 @@ class Reading:
 
     text: str
     nodes: tuple[Node, ...]
+    quantities: tuple[Node, ...]
     choice: tuple[str, str] | None
     choices: tuple[str, ...] | None
     wellformed: bool
@@ -54,26 +61,45 @@ class Reading:
 def read(raw: str) -> Reading:
     """All readings of an answer; a text longer than `MAX_LENGTH` is compared as it is, never parsed."""
     if len(raw) > MAX_LENGTH:
-        return Reading(raw.strip(), (), None, None, True, False)
+        return Reading(_squash(raw), (), (), None, None, True, False)
     text = tidy(raw)
     plain = words.strip_commands(text)
     beyond = False
     if words.is_text(plain):
         nodes = _as_words(plain)
-    elif words.is_clock_time(plain):
-        nodes = (("text", words.canonical(plain.replace(" ", ""))),)
+    elif time := time_of_day(plain):
+        nodes = (time,)
     else:
         nodes, beyond = _as_mathematics(text)
+        nodes += _in_another_base(plain)
     if not nodes and words.is_label(plain):
         nodes = (("text", words.canonical(plain)),)
-    return Reading(_squash(text), nodes, words.choice(plain), words.choices(plain), _wellformed(text), beyond)
+    return Reading(
+        _squash(text), nodes, _with_unit(text), words.choice(plain), words.choices(plain), _wellformed(text), beyond
+    )
+
+
+def _in_another_base(plain: str) -> tuple[Node, ...]:
+    value = based_number(plain)
+    return () if value is None else (("n", value, None),)
+
+
+def _with_unit(text: str) -> tuple[Node, ...]:
+    """The quantity in `3m`, read so against another quantity alone; else 3m is a product."""
+    if not _ATTACHED_UNIT.search(text):
+        return ()
+    try:
+        node = canonical(grammar.parse(tokenize(_ATTACHED_UNIT.sub(r"\1 \2", text), True, True)))
+    except (Unparsable, RecursionError):
+        return ()
+    return (node,) if node[0] == "q" else ()
 
 
 def _as_words(plain: str) -> tuple[Node, ...]:
     canonical = words.canonical(plain)
-    number = words.to_number(canonical)
-    if number is not None:
-        return (("n", number, None),)
+    value = words.to_number(canonical)
+    if value is not None:
+        return (value,)
     items = [plain]
     for joint in _JOINTS:
         items = [part for item in items for part in item.split(joint)]
@@ -99,6 +125,8 @@ def _as_mathematics(text: str) -> tuple[tuple[Node, ...], bool]:
     if _LETTER_UNIT.search(text):
         ways.append((True, True))
     readings: list[Node] = []
+    if _DECIMAL_COMMA.match(text):
+        readings.append(number(text.replace(",", ".")) if text[0] != "-" else negate(number(text[1:].replace(",", "."))))
     beyond = "\\" in text and any(command in BIG_OPERATORS for command in _COMMAND.findall(text))
     for join_thousands, letter_units in ways:
         try:
@@ -109,7 +137,24 @@ def _as_mathematics(text: str) -> tuple[tuple[Node, ...], bool]:
             continue
         else:
             readings += [] if node in readings else [node]
+    if "log" in text:
+        readings += [_with_common_logarithms(node) for node in readings if _has_bare_logarithm(node)]
     return tuple(readings), beyond
+
+
+def _has_bare_logarithm(node: object) -> bool:
+    """Whether a log without a base occurs: natural or common, both are read."""
+    if not isinstance(node, tuple):
+        return False
+    return (node[:2] == ("f", "log") and len(node[2]) == 1) or any(map(_has_bare_logarithm, node))
+
+
+def _with_common_logarithms(node: Any) -> Any:
+    if not isinstance(node, tuple):
+        return node
+    if node[:2] == ("f", "log") and len(node[2]) == 1:
+        return ("f", "log", (_with_common_logarithms(node[2][0]), ("n", 10, None)))
+    return tuple(map(_with_common_logarithms, node))
 
 
 def canonical(node: Node) -> Node:
@@ -119,11 +164,17 @@ def canonical(node: Node) -> Node:
     if node[0] == "rel" and node[2][-1] == ":" and "=" in node[2]:
         cut = len(node[2]) - node[2][::-1].index("=")
         return ("rel", node[1][cut:], node[2][cut:])
+    if node[0] == "rel" and node[2] == (":", "=") and all(map(_is_name, node[1][:2])):
+        return canonical(("rel", (("/", *node[1][:2]), node[1][2]), ("=",)))
     if node[0] == "list":
         node = _without_ranges(node)
     node = _without_approximations(node)
     variants = _expand(node)
     return variants[0] if len(variants) == 1 else ("list", tuple(variants), "or")
+
+
+def _is_name(node: Node) -> bool:
+    return node[0] == "v" or (node[0] == "*" and all(part[0] == "v" for part in node[1]))
 
 
 def _without_ranges(node: Node) -> Node:
@@ -141,7 +192,7 @@ def _is_number_set(node: Node) -> bool:
 
 
 def _without_approximations(node: Node) -> Node:
-    """`x = 1/4 ≈ 0.25` as `x = 1/4`; `x ≈ 2.35` as `x = 2.35`."""
+    """`x = 1/4 ≈ 0.25` as a value with its approximation; `x ≈ 2.35` as `x = 2.35`."""
     if node[0] == "list":
         return ("list", tuple(map(_without_approximations, node[1])), node[2])
     if node[0] != "rel" or "approx" not in node[2]:
@@ -149,7 +200,7 @@ def _without_approximations(node: Node) -> Node:
     cut = node[2].index("approx")
     if cut == 0 and node[1][0][0] == "v":
         return ("rel", node[1], tuple("=" if operator == "approx" else operator for operator in node[2]))
-    return ("rel", node[1][: cut + 1], node[2][:cut]) if cut else node[1][0]
+    return ("≈", ("rel", node[1][: cut + 1], node[2][:cut]) if cut else node[1][0], node[1][cut + 1])
 
 
 def _expand(node: Node) -> list[Node]:
@@ -159,7 +210,7 @@ def _expand(node: Node) -> list[Node]:
     if node[0] == "seq":
         return [(*node[:3], tuple(variant for item in node[3] for variant in _expand(item)))]
     if not _has_sign_pair(node):
-        return [node]
+        return [folded(node)]
     return [_choose(node, add), _choose(node, lambda left, right: add(left, negate(right)))]
 
 

@@ -4,10 +4,11 @@ import re
 from fractions import Fraction
 
 from grpo_plugin.scoring.mathematics.parse.characters import to_latex
+from grpo_plugin.scoring.mathematics.parse.chinese import from_chinese
 
 _WRAPPERS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"), ('"', '"'))
 _PUNCTUATION = ".,;: \t\r\n"
-_PUNCTUATED_GROUPS = re.compile(r"(?<![0-9.,])([0-9]{1,3})((?:(?:\{,\}|,?\\[,!;: ]|,\\!| )[0-9]{3})+)(?![0-9])")
+_PUNCTUATED_GROUPS = re.compile(r"(?<![0-9.,])([0-9]{1,3})((?:(?:\{,\}|,?\\[,!;: ]\s?| )[0-9]{3})+)(?![0-9])")
 _REPETEND = re.compile(r"([0-9]*\.[0-9]*)\s*(?:\\(?:overline|bar|dot)\s*\{([0-9]+)\}|\(([0-9]+)\))")
 _ELLIPSIS = re.compile(r"([0-9]*)\.([0-9]+)\s*(?:\.\.\.|\\ldots|\\dots|\\cdots)(?![a-zA-Z])")
 _EMPTY_TEXT = re.compile(r"\\text\s*\{\s*[.,;:]?\s*\}")
@@ -16,6 +17,21 @@ _NEGATIVE = re.compile(r"^(?:negative|minus)\s+(?=[0-9.\\$(])", re.IGNORECASE)
 _TIMES_TEN = re.compile(r"(?<=[0-9])\s*[xX]\s*(?=10\s*(?:\^|\*\*))")
 _HALF_OF_DAY = re.compile(r"\b([ap])\.\s?m\b\.?", re.IGNORECASE)
 _CURRENCY = re.compile(r"(?:^|[\s(:=-])\$\s?-?\.?[0-9]")
+# What is measured, before its value: `Area: 31`, not the ratio x:3.
+_LABEL = re.compile(r"^(?:\\text\s*\{)?[A-Za-z]{3,}(?: [A-Za-z]+){0,4}\s*:\s*\}?\s*(?=[-0-9$\\(])")
+_COLOR = re.compile(r"\\(?:text|math)?color\s*(?:\[[a-zA-Z]+\])?\s*\{[^{}]*\}")
+_DOUBLED_BACKSLASH = re.compile(r"\\\\(?=(?:left|right|[dt]?frac|sqrt|text|pi|le|ge|infty|cup|cdot|times)(?![a-z]))")
+_ORDINAL = re.compile(
+    r"(?<![0-9.])([0-9]+)\s*(?:\^\s*)?(?:\{\s*)?(?:\\(?:text|mathrm|textrm|mbox)\s*\{\s*)?(?:st|nd|rd|th)(?![a-zA-Z])"
+    r"(?:\s*\}){0,2}"
+)
+_OPERATIONS = (
+    (re.compile(r"(?<=[\w)}])\s+squared\b"), "^2"), (re.compile(r"(?<=[\w)}])\s+cubed\b"), "^3"),
+    (re.compile(r"(?<=[\w)}])\s+factorial\b"), "!"), (re.compile(r"(?<=[0-9)}])\s+plus\s+"), "+"),
+    (re.compile(r"(?<=[0-9)}])\s+minus\s+"), "-"), (re.compile(r"(?<=[0-9)}])\s+(?:multiplied by|times)\s+"), "*"),
+    (re.compile(r"(?<=[0-9)}])\s+(?:divided by|over)\s+(?=[0-9])"), "/"),
+)  # fmt: skip
+_OPERATION_WORD = re.compile(r"\b(?:squared|cubed|factorial|plus|minus|times|by|over)\b")
 _CLOSING_DOLLAR = re.compile(r"[^\s$\\]\$(?:$|[\s.,;:)])")
 
 
@@ -23,6 +39,14 @@ def tidy(text: str) -> str:
     """`text` in ASCII LaTeX without its wrappers; a dollar sign that is left is money."""
     text = _EMPTY_TEXT.sub(" ", text) if "\\text" in text else text
     text = _LEADING.sub("", unwrap(to_latex(text)))
+    if not text.isascii():
+        text = from_chinese(text)
+    if "\\" in text:
+        text = _COLOR.sub("", text) if "color" in text else text
+        text = text if "\\begin" in text else _DOUBLED_BACKSLASH.sub(r"\\", text)
+    if ":" in text:
+        text = _LABEL.sub("", text)
+    text = _in_signs(text)
     if "$" in text:
         text = _money(text)
     if "{,}" in text or "\\" in text or " " in text:
@@ -33,6 +57,16 @@ def tidy(text: str) -> str:
         text = _HALF_OF_DAY.sub(r"\1m", text)
         text = _REPETEND.sub(lambda m: _repeating(m[1], m[2] or m[3]), text)
         text = _ELLIPSIS.sub(_repeating_ellipsis, text)
+    return text
+
+
+def _in_signs(text: str) -> str:
+    """21st as 21, 7 squared as 7^2, 7 minus 1 as 7-1."""
+    if any(ending in text for ending in ("st", "nd", "rd", "th")):
+        text = _ORDINAL.sub(r"\1", text)
+    if _OPERATION_WORD.search(text):
+        for words, sign in _OPERATIONS:
+            text = words.sub(sign, text)
     return text
 
 

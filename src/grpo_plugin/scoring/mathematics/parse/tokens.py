@@ -20,12 +20,12 @@ class Token(NamedTuple):
     spaced: bool  # white space stands before it
 
 
-_SPACE = r"(?:\s|~|\\[,;:!> ]|\\q?quad(?![a-zA-Z])|\\(?:thin|med|thick|neg)space(?![a-zA-Z]))+"
+_SPACE = r"(?:\s|~|\\[,;:!> ]|\\q?quad|\\(?:thin|med|thick|neg)space(?![a-zA-Z]))+"
 _NUMBER = r"(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+(?![0-9.]))?"
 _ROMAN = r"text(?:bf|it|rm|normal|tt|sf|sc|up)?|mbox|hbox|mathrm|operatorname\*?|rm"
 _TOKEN = re.compile(
     rf"(?P<space>{_SPACE})"
-    rf"|(?P<thousands>[0-9]{{1,3}}(?:,[0-9]{{3}})+(?:\.[0-9]+)?(?![0-9]))"
+    rf"|(?P<thousands>[1-9][0-9]{{0,2}}(?:,[0-9]{{3}})+(?:\.[0-9]+)?(?![0-9]))"
     rf"|(?P<number>{_NUMBER})"
     r"|\\begin\s*\{(?P<begin>[a-zA-Z]+)\*?\}"
     r"|\\end\s*\{(?P<end>[a-zA-Z]+)\*?\}"
@@ -108,7 +108,7 @@ def _command(text: str, position: int, name: str, tokens: list[Token], spaced: b
 
 def _word(run: str, tokens: list[Token], spaced: bool, in_text: bool) -> None:
     """A run of letters: a function, a unit after a number, a product of symbols, or a word."""
-    if tokens and tokens[-1].kind == "number" and len(run) > 1 and is_unit(run):
+    if tokens and tokens[-1].kind == "number" and len(run) > 1 and (is_unit(run) or run == "in"):
         tokens.append(Token("word", run, spaced))
     elif run in PLAIN_COMMANDS:
         tokens.append(Token("command", SYNONYMS.get(PLAIN_COMMANDS[run], PLAIN_COMMANDS[run]), spaced))

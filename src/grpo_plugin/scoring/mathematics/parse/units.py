@@ -5,12 +5,12 @@ from fractions import Fraction
 
 from grpo_plugin.scoring.mathematics.parse.lexicon import UNIT_FILLERS
 
-# A dimension per line; the first factor 1 is the base unit. "in" is left out: it is a word in most answers.
+# A dimension per line; the first factor 1 is the base unit. "in" is an inch where nothing follows it.
 _UNITS: dict[str, dict[str, str]] = {
     "metre": {
         "1": "m meter metre", "1e-2": "cm centimeter centimetre", "1e-3": "mm millimeter millimetre",
         "1e3": "km kilometer kilometre", "1e-1": "dm decimeter decimetre", "1e-6": "um micrometer micron",
-        "1e-9": "nm nanometer", "0.0254": "inch inches", "0.3048": "ft foot feet", "0.9144": "yd yard",
+        "1e-9": "nm nanometer", "0.0254": "inch inches in", "0.3048": "ft foot feet", "0.9144": "yd yard",
         "1609.344": "mi mile",
     },
     "gram": {
@@ -26,7 +26,8 @@ _UNITS: dict[str, dict[str, str]] = {
     "dollar": {"1": "$ dollar usd USD buck", "0.01": "¢ cent"},
     "euro": {"1": "€ euro eur EUR"},
     "sterling": {"1": "£ gbp GBP"},
-    "yen": {"1": "¥ yen yuan rmb RMB"},
+    "yen": {"1": "yen"},
+    "yuan": {"1": "¥ yuan rmb RMB"},
     "rupee": {"1": "₹ Rs rupee"},
     "newton": {"1": "N newton"},
     "joule": {"1": "J joule", "1e3": "kJ kilojoule"},

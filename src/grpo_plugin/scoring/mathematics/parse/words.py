@@ -2,13 +2,14 @@
 
 import re
 
+from grpo_plugin.scoring.mathematics.parse.nodes import Node, negate
+
 _TEXT_COMMAND = re.compile(
     r"\\(?:text(?:bf|it|rm|normal|tt|sf|sc|up)?|mbox|hbox|mathrm|mathbf|mathit|operatorname)\s*\{([^{}]*)\}"
 )
 _SPACING = re.compile(r"\\[,;:! ]|~|\\q?quad(?![a-zA-Z])|\$")
 _WORDS = re.compile(r"[^\W\d_][^\\{}<>=^_+*/|\[\]0-9\x00-\x1f]*\Z")
 _LABEL = re.compile(r"[A-Za-zÀ-ɏ0-9 .,:;'\"()/#&-]{2,80}\Z")
-_CLOCK_TIME = re.compile(r"[0-9]{1,2}(?::[0-9]{2}){0,2}\s*[ap]m\Z", re.IGNORECASE)
 _LONG_WORD = re.compile(r"[^\W\d_]{2}|(?![a-zA-Z])[^\W\d_]")
 _MATH_WORD = re.compile(
     r"\b(?:pi|sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|inf|infinity|oo|alpha|beta|gamma|theta|lambda|abs|det)\b|\w!"
@@ -34,7 +35,19 @@ _MULTIPLES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10*
 _CHOICE = re.compile(
     r"(?:option|choice|answer)?\s*[:(\[]*\s*([A-J])\s*(?:[).:\]]\s*|\Z)(.*)\Z", re.DOTALL | re.IGNORECASE
 )
+# Another letter right behind the first: (A) or (B), A, C, A/B.
+_ANOTHER_CHOICE = re.compile(r"\s*(?:[,;&/+]|or\b|and\b)?\s*(?:or|and)?\s*[(\[]\s*[A-J]\s*[)\]]|\s*(?:or|and|&|/)\s*[A-J]\b")
 _BARE_LETTER = re.compile(r"[A-Ja-j]\Z")
+
+
+_PARTS = {
+    "half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
+    "ninth": 9, "tenth": 10, "eleventh": 11, "twelfth": 12, "twentieth": 20, "hundredth": 100, "thousandth": 1000,
+}  # fmt: skip
+_ORDINALS = {word: value for word, value in _PARTS.items() if word not in ("half", "halves", "quarter")} | {
+    "first": 1, "second": 2, "thirteenth": 13, "fourteenth": 14, "fifteenth": 15, "sixteenth": 16, "eighteenth": 18,
+}  # fmt: skip
+_PARTS |= {word + "s": value for word, value in _PARTS.items() if word not in ("half", "halves")}
 
 
 def strip_commands(text: str) -> str:
@@ -62,12 +75,37 @@ def canonical(plain: str) -> str:
     return _SAME.get(joined, joined)
 
 
-def to_number(words: str) -> int | None:
-    """The value of number words up to the billions ("one hundred and five"), or None."""
+def to_number(words: str) -> Node | None:
+    """The number that words name: "one hundred and five", "minus two thirds", "three and a half", "tenth"; or None."""
     sign, _, rest = words.partition(" ")
     if sign in ("minus", "negative"):
         value = to_number(rest)
-        return None if value is None else -value
+        return None if value is None else negate(value)
+    if words in _ORDINALS:
+        return ("n", _ORDINALS[words], None)
+    if words == "dozen":
+        return ("n", 12, None)
+    number, _, part = words.rpartition(" ")
+    if part in _PARTS:
+        return _fraction(number, _PARTS[part])
+    whole = _whole_number(words)
+    return None if whole is None else ("n", whole, None)
+
+
+def _fraction(number: str, bottom: int) -> Node | None:
+    """two thirds, three and one half, half."""
+    number, joint, top = f"{number} ".rpartition("and ")
+    if joint and number.endswith("hundred "):
+        number, top = "", f"{number}{joint}{top}"
+    count = 1 if not top.strip() else _whole_number(top)
+    whole = 0 if not number.strip() else _whole_number(number)
+    if count is None or whole is None:
+        return None
+    return ("/", ("n", whole * bottom + count, None), ("n", bottom, None))
+
+
+def _whole_number(words: str) -> int | None:
+    """The value of number words up to the billions, or None."""
     total, current, seen = 0, 0, False
     for word in words.split():
         if word in _NUMBERS:
@@ -81,16 +119,13 @@ def to_number(words: str) -> int | None:
     return total + current if seen else None
 
 
-def is_clock_time(plain: str) -> bool:
-    """3:45 PM: a time of day, not a ratio."""
-    return bool(_CLOCK_TIME.match(plain))
-
-
 def choice(plain: str) -> tuple[str, str] | None:
     """The letter of `(B)`, `B.`, `option b: 12`, and what stands behind it; None if this is no choice."""
     if len(plain) > 200:
         return None
     match = _CHOICE.match(plain)
+    if match and _ANOTHER_CHOICE.match(match[2]):
+        return None
     if not match or (match[1].islower() and not match[2] and _BARE_LETTER.match(plain)):
         return None
     return match[1].upper(), match[2].strip()
