@@ -51,7 +51,7 @@ def compute_score(reward_inputs: list[dict[str, Any]], format_weight: float = 0.
 
 def is_correct(response: str, gold: Any) -> bool:
     """Whether the final answer of `response` is equivalent to `gold`."""
-    return mathematics.agrees(extract(response), gold)
+    return mathematics.response_agrees(response, gold)
 
 
 def has_format(response: str) -> bool:

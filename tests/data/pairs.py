@@ -51,3 +51,17 @@ FORMATS = {
 }
 # Categories whose answers break off or are boxes already: they are judged as they stand, not within words.
 BARE = frozenset(("truncated", "empty", "boxes"))
+
+
+class Case(NamedTuple):
+    kind: str
+    answer: str
+    gold: str
+    expected: bool
+    about: str
+
+
+def cases() -> Iterator[Case]:
+    """The cases of grading.jsonl: kind `equivalent` compares two answers, `accuracy` a whole completion."""
+    for line in (FOLDER / "grading.jsonl").read_text(encoding="utf-8").splitlines():
+        yield Case(**json.loads(line))

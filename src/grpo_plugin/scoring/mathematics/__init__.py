@@ -13,7 +13,7 @@ from grpo_plugin.scoring.mathematics.compare.math_verify_fallback import warm_up
 from grpo_plugin.scoring.mathematics.extract import final_answer
 from grpo_plugin.scoring.mathematics.extract.final_answer import gold_text, last_box
 
-__all__ = ["agrees", "equivalent", "extract", "gold_text", "is_readable", "last_box", "warm_up"]
+__all__ = ["agrees", "equivalent", "extract", "gold_text", "is_readable", "last_box", "response_agrees", "warm_up"]
 
 _log = logging.getLogger(__name__)
 _LOGGED = 500
@@ -25,6 +25,16 @@ def agrees(answer: str | None, gold: Any) -> bool:
         return False
     golds = gold if isinstance(gold, (list, tuple)) else [gold]
     return _guarded(equivalence.matches_any, False, answer, [gold_text(one) for one in golds])
+
+
+def response_agrees(response: str, gold: Any) -> bool:
+    """Whether the final answer of a whole response is equivalent to the gold answer of a row, or to one of several.
+
+    An answer spread over several boxes counts as the list of them too.
+    """
+    if agrees(extract(response), gold):
+        return True
+    return agrees(_guarded(final_answer.joined_boxes, None, response), gold)
 
 
 def equivalent(answer: str, gold: str) -> bool:

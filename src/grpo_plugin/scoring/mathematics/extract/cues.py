@@ -7,7 +7,8 @@ ENGLISH = (
     "ans.", "ans =", "answer：",
 )  # fmt: skip
 OTHER_LANGUAGES = (
-    "答案：", "答案:", "答案是", "答案为", "答案不是", "答案選", "答案选", "选", "选择", "选项", "结果是", "结果为", "答：",  # Chinese
+    "答案：", "答案:", "答案是", "答案为", "答案不是", "答案選", "答案选", "选", "选择", "选项",  # Chinese
+    "结果是", "结果为", "答：",
     "答えは", "答え：", "答え:", "正解は", "정답은", "정답:", "답은", "답:",  # Japanese, Korean
     "respuesta es", "respuesta:", "respuesta final:", "resultado es", "solución es",  # Spanish
     "resposta é", "resposta:", "resultado é",  # Portuguese

@@ -16,9 +16,7 @@ _BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*(\{|-?[0-9.]+|[a-zA-
 
 
 _MAX_BETWEEN = 40
-_BETWEEN_BOXES = re.compile(
-    r"(?:[\s$,;]|\\q?quad|\\[,;:()\[\] ]|\\text\s*\{\s*(?:and|or|,)?\s*\}|\band\b|\bor\b)*\Z"
-)
+_BETWEEN_BOXES = re.compile(r"(?:[\s$,;]|\\q?quad|\\[,;:()\[\] ]|\\text\s*\{\s*(?:and|or|,)?\s*\}|\band\b|\bor\b)*\Z")
 _END_OF_TURN = re.compile(
     r"<\|(?:im_end|eot_id|end_of_text|endoftext|end|eom_id|end_of_turn)\|>|</s>|<eos>|<end_of_turn>|<｜end▁of▁sentence｜>"
     r"|<\|im_start\|>user|<\|start_header_id\|>user"
@@ -105,9 +103,19 @@ def _find_box(text: str) -> tuple[int, str] | None:
     Raises:
         _Truncated: a box begins after the last complete one and does not end.
     """
+    boxes = _find_boxes(text)
+    return (boxes[-1][2], _unboxed(text[boxes[-1][1] : boxes[-1][2]].strip())) if boxes else None
+
+
+def _find_boxes(text: str) -> list[tuple[int, int, int]]:
+    """Start, start of the content and its end, of all outermost boxes.
+
+    Raises:
+        _Truncated: a box begins after the last complete one and does not end.
+    """
     first = min((place for place in (text.find("\\boxed"), text.find("\\fbox")) if place >= 0), default=-1)
     if first < 0:
-        return None
+        return []
     if "{" in text[first:] and text.find("}", first) < 0:
         raise _Truncated
     open_braces: list[tuple[int, int]] = []  # (start of the box or -1, start of the content)
@@ -128,19 +136,29 @@ def _find_box(text: str) -> tuple[int, str] | None:
     unfinished = max((start for start, _ in open_braces), default=-1)
     if unfinished >= 0 and (not boxes or unfinished > boxes[-1][0]):
         raise _Truncated
-    return (boxes[-1][2], _together(text, boxes)) if boxes else None
+    return boxes
 
 
-def _together(text: str, boxes: list[tuple[int, int, int]]) -> str:
-    r"""The last box, with those before it that only commas or `and` separate from it: \boxed{1} and \boxed{2}."""
-    contents = [_unboxed(text[boxes[-1][1] : boxes[-1][2]].strip())]
+def joined_boxes(response: str) -> str | None:
+    r"""The last boxes of a response as one list, where only commas or `and` separate them: \boxed{1} and \boxed{2}.
+
+    None where the last box stands alone; of an answer in several boxes, `extract` gives the last.
+    """
+    if response.count("\\boxed") < 2:
+        return None
+    text = after_reasoning(_without_special_tokens(response))
+    try:
+        boxes = [] if text is None else _find_boxes(text)
+    except _Truncated:
+        return None
+    contents = [text[boxes[-1][1] : boxes[-1][2]]] if text is not None and boxes else []
     for (_, content, end), (start, _, _) in zip(boxes[-2::-1], boxes[:0:-1], strict=False):
-        between = text[end:start].removeprefix("}")
-        if len(between) > _MAX_BETWEEN or not _BETWEEN_BOXES.match(between):
+        between = "" if text is None else text[end:start].removeprefix("}")
+        if text is None or len(between) > _MAX_BETWEEN or not _BETWEEN_BOXES.match(between):
             break
-        inner = _unboxed(text[content:end].strip())
-        contents += [inner] if inner and inner not in contents else []
-    return ", ".join(reversed(contents))
+        contents.append(text[content:end])
+    found = list(dict.fromkeys(inner for content in reversed(contents) if (inner := _unboxed(content.strip()))))
+    return ", ".join(found) if len(found) > 1 else None
 
 
 def _unboxed(content: str) -> str:

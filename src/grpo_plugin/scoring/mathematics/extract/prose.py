@@ -3,6 +3,7 @@
 import re
 
 from grpo_plugin.scoring.mathematics.extract.cues import CUES, VERBS
+from grpo_plugin.scoring.mathematics.extract.denials import begins_with_correction, is_denied, what_stands
 from grpo_plugin.scoring.mathematics.parse.lexicon import FILLERS, PROSE
 from grpo_plugin.scoring.mathematics.parse.reading import read
 
@@ -13,20 +14,8 @@ _REASON = re.compile(
 _SENTENCE_END = re.compile(
     r"(?:(?<!\.)\.(?!\.)|[!?])(?=(?:\$\$?|\\[\])]|[\"')*]+)?(?:\s+[A-Z\\$(*]|\s*\n|\s*\Z))|[。；！？]|\n+"
 )
-# It is not 5, it isn't 5, 5 is wrong; what stands after `but` or `it is` is the answer instead.
-_DENIAL = re.compile(
-    r"(?:\bnot|n't|\bnever|\bcannot be|不是|\bno es|\bnicht|\bn'est pas)\s*(?:equal to\s+)?(?:the answer\b|(?:option |choice )?[$\\({]*[-+]?[0-9A-J](?![a-z]))"
-    r"|\b(?:is|are|was|were) (?:wrong|incorrect|false|not (?:right|correct|true|the answer))",
-    re.IGNORECASE,
-)
-_NOT_ANOTHER = re.compile(r"(?<=[^ ]), (?:and )?not\b.*\Z", re.DOTALL)
-_INSTEAD = re.compile(r".*\b(?:but(?: rather)?|rather|instead|it's|it is|which is)\s+(?!not\b)", re.IGNORECASE | re.DOTALL)
-_CORRECTION = re.compile(
-    r"[\s*]*(?:no|wait|hmm|actually|sorry|oops|correction|not quite)\b[,.:!; ]*|[\s*]*that(?:'s| is) (?:wrong|not)\b",
-    re.IGNORECASE,
-)
-_HAS_VALUE = re.compile(r"[0-9$\\]|\b[A-J]\b")
-_TAKEN_BACK = re.compile(r"[,;.]?\s+(?:no|wait|sorry|oops|correction)\b[,.:! ]", re.IGNORECASE)
+# What follows the letter A where it is a choice and no article.
+_IS_CHOICE = re.compile(r"[^a-z]|and\b|or\b")
 _SHARE_OF = re.compile(r"(-?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?\s?\\?%?)\s+of\b")
 _CLAUSE = re.compile(r"\s(?:that|which|who|whose|such|satisfying|for which|in total|altogether)\b")
 _POLITE_ENDING = re.compile(r"\s*(?:です|である|になります|となります|입니다|이다|이에요)\Z")
@@ -41,7 +30,6 @@ _IS_THE_ANSWER = re.compile(
     r"|(?:the|our|my|your) (?:final |correct |right |only )?(?:answer|result|solution)s?)\Z"
 )
 _CONCLUSION = re.compile(r"[,;]? (?:so|hence|therefore|thus|which means(?: that)?) (?!that )")
-_NOTHING = re.compile("").match("")
 _IN_WORDS = re.compile(r"\s+\([a-z -]{2,}\)\Z")
 _YES_OR_NO = re.compile(r"(yes|no|true|false)\b(?=[,.;:])", re.IGNORECASE)
 _COMMAND_OR_WORD = re.compile(r"\\(?:text|mathrm|textbf|operatorname)\s*\{[^{}]*\}|\\[a-zA-Z]+|[A-Za-z']{2,}")
@@ -90,7 +78,7 @@ def _after_cue(text: str) -> str | None:
     rest = text[max(ends) :].lstrip(" :：*=\t\n是为")
     phrase = _first_sentence(rest)
     after = rest[len(phrase) :]
-    if after.startswith("?") or _CORRECTION.match(after.lstrip("?.! ")):
+    if after.startswith("?") or begins_with_correction(after.lstrip("?.! ")):
         return _from_last_sentences(after.lstrip("?.! ")) or ""
     return _POLITE_ENDING.sub("", phrase.strip().strip("*").strip())
 
@@ -110,17 +98,10 @@ def _first_sentence(text: str) -> str:
 def _within(phrase: str) -> str | None:
     """The answer within a phrase or a sentence: all of it, or what its verb states, or its mathematics alone."""
     phrase = phrase.strip().strip("*").strip()
-    if (correction := _CORRECTION.match(phrase)) and _HAS_VALUE.search(phrase, correction.end()):
-        phrase = phrase[correction.end() :]
-    if _TAKEN_BACK.search(phrase):
-        phrase = _TAKEN_BACK.split(phrase)[-1]
-    phrase = _NOT_ANOTHER.sub("", phrase)
-    if _DENIAL.search(phrase):
-        instead = _INSTEAD.match(phrase)
-        if instead is None or _DENIAL.search(phrase[instead.end() :]):
-            return None
-        phrase = phrase[instead.end() :]
-    phrase = _without_fillers(_IS_THE_ANSWER.sub("", phrase))
+    standing = what_stands(phrase)
+    if standing is None:
+        return None
+    phrase = _without_fillers(_IS_THE_ANSWER.sub("", standing))
     if reason := _REASON.search(phrase):
         phrase = phrase[: reason.start()]
     phrase = _IN_WORDS.sub("", phrase)
@@ -132,7 +113,7 @@ def _within(phrase: str) -> str | None:
 
 
 def _undenied(phrase: str) -> str | None:
-    return None if not phrase or _DENIAL.search(f"is {phrase}") else phrase
+    return None if not phrase or is_denied(f"is {phrase}") else phrase
 
 
 def _from_last_sentences(text: str) -> str | None:
@@ -142,7 +123,7 @@ def _from_last_sentences(text: str) -> str | None:
         return None
     for sentence in reversed(sentences[-3:]):
         found = _within(_CONCLUSION.split(sentence)[-1]) or _within(sentence)
-        if found or (_DENIAL.search(sentence) and not _INSTEAD.match(sentence)):
+        if found or is_denied(sentence):
             return found
     return None
 
@@ -163,7 +144,7 @@ def _without_fillers(phrase: str) -> str:
         word, _, rest = phrase.partition(" ")
         if not rest or word.lower().strip(",") not in FILLERS:
             return phrase
-        if word.startswith("A") and word != "An" and (word != "A" or not rest[0].islower() or rest.startswith(("and ", "or "))) and len(word) < 3:
+        if word in ("A", "A,") and (word == "A," or _IS_CHOICE.match(rest)):
             return phrase  # the choice A, no article
         phrase = rest.lstrip()
 
@@ -179,8 +160,8 @@ def _last_mathematics(sentence: str) -> str | None:
     formulas = list(_FORMULA.finditer(sentence))
     if formulas:
         return next(group for group in formulas[-1].groups() if group).strip()
-    clause = _CLAUSE.search(sentence, (_NUMBER.search(sentence) or _NOTHING).end())
-    sentence = sentence[: clause.start()] if clause else sentence
+    if (first := _NUMBER.search(sentence)) and (clause := _CLAUSE.search(sentence, first.end())):
+        sentence = sentence[: clause.start()]
     numbers = list(_NUMBER.finditer(sentence))[-_MAX_WORDS:]
     for number in numbers:
         if is_answer(sentence[number.start() :]):

@@ -22,10 +22,14 @@ _UNITS = {
 _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
 _QUANTITY = re.compile(rf"(?<=[0-9}})]) ?(平方|立方)?({_UNIT})(?:(?:/|每)(平方|立方)?({_UNIT}))?(?![\u4e00-\u9fff])")
 _POWERS = {"平方": "^2", "立方": "^3"}
-_NUMERAL_BEFORE_UNIT = re.compile(rf"^(负?)({_NUMERAL})(?=(?:平方|立方)?(?:{_UNIT})|[个只本人名张条头棵件辆支位次种岁]|$)")
+_COUNTERS = "个只本人名张条头棵件辆支位次种岁"
+_NUMERAL_BEFORE_UNIT = re.compile(rf"^(负?)({_NUMERAL})(?=(?:平方|立方)?(?:{_UNIT})|[{_COUNTERS}]|$)")
 _FRACTION = re.compile(rf"(?:({_NUMERAL})又)?({_NUMERAL})分之({_NUMERAL})")
 _PERCENT = re.compile(rf"百分之({_NUMERAL}|[0-9.]+)")
-_JOINTS = ((re.compile(r"(?<=[0-9a-zA-Z)}])\s*或者?\s*"), " or "), (re.compile(r"(?<=[0-9a-zA-Z)}])\s*[和与及且]\s*"), " and "))
+_JOINTS = (
+    (re.compile(r"(?<=[0-9a-zA-Z)}])\s*或者?\s*"), " or "),
+    (re.compile(r"(?<=[0-9a-zA-Z)}])\s*[和与及且]\s*"), " and "),
+)
 
 
 def from_chinese(text: str) -> str:

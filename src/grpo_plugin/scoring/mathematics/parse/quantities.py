@@ -1,8 +1,8 @@
 """Numbers of units: `5 cm`, `60 km/h`, `3 hours 20 minutes`, `2.5 million dollars`."""
 
 from grpo_plugin.scoring.mathematics.parse import units
-from grpo_plugin.scoring.mathematics.parse.nodes import Node
 from grpo_plugin.scoring.mathematics.parse.lexicon import NO_UNITS
+from grpo_plugin.scoring.mathematics.parse.nodes import Node
 from grpo_plugin.scoring.mathematics.parse.parser import Parser
 from grpo_plugin.scoring.mathematics.parse.unparsable import Unparsable
 

@@ -126,7 +126,8 @@ def _as_mathematics(text: str) -> tuple[tuple[Node, ...], bool]:
         ways.append((True, True))
     readings: list[Node] = []
     if _DECIMAL_COMMA.match(text):
-        readings.append(number(text.replace(",", ".")) if text[0] != "-" else negate(number(text[1:].replace(",", "."))))
+        decimal = number(text.lstrip("-").replace(",", "."))
+        readings.append(negate(decimal) if text[0] == "-" else decimal)
     beyond = "\\" in text and any(command in BIG_OPERATORS for command in _COMMAND.findall(text))
     for join_thousands, letter_units in ways:
         try:

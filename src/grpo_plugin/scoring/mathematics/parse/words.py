@@ -36,7 +36,9 @@ _CHOICE = re.compile(
     r"(?:option|choice|answer)?\s*[:(\[]*\s*([A-J])\s*(?:[).:\]]\s*|\Z)(.*)\Z", re.DOTALL | re.IGNORECASE
 )
 # Another letter right behind the first: (A) or (B), A, C, A/B.
-_ANOTHER_CHOICE = re.compile(r"\s*(?:[,;&/+]|or\b|and\b)?\s*(?:or|and)?\s*[(\[]\s*[A-J]\s*[)\]]|\s*(?:or|and|&|/)\s*[A-J]\b")
+_ANOTHER_CHOICE = re.compile(
+    r"\s*(?:[,;&/+]|or\b|and\b)?\s*(?:or|and)?\s*[(\[]\s*[A-J]\s*[)\]]|\s*(?:or|and|&|/)\s*[A-J]\b"
+)
 _BARE_LETTER = re.compile(r"[A-Ja-j]\Z")
 
 
