@@ -81,9 +81,9 @@ class Run:
         Raises:
             DataError, RecipeError, RewardError: in one sentence, with row numbers.
         """
-        from grpo_plugin.prompts.of_run import load_for
+        from grpo_plugin.prompts.recipe_prompts import load_recipe_prompts
 
-        self.prompts, self.processor = load_for(self.recipe, cfg)
+        self.prompts, self.processor = load_recipe_prompts(self.recipe, cfg)
         for note in self.prompts.notes:
             self.screen.note(note)
         if self.rewards is not None:

@@ -61,14 +61,14 @@ def training_examples(config: PromptsConfig, folder: Path) -> Iterator[Example]:
     Raises:
         DataError: a source is missing, or the rows read so far have bad ones among them.
     """
-    from grpo_plugin.prompts.row_errors import Faults
+    from grpo_plugin.prompts.row_errors import RowErrors
     from grpo_plugin.prompts.rows import RowReader
     from grpo_plugin.recipe.sources import resolve
 
-    reader, faults = RowReader(config, folder), Faults("prompts.train")
+    reader, row_errors = RowReader(config, folder), RowErrors("prompts.train")
     for source in resolve("prompts.train", config.train, folder):
-        for chunk in reader.read(source, faults, streaming=True):
-            faults.check()
+        for chunk in reader.read(source, row_errors, streaming=True):
+            row_errors.check()
             for prompt in chunk.prompts:
                 label = f"{Path(chunk.label).name} row {prompt.number}"
                 yield Example(label, prompt.messages, {**prompt.columns, "row": prompt.number})

@@ -6,7 +6,7 @@ import click
 
 from grpo_plugin.cli.exit_codes import errors_exit_2
 from grpo_plugin.convert.easyr1.config_file import read_file
-from grpo_plugin.convert.easyr1.imported import import_easyr1 as imported
+from grpo_plugin.convert.easyr1.conversion import convert_config
 from grpo_plugin.convert.easyr1.recipe_text import recipe_text
 
 
@@ -19,4 +19,4 @@ def import_easyr1(config: str, overrides: tuple[str, ...]) -> None:
 
     Every key becomes one of the recipe's, or is listed in its last lines with the reason.
     """
-    print(recipe_text(imported(read_file(Path(config)), overrides)), end="")
+    print(recipe_text(convert_config(read_file(Path(config)), overrides)), end="")

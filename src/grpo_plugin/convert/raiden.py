@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from grpo_plugin.errors import DataError, nearest
+from grpo_plugin.errors import DataError, suggestion
 from grpo_plugin.prompts.readers import READERS, Row, read
-from grpo_plugin.prompts.row_errors import Fault, Faults
+from grpo_plugin.prompts.row_errors import RowError, RowErrors
 from grpo_plugin.recipe.sources import Source
 
 NEEDED = ("character_profile", "question", "answer")
@@ -41,15 +41,15 @@ def write(source: Path, target: Path, show: Callable[[int, Row], None] = lambda 
             numbers; then nothing is written.
     """
     _check_names(source, target)
-    faults, lines = Faults("convert raiden"), []
+    row_errors, lines = RowErrors("convert raiden"), []
     for number, record in _records(source):
         try:
             made = row(record)
             lines.append(_line(made))
             show(number, made)
-        except Fault as fault:
-            faults.add(str(source), number, fault)
-    faults.check()
+        except RowError as error:
+            row_errors.add(str(source), number, error)
+    row_errors.check()
     if not lines:
         raise DataError(f"{source}: holds no record; expected rows of {', '.join(NEEDED)}.")
     try:
@@ -78,14 +78,14 @@ def _line(row: Row) -> str:
     try:
         return json.dumps(row, ensure_ascii=False) + "\n"
     except TypeError as error:  # bytes of an image, or a date, from Parquet
-        raise Fault(f"a value that JSON lines cannot hold ({error})") from None
+        raise RowError(f"a value that JSON lines cannot hold ({error})") from None
 
 
 def row(record: Row) -> Row:
     """One record as a row; what is not `KNOWN` is kept in extra_info.
 
     Raises:
-        Fault: a missing or empty profile, question or answer, or a value of another kind than its column's.
+        RowError: a missing or empty profile, question or answer, or a value of another kind than its column's.
     """
     profile, question, answer = (_filled(record, name) for name in NEEDED)
     return {
@@ -100,10 +100,10 @@ def row(record: Row) -> Row:
 
 def _filled(record: Row, name: str) -> Any:
     if name not in record:
-        close = nearest(name, record)
-        raise Fault(f"no {name!r}" + (f" (did you mean {close!r}?)" if close else f" (there are {', '.join(record)})"))
+        known = suggestion(name, record, f"there are {', '.join(record)}")
+        raise RowError(f"no {name!r} ({known})")
     if (value := record[name]) in (None, [], {}) or not str(value).strip():
-        raise Fault(f"an empty {name!r}")
+        raise RowError(f"an empty {name!r}")
     return value
 
 
@@ -117,7 +117,7 @@ def _is_chat(question: Any) -> bool:
 
 def _plain(name: str, value: Any) -> str:
     if isinstance(value, (list, dict)):
-        raise Fault(f"{_kind(value)} as {name!r}, which is text (columns must be turned into rows)")
+        raise RowError(f"{_kind(value)} as {name!r}, which is text (columns must be turned into rows)")
     return str(value)
 
 
@@ -136,7 +136,7 @@ def _images(value: Any) -> list[Any]:
     images = value if isinstance(value, list) else [] if value in (None, "", {}) else [value]
     for image in images:
         if not isinstance(image, (str, dict)) or not image:
-            raise Fault(f"{_kind(image)} as an image, which is a path")
+            raise RowError(f"{_kind(image)} as an image, which is a path")
     return images
 
 
@@ -146,7 +146,7 @@ def _keywords(value: Any) -> list[str]:
         value = _listed("keywords", value)
     words = _BETWEEN_KEYWORDS.split(value) if isinstance(value, str) else [] if value is None else value
     if not isinstance(words, list) or any(isinstance(word, (dict, list)) for word in words):
-        raise Fault(f"{_kind(value)} as 'keywords', which is a list of words, or words with commas between them")
+        raise RowError(f"{_kind(value)} as 'keywords', which is a list of words, or words with commas between them")
     return [word for word in (str(word).strip() for word in words if word is not None) if word]
 
 
@@ -159,4 +159,4 @@ def _listed(name: str, text: str) -> Any:
             return parse(text.strip())
         except (ValueError, SyntaxError, RecursionError):
             continue
-    raise Fault(f"a list as {name!r} that is no JSON")
+    raise RowError(f"a list as {name!r} that is no JSON")

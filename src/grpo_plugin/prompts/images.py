@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from grpo_plugin.prompts.row_errors import Fault
+from grpo_plugin.prompts.row_errors import RowError
 from grpo_plugin.prompts.wording import MARK
 
 _ORIENTATION = 0x0112
@@ -59,7 +59,7 @@ def pictures(value: Any, folders: Sequence[Path], bounds: PixelBounds) -> list[P
         folders: where relative paths are looked up, in this order.
 
     Raises:
-        Fault: an image that is missing or cannot be decoded.
+        RowError: an image that is missing or cannot be decoded.
     """
     entries = value if isinstance(value, list) else [] if value is None else [value]
     return [_picture(entry, folders, bounds) for entry in entries]
@@ -71,21 +71,23 @@ def _picture(entry: Any, folders: Sequence[Path], bounds: PixelBounds) -> Pictur
     if isinstance(entry, bytes):
         return _normalise(entry, bounds)
     if not isinstance(entry, str):
-        raise Fault(f"an image given as {type(entry).__name__}, not as bytes or a path")
+        raise RowError(f"an image given as {type(entry).__name__}, not as bytes or a path")
     file = _find(entry, folders)
     return replace(_normalise(file.read_bytes(), bounds), file=file)
 
 
 def _find(name: str, folders: Sequence[Path]) -> Path:
     if "://" in name:
-        raise Fault("an image given as a URL, which is not fetched; download it and give the path")
+        raise RowError("an image given as a URL, which is not fetched; download it and give the path")
     if len(name) > _LONGEST_PATH:
-        raise Fault(f"an image given as text ({name[:20]!r}…), which is no path; give its bytes, or write it to a file")
+        raise RowError(
+            f"an image given as text ({name[:20]!r}…), which is no path; give its bytes, or save it as a file"
+        )
     with suppress(OSError):  # a part of the name that is too long for a file
         for folder in folders:
             if (path := folder / name).is_file():
                 return path
-    raise Fault(f"an image that is not there ({name!r})")
+    raise RowError(f"an image that is not there ({name!r})")
 
 
 def _normalise(data: bytes, bounds: PixelBounds) -> Picture:
@@ -95,10 +97,10 @@ def _normalise(data: bytes, bounds: PixelBounds) -> Picture:
             settled = _settle(image, bounds)
             if settled is image:
                 return Picture(data, image.height, image.width)
-    except Fault:
+    except RowError:
         raise
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise Fault("an image that cannot be read") from error
+        raise RowError("an image that cannot be read") from error
     return Picture(_png(settled), settled.height, settled.width)
 
 
@@ -108,7 +110,7 @@ def _settle(image: Image.Image, bounds: PixelBounds) -> Image.Image:
     if image.getexif().get(_ORIENTATION, 1) != 1:
         settled = ImageOps.exif_transpose(settled)
     if settled.mode == "F":
-        raise Fault("an image of floating-point pixels, whose black and white nobody knows; save it with 8 bits")
+        raise RowError("an image of floating-point pixels, whose black and white nobody knows; save it with 8 bits")
     if settled.mode.startswith("I"):  # 16 bits, of which conversion would take all but the darkest for white
         settled = settled.point(lambda level: level * (1 / 256)).convert("L")
     if settled.mode != "RGB":
@@ -136,7 +138,7 @@ def place(messages: list[dict[str, Any]], images: int) -> list[dict[str, Any]]:
     Without any mark, the images come before the text of the first user message.
 
     Raises:
-        Fault: as many marks as images are not there.
+        RowError: as many marks as images are not there.
     """
     placed = [{**message, "content": _blocks(message)} for message in messages]
     marks = sum(block["type"] == "image" for message in placed for block in message["content"])
@@ -144,7 +146,7 @@ def place(messages: list[dict[str, Any]], images: int) -> list[dict[str, Any]]:
         first = next((message for message in placed if message["role"] == "user"), placed[0])
         first["content"] = [{"type": "image"}] * images + first["content"]
     elif marks != images:
-        raise Fault(f"{marks} {MARK} in the text for {images} {'image' if images == 1 else 'images'}")
+        raise RowError(f"{marks} {MARK} in the text for {images} {'image' if images == 1 else 'images'}")
     return placed
 
 

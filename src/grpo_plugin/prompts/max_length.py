@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from grpo_plugin.prompts.row_errors import Fault, Faults, rows
+from grpo_plugin.prompts.row_errors import RowError, RowErrors, rows
 from grpo_plugin.prompts.rows import Prompt
 
 Messages = list[dict[str, Any]]
@@ -31,7 +31,7 @@ class LengthLimit:
     longest_overlong: int = 0
     overlong: dict[str, list[int]] = field(default_factory=dict)
 
-    def apply(self, label: str, prompt: Prompt, tokens: int, faults: Faults) -> Prompt | None:
+    def apply(self, label: str, prompt: Prompt, tokens: int, row_errors: RowErrors) -> Prompt | None:
         """The prompt as it is trained on, or None when it is not."""
         self.total += 1
         if self.most is None or tokens <= self.most:
@@ -43,8 +43,8 @@ class LengthLimit:
             return None
         try:
             shortened = self._truncated(prompt)
-        except Fault as fault:
-            faults.add(label, prompt.number, fault)
+        except RowError as error:
+            row_errors.add(label, prompt.number, error)
             return None
         self.longest = max(self.longest, self.count(shortened))
         return shortened
@@ -52,7 +52,7 @@ class LengthLimit:
     def _truncated(self, prompt: Prompt) -> Prompt:
         """The prompt without the first characters of its longest user text, as few as make it fit."""
         if self.policy == "error":
-            raise Fault(f"a prompt over max_length {self.most} tokens (prompts.overlong: error)")
+            raise RowError(f"a prompt over max_length {self.most} tokens (prompts.overlong: error)")
         text, put = _longest_user_text(prompt.messages)
 
         def fits(start: int) -> bool:
@@ -60,7 +60,7 @@ class LengthLimit:
 
         start = bisect_left(range(len(text)), True, lo=1, key=fits)
         if start >= len(text) or not fits(start):
-            raise Fault(f"a prompt that is over max_length {self.most} tokens even without its text")
+            raise RowError(f"a prompt that is over max_length {self.most} tokens even without its text")
         return replace(prompt, messages=put(text[start:]))
 
     def note(self, where: str) -> str | None:
@@ -85,7 +85,7 @@ def _longest_user_text(messages: Messages) -> tuple[str, Callable[[str], Message
         for block, text in _texts(message["content"])
     ]
     if not places:
-        raise Fault("an overlong prompt without a user's text that could be cut")
+        raise RowError("an overlong prompt without a user's text that could be cut")
     text, position, block = max(places, key=lambda place: len(place[0]))
 
     def put(shorter: str) -> Messages:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from grpo_plugin.prompts.lengths import Chat, ChatCounter, RefusedChat, ahead
-from grpo_plugin.prompts.row_errors import Fault, Faults
+from grpo_plugin.prompts.row_errors import RowError, RowErrors
 from grpo_plugin.prompts.rows import Prompt, PromptChunk
 
 ImageTokens = Callable[[int, int], int]
@@ -44,14 +44,14 @@ class Measure:
         """The prompt as the trainer sees it: chat messages, or text for a tokenizer without a chat template.
 
         Raises:
-            Fault: a chat that is more than a question under a system message, or has images, for such a tokenizer.
+            RowError: a chat that is more than a question under a system message, or has images, for such a tokenizer.
         """
         if self.chats:
             return prompt.messages
         roles = [message["role"] for message in prompt.messages]
         contents = [message["content"] for message in prompt.messages]
         if roles not in (["user"], ["system", "user"]) or not all(isinstance(content, str) for content in contents):
-            raise Fault("a chat that a tokenizer without chat template cannot word (chat_template would give it one)")
+            raise RowError("several turns or images, without a chat template for them (chat_template: chatml sets one)")
         return "\n\n".join(contents)
 
     def one(self, prompt: Prompt) -> int:
@@ -74,21 +74,21 @@ class Measure:
         Raises:
             DataError: a prompt that the chat template refuses, or an image that the processor does.
         """
-        counter, faults = self.counter, Faults(self.field)
+        counter, row_errors = self.counter, RowErrors(self.field)
         assert counter is not None
         chats, for_images = [], []
         for prompt in chunk.prompts:
             try:
                 chats.append(self.chat(prompt))
                 for_images.append(self._for_images(prompt))
-            except Fault as fault:
-                faults.add(chunk.label, prompt.number, fault)
-        faults.check()
+            except RowError as error:
+                row_errors.add(chunk.label, prompt.number, error)
+        row_errors.check()
         try:
             rendered = counter.render(chats)
         except RefusedChat as refused:
-            faults.add(chunk.label, chunk.prompts[refused.position].number, Fault(str(refused)))
-            faults.check()
+            row_errors.add(chunk.label, chunk.prompts[refused.position].number, RowError(str(refused)))
+            row_errors.check()
         return lambda: [sum(parts) for parts in zip(counter.count_rendered(rendered), for_images, strict=True)]
 
     def _for_images(self, prompt: Prompt) -> int:
@@ -98,4 +98,4 @@ class Measure:
         try:
             return sum(self.image_tokens(image.height, image.width) - 1 for image in prompt.images)
         except ValueError as error:
-            raise Fault(f"an image that the model's processor refuses ({error})") from None
+            raise RowError(f"an image that the model's processor refuses ({error})") from None

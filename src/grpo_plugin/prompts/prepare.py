@@ -16,7 +16,7 @@ from grpo_plugin.prompts.images import file_states
 from grpo_plugin.prompts.lengths import frozen_heap
 from grpo_plugin.prompts.max_length import LengthLimit
 from grpo_plugin.prompts.measure import Measure
-from grpo_plugin.prompts.row_errors import Fault, Faults
+from grpo_plugin.prompts.row_errors import RowError, RowErrors
 from grpo_plugin.prompts.rows import Prompt, RowReader
 from grpo_plugin.prompts.store import DATA
 from grpo_plugin.recipe.sources import Source
@@ -47,17 +47,17 @@ class Preparation:
             DataError: bad rows, or no rows.
         """
         columns = self._columns(sources)
-        limit, faults = self.limit(), Faults(self.field)
+        limit, row_errors = self.limit(), RowErrors(self.field)
         schema = columns.features(chat=self.measure.chats, images=self.reader.config.image_key is not None).arrow_schema
         kept = [0] * len(sources)
         files: dict[str, list[int]] = {}
         with frozen_heap(), pa.OSFile(str(folder / DATA), "wb") as file, pa.ipc.new_stream(file, schema) as table:
             for position, source in enumerate(sources):
-                for prompts in self.prompts(source, limit, faults):
+                for prompts in self.prompts(source, limit, row_errors):
                     table.write_batch(self._batch(prompts, columns, schema))
                     kept[position] += len(prompts)
                     files |= file_states(image for prompt in prompts for image in prompt.images)
-        faults.check()
+        row_errors.check()
         if 0 in kept:
             raise DataError(
                 f"{self.field}: {limit.note(sources[kept.index(0)].spec)} Nothing is left; raise max_length."
@@ -66,11 +66,11 @@ class Preparation:
         return {"rows": kept, "longest": limit.longest, "notes": notes, "image_files": files}
 
     def prompts(
-        self, source: Source, limit: LengthLimit, faults: Faults, *, streaming: bool = False
+        self, source: Source, limit: LengthLimit, row_errors: RowErrors, *, streaming: bool = False
     ) -> Iterator[list[Prompt]]:
         """The prompts of a source that are trained on, a chunk at a time."""
-        for chunk, tokens in self.measure.all(self.reader.read(source, faults, streaming=streaming)):
-            limited = (limit.apply(chunk.label, p, n, faults) for p, n in zip(chunk.prompts, tokens, strict=True))
+        for chunk, tokens in self.measure.all(self.reader.read(source, row_errors, streaming=streaming)):
+            limited = (limit.apply(chunk.label, p, n, row_errors) for p, n in zip(chunk.prompts, tokens, strict=True))
             yield [prompt for prompt in limited if prompt is not None]
 
     def _batch(self, prompts: Sequence[Prompt], columns: Columns, schema: pa.Schema) -> pa.RecordBatch:
@@ -89,7 +89,7 @@ class Preparation:
             for chunk in self.reader.chunks(source):
                 empty = False
                 for row in chunk.rows:
-                    with suppress(Fault):  # told, with its row number, when the rows are written
+                    with suppress(RowError):  # told, with its row number, when the rows are written
                         columns.observe(self.reader.columns(row))
             if empty:
                 raise DataError(f"{self.field}: {source.spec!r} has no rows; name a file or split that has some.")

@@ -69,7 +69,7 @@ def _parse(path: Path, number: int, line: str) -> Any:
         if "\\ud" in line or "\\uD" in line:
             _check_text(value)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: line {number} is not JSON of valid text ({error}); mend or remove it.") from None
+        raise DataError(f"{path}: line {number} is not JSON of valid text ({error}); correct or remove it.") from None
     return value
 
 
@@ -80,7 +80,7 @@ def _check_text(value: Any) -> None:
 
 def _record(path: Path, number: int, value: Any) -> Row:
     if not isinstance(value, dict):
-        raise DataError(f"{path}: row {number} is {type(value).__name__}, not an object of columns; mend or remove it.")
+        raise DataError(f"{path}: row {number} is {type(value).__name__}, not an object; correct or remove it.")
     return value
 
 
@@ -130,11 +130,11 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
             for number, row in enumerate(table, 1):
                 if None in row or None in row.values():
                     raise DataError(
-                        f"{path}: row {number} does not have as many values as the header; mend or remove it."
+                        f"{path}: row {number} does not have as many values as the header; correct or remove it."
                     )
                 yield number, {name: value or None for name, value in row.items()}
         except csv.Error as error:
-            raise DataError(f"{path}: row {number + 1} is not CSV ({error}); mend its quotes.") from None
+            raise DataError(f"{path}: row {number + 1} is not CSV ({error}); correct its quotes.") from None
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 from jinja2 import Template
 
 from grpo_plugin.config.prompts import PromptsConfig
-from grpo_plugin.errors import nearest
+from grpo_plugin.errors import suggestion
 from grpo_plugin.prompts.gold_answers import EXTRACTORS
 from grpo_plugin.prompts.images import Picture, PixelBounds, pictures, place
 from grpo_plugin.prompts.readers import CHUNK, CHUNK_WITH_IMAGES, Chunk, Row, read
-from grpo_plugin.prompts.row_errors import Fault, Faults
+from grpo_plugin.prompts.row_errors import RowError, RowErrors
 from grpo_plugin.prompts.wording import Message, compile_template, template_text, word
 from grpo_plugin.recipe.sources import Source
 
@@ -66,23 +66,23 @@ class RowReader:
         """The rows as they are, few at a time where they hold images."""
         return read(source, streaming=streaming, size=CHUNK_WITH_IMAGES if self.config.image_key else CHUNK)
 
-    def read(self, source: Source, faults: Faults, *, streaming: bool = False) -> Iterator[PromptChunk]:
-        """Every good row of a source, a chunk at a time; what is wrong with the others goes to `faults`."""
+    def read(self, source: Source, row_errors: RowErrors, *, streaming: bool = False) -> Iterator[PromptChunk]:
+        """Every good row of a source, a chunk at a time; what is wrong with the others goes to `row_errors`."""
         for chunk in self.chunks(source, streaming=streaming):
-            yield PromptChunk(chunk.label, list(self._prompts(chunk, faults)))
+            yield PromptChunk(chunk.label, list(self._prompts(chunk, row_errors)))
 
-    def _prompts(self, chunk: Chunk, faults: Faults) -> Iterator[Prompt]:
+    def _prompts(self, chunk: Chunk, row_errors: RowErrors) -> Iterator[Prompt]:
         folders = (Path(chunk.label).parent, self.base_dir, Path.cwd())
 
-        def attempt(number: int, row: Row) -> Prompt | Fault:
+        def attempt(number: int, row: Row) -> Prompt | RowError:
             try:
                 return self._prompt(number, row, folders)
-            except Fault as fault:
-                return fault
+            except RowError as error:
+                return error
 
         for number, found in zip(chunk.numbers, self._map(attempt, chunk.numbers, chunk.rows), strict=True):
-            if isinstance(found, Fault):
-                faults.add(chunk.label, number, found)
+            if isinstance(found, RowError):
+                row_errors.add(chunk.label, number, found)
             else:
                 yield found
 
@@ -110,7 +110,7 @@ class RowReader:
         """What rewards see of a row: `answer`, and all columns whose names are free.
 
         Raises:
-            Fault: no answer.
+            RowError: no answer.
         """
         columns = {name: row[name] for name in self._free(tuple(row))}
         if self.config.answer_key:
@@ -129,12 +129,12 @@ class RowReader:
 
     def _answer(self, answer: Any) -> Any:
         if answer in ("", [], {}) or (isinstance(answer, str) and not answer.strip()):
-            raise Fault("an empty answer")
+            raise RowError("an empty answer")
         extract = self.config.answer_extract
         if extract is None:
             return answer
         if not (extracted := EXTRACTORS[extract](str(answer))):
-            raise Fault(f"nothing to extract in its answer (prompts.answer_extract: {extract})")
+            raise RowError(f"nothing to extract in its answer (prompts.answer_extract: {extract})")
         return extracted
 
 
@@ -142,15 +142,14 @@ def value(row: Row, key: str, field: str, *, null: bool = False) -> Any:
     """The column `key` of a row; "reward_model.ground_truth" reaches into a column of objects.
 
     Raises:
-        Fault: no such column (the nearest one is named), or a null in it unless `null`.
+        RowError: no such column (the nearest one is named), or a null in it unless `null`.
     """
     found: Any = row
     for part in [key] if key in row else key.split("."):
         if not isinstance(found, dict) or part not in found:
-            close = nearest(key, row)
-            known = f"did you mean {close!r}?" if close else f"there are {', '.join(row)}"
-            raise Fault(f"no column {key!r} (prompts.{field}; {known})")
+            known = suggestion(key, row, f"there are {', '.join(row)}")
+            raise RowError(f"no column {key!r} (prompts.{field}; {known})")
         found = found[part]
     if not null and (found is None or found != found):  # NaN, pandas' null, is unequal to itself
-        raise Fault(f"a null {key!r}")
+        raise RowError(f"a null {key!r}")
     return found

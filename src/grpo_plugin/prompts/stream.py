@@ -12,7 +12,7 @@ from PIL import Image
 
 from grpo_plugin.errors import DataError
 from grpo_plugin.prompts.prepare import Preparation
-from grpo_plugin.prompts.row_errors import Faults
+from grpo_plugin.prompts.row_errors import RowErrors
 from grpo_plugin.prompts.rows import Prompt
 from grpo_plugin.recipe.sources import Source
 
@@ -75,9 +75,9 @@ class Stream:
                 yield {name: row.get(name) for name in self.columns}
 
     def _prompts(self, source: Source) -> Iterator[list[Prompt]]:
-        limit, faults = self._work.limit(), Faults(self._work.field)
-        for prompts in self._work.prompts(source, limit, faults, streaming=True):
-            faults.check(so_far=True)
+        limit, row_errors = self._work.limit(), RowErrors(self._work.field)
+        for prompts in self._work.prompts(source, limit, row_errors, streaming=True):
+            row_errors.check(so_far=True)
             yield prompts
         if note := limit.note(self._work.field):
             LOG.warning(note)

@@ -7,7 +7,7 @@ from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.prompts.row_errors import Fault
+from grpo_plugin.prompts.row_errors import RowError
 
 Message = dict[str, Any]
 
@@ -42,7 +42,7 @@ def compile_template(text: str) -> Template:
     try:
         return ImmutableSandboxedEnvironment(undefined=StrictUndefined).from_string(text)
     except TemplateSyntaxError as error:
-        raise RecipeError(f"prompts.template: line {error.lineno}: {error.message}; mend the template.") from None
+        raise RecipeError(f"prompts.template: line {error.lineno}: {error.message}; correct the template.") from None
 
 
 def word(question: Any, row: dict[str, Any], template: Template | None, system: str | None) -> list[Message]:
@@ -53,7 +53,7 @@ def word(question: Any, row: dict[str, Any], template: Template | None, system: 
         row: every column, which the template sees beside `content`.
 
     Raises:
-        Fault: an empty question, messages that are not messages, a column the template needs and the row lacks.
+        RowError: an empty question, messages that are not messages, a column the template needs and the row lacks.
     """
     messages = _messages(question)
     if template is not None:
@@ -61,34 +61,34 @@ def word(question: Any, row: dict[str, Any], template: Template | None, system: 
     if system is None:
         return messages
     if messages[0]["role"] == "system":
-        raise Fault("a system message of its own (prompts.system would be a second one)")
+        raise RowError("a system message of its own (prompts.system would be a second one)")
     return [{"role": "system", "content": system}, *messages]
 
 
 def _messages(question: Any) -> list[Message]:
     if isinstance(question, str):
         if not question.strip():
-            raise Fault("an empty prompt")
+            raise RowError("an empty prompt")
         return [{"role": "user", "content": question}]
     if not isinstance(question, list) or not all(isinstance(m, dict) and m.get("role") for m in question):
-        raise Fault(f"a prompt that is {type(question).__name__}, neither text nor a list of chat messages")
+        raise RowError(f"a prompt that is {type(question).__name__}, neither text nor a list of chat messages")
     asked = [message.get("content") for message in question if message["role"] == "user"]
     if _is_empty(asked[-1] if asked else [message.get("content") for message in question]):
-        raise Fault("an empty prompt")
+        raise RowError("an empty prompt")
     return [{key: value for key, value in message.items() if value is not None} for message in question]
 
 
 def _reword(messages: list[Message], row: dict[str, Any], template: Template) -> list[Message]:
     last = max((i for i, message in enumerate(messages) if message["role"] == "user"), default=None)
     if last is None:
-        raise Fault("no user message for the template")
+        raise RowError("no user message for the template")
     try:
         content = template.render({**row, "content": _as_text(messages[last]["content"])})
     except Exception as error:  # a template can raise anything: TypeError, ZeroDivisionError, OverflowError …
         reason = str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
-        raise Fault(f"columns that do not fit the template ({reason})") from None
+        raise RowError(f"columns that do not fit the template ({reason})") from None
     if not content.strip():
-        raise Fault("an empty prompt, once the template has worded it")
+        raise RowError("an empty prompt, once the template has worded it")
     return [*messages[:last], {**messages[last], "content": content}, *messages[last + 1 :]]
 
 

@@ -10,7 +10,7 @@ from grpo_plugin.errors import DataError
 from grpo_plugin.prompts.images import file_states
 from grpo_plugin.prompts.lengths import ChatCounter, ahead, frozen_heap
 from grpo_plugin.prompts.measure import Measure
-from grpo_plugin.prompts.row_errors import Faults
+from grpo_plugin.prompts.row_errors import RowErrors
 from grpo_plugin.prompts.rows import Prompt, PromptChunk, RowReader
 from grpo_plugin.recipe.sources import Source
 from grpo_plugin.stats.distribution import Distribution
@@ -100,10 +100,10 @@ def analyse(
 
 
 def _sound(reader: RowReader, sources: Iterable[Source]) -> Iterator[PromptChunk]:
-    faults = Faults("stats")
+    row_errors = RowErrors("stats")
     for source in sources:
-        for chunk in reader.read(source, faults, streaming=True):
-            faults.check(so_far=True)
+        for chunk in reader.read(source, row_errors, streaming=True):
+            row_errors.check(so_far=True)
             yield chunk
 
 

@@ -8,24 +8,24 @@ from click.testing import CliRunner
 
 from grpo_plugin.cli.import_easyr1 import import_easyr1 as command
 from grpo_plugin.cli.plan import plan
+from grpo_plugin.convert.easyr1.conversion import Conversion, convert_config
 from grpo_plugin.convert.easyr1.flat_values import nest
 from grpo_plugin.convert.easyr1.header import command as train
-from grpo_plugin.convert.easyr1.imported import Imported, import_easyr1
 from grpo_plugin.convert.easyr1.recipe_text import recipe_text
 from tests.unit.convert.configurations import MATH, NEWEST, OLDEST, config
 
 
 def recipe(*overrides: str, **changes: Any) -> dict[str, Any]:
-    return import_easyr1(config(**changes), overrides).draft.recipe()
+    return convert_config(config(**changes), overrides).draft.recipe()
 
 
-def reasons(imported: Imported) -> dict[str, str]:
-    return {left.key: left.reason for left in imported.draft.left}
+def reasons(converted: Conversion) -> dict[str, str]:
+    return {left.key: left.reason for left in converted.draft.left}
 
 
 def test_batches_are_rounded_to_what_the_trainers_can_share():
     """8 GPUs, vLLM asks for 1: 7 train; 128 prompts × 5 = 640 completions are not 7 × 5 × k, 630 are."""
-    imported = import_easyr1(
+    converted = convert_config(
         config(
             data__rollout_batch_size=512,
             worker__actor__global_batch_size=128,
@@ -33,8 +33,8 @@ def test_batches_are_rounded_to_what_the_trainers_can_share():
             worker__rollout__tensor_parallel_size=1,
         )
     )
-    made = imported.draft.recipe()
-    assert train(imported.scale) == "axolotl train --num-processes=7 recipe.yaml"
+    made = converted.draft.recipe()
+    assert train(converted.scale) == "axolotl train --num-processes=7 recipe.yaml"
     assert (made["micro_batch_size"], made["gradient_accumulation_steps"]) == (1, 90)
     assert made["trl"]["generation_batch_size"] == 4 * 630
     assert made["rollout"]["gpus"] == made["vllm"]["tensor_parallel_size"] == 1
@@ -57,27 +57,27 @@ def test_rollout_batches_become_optimizer_steps():
 
 
 def test_two_machines():
-    imported = import_easyr1(config(trainer__nnodes=2, worker__rollout__tensor_parallel_size=8))
-    assert train(imported.scale) == (
+    converted = convert_config(config(trainer__nnodes=2, worker__rollout__tensor_parallel_size=8))
+    assert train(converted.scale) == (
         "axolotl train --num-processes=12 --num-machines=2 --machine-rank=RANK --main-process-ip=FIRST "
         "--main-process-port=29500 recipe.yaml"
     )
-    assert imported.draft.recipe()["rollout"]["gpus"] == 2
-    assert "# 2 machines of 8 GPUs, where EasyR1 had 8 for both in turns: 6 train on each;" in recipe_text(imported)
+    assert converted.draft.recipe()["rollout"]["gpus"] == 2
+    assert "# 2 machines of 8 GPUs, where EasyR1 had 8 for both in turns: 6 train on each;" in recipe_text(converted)
 
 
 def test_one_gpu_becomes_one_to_train_and_one_to_serve():
-    imported = import_easyr1(config(trainer__n_gpus_per_node=1))
-    assert imported.scale.processes == imported.scale.serving == 1
-    assert "fsdp_config" not in imported.draft.recipe()
-    text = recipe_text(imported)
+    converted = convert_config(config(trainer__n_gpus_per_node=1))
+    assert converted.scale.processes == converted.scale.serving == 1
+    assert "fsdp_config" not in converted.draft.recipe()
+    text = recipe_text(converted)
     assert "# 2 GPUs: 1 trains, the last serves vLLM. EasyR1 had 1 for both in turns; this recipe needs 1 more." in text
 
 
 def test_single_completions_become_pairs_where_nothing_compares_them():
-    imported = import_easyr1(config(worker__rollout__n=1, algorithm__adv_estimator="remax"))
-    assert imported.draft.recipe()["trl"]["num_generations"] == 2
-    assert "# worker.rollout.n: 1; a prompt has at least 2 completions here" in recipe_text(imported)
+    converted = convert_config(config(worker__rollout__n=1, algorithm__adv_estimator="remax"))
+    assert converted.draft.recipe()["trl"]["num_generations"] == 2
+    assert "# worker.rollout.n: 1; a prompt has at least 2 completions here" in recipe_text(converted)
 
 
 @pytest.mark.parametrize(
@@ -134,20 +134,20 @@ def test_the_filter_of_dapo_is_on_our_scale():
 
 def test_the_earlier_reward_of_dapo():
     kwargs = {"max_response_length": 20, "overlong_buffer_len": 5, "overlong_penalty_factor": 1.0}
-    imported = import_easyr1(
+    converted = convert_config(
         config(
             worker__reward__reward_function="./examples/reward_function/math_dapo.py:compute_score",
             worker__reward__reward_function_kwargs=kwargs | {"other": 1},
         )
     )
-    functions = imported.draft.recipe()["rewards"]["functions"]
+    functions = converted.draft.recipe()["rewards"]["functions"]
     assert functions[1]["function"] == "rewards.dapo.overlong"
     assert functions[1]["kwargs"] == {
         "max_response_length": 20,
         "overlong_buffer_length": 5,
         "overlong_penalty_factor": 1.0,
     }
-    assert reasons(imported)["worker.reward.reward_function_kwargs.other"].endswith("takes no such argument")
+    assert reasons(converted)["worker.reward.reward_function_kwargs.other"].endswith("takes no such argument")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_sources(written, expected):
 
 
 def test_a_split_that_is_dropped_is_said():
-    text = recipe_text(import_easyr1(config(data__train_files="rows.jsonl@train")))
+    text = recipe_text(convert_config(config(data__train_files="rows.jsonl@train")))
     assert "# data.train_files; a file is read whole, so @train is dropped" in text
 
 
@@ -215,9 +215,9 @@ def test_images_and_their_adapter():
 
 
 def test_a_text_model_has_no_images():
-    imported = import_easyr1(config(data__image_key="images"))
-    assert "image_key" not in imported.draft.recipe()["prompts"]
-    assert reasons(imported)["data.image_key"] == "the model reads text alone"
+    converted = convert_config(config(data__image_key="images"))
+    assert "image_key" not in converted.draft.recipe()["prompts"]
+    assert reasons(converted)["data.image_key"] == "the model reads text alone"
 
 
 def test_overrides_win_and_are_typed():
@@ -236,8 +236,8 @@ def test_overrides_win_and_are_typed():
 
 
 def test_keys_that_easyr1_does_not_know_are_said_to_be_so():
-    imported = import_easyr1(config(worker__actor__clip_ration=0.2))
-    assert reasons(imported)["worker.actor.clip_ration"].startswith("no key of EasyR1")
+    converted = convert_config(config(worker__actor__clip_ration=0.2))
+    assert reasons(converted)["worker.actor.clip_ration"].startswith("no key of EasyR1")
 
 
 def test_keys_of_earlier_versions():
@@ -249,9 +249,9 @@ def test_keys_of_earlier_versions():
         "data__system_prompt": "Think.",
         "worker__reward__reward_function": None,
     }
-    imported = import_easyr1(config(**changes), ["worker.reward.compute_score=r1v"])
-    made = imported.draft.recipe()
-    assert made["validation"]["every"] == 5 * imported.scale.steps
+    converted = convert_config(config(**changes), ["worker.reward.compute_score=r1v"])
+    made = converted.draft.recipe()
+    assert made["validation"]["every"] == 5 * converted.scale.steps
     assert made["algorithm"]["kl_coef"] == 0.02
     assert made["algorithm"]["clip_low"] == made["algorithm"]["clip_high"] == 0.1
     assert made["prompts"]["system"] == "Think."
@@ -261,42 +261,42 @@ def test_keys_of_earlier_versions():
 @pytest.mark.parametrize("example", [OLDEST, NEWEST, OLDEST | {"worker.reward.compute_score": "r1v"}])
 def test_the_recipes_of_public_examples_could_start(tmp_path, monkeypatch, example):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    imported = import_easyr1(nest(example))
+    converted = convert_config(nest(example))
     path = tmp_path / "recipe.yaml"
-    path.write_text(recipe_text(imported))
+    path.write_text(recipe_text(converted))
     result = CliRunner().invoke(plan, [str(path), "--gpus=8", "--num-processes=6", "--rows=5000"])
     assert result.exit_code == 0, result.output
 
 
 def test_a_tracker_that_axolotl_lacks_is_explained_once():
-    text = recipe_text(import_easyr1(config(trainer__logger=["console", "swanlab"])))
+    text = recipe_text(convert_config(config(trainer__logger=["console", "swanlab"])))
     assert text.count("trainer.logger") == 1
 
 
 def test_no_number_of_workers_is_invented():
-    imported = import_easyr1(config(worker__reward__num_cpus=1))
-    assert "workers" not in imported.draft.recipe()["rewards"]
-    assert "rewards.workers says how many" in reasons(imported)["worker.reward.num_cpus"]
+    converted = convert_config(config(worker__reward__num_cpus=1))
+    assert "workers" not in converted.draft.recipe()["rewards"]
+    assert "rewards.workers says how many" in reasons(converted)["worker.reward.num_cpus"]
 
 
 def test_no_command_is_named_that_does_not_exist():
-    reason = reasons(import_easyr1(config(trainer__val_only=True)))["trainer.val_only"]
+    reason = reasons(convert_config(config(trainer__val_only=True)))["trainer.val_only"]
     assert "axolotl grpo score" in reason
 
 
 def test_an_unlimited_number_of_checkpoints_is_not_taken_over_in_silence():
-    imported = import_easyr1(config(trainer__save_freq=5, trainer__save_limit=-1))
-    assert "save_total_limit" not in imported.draft.recipe()
-    assert "limit, of 4" in reasons(imported)["trainer.save_limit"]
+    converted = convert_config(config(trainer__save_freq=5, trainer__save_limit=-1))
+    assert "save_total_limit" not in converted.draft.recipe()
+    assert "limit, of 4" in reasons(converted)["trainer.save_limit"]
 
 
 def test_the_text_is_the_recipe(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(config(data__video_fps=1.0, worker__rollout__limit_images=1)))
     result = CliRunner().invoke(command, [str(path), "worker.rollout.n=8"])
-    imported = import_easyr1(yaml.safe_load(path.read_text()), ["worker.rollout.n=8"])
+    converted = convert_config(yaml.safe_load(path.read_text()), ["worker.rollout.n=8"])
     assert result.exit_code == 0
-    assert result.stdout == recipe_text(imported)
-    assert yaml.safe_load(result.stdout) == imported.draft.recipe()
+    assert result.stdout == recipe_text(converted)
+    assert yaml.safe_load(result.stdout) == converted.draft.recipe()
     assert "#   data.video_fps: 1.0 — videos are not trained on here" in result.stdout
     assert "  num_generations: 8                        # worker.rollout.n" in result.stdout

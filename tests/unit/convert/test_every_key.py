@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+from grpo_plugin.convert.easyr1.conversion import convert_config
 from grpo_plugin.convert.easyr1.flat_values import flatten, nest
-from grpo_plugin.convert.easyr1.imported import import_easyr1
 from grpo_plugin.convert.easyr1.known_keys import RENAMED, RETIRED
 from grpo_plugin.convert.easyr1.recipe_text import recipe_text
 from grpo_plugin.convert.easyr1.value_types import CHOICES, KNOWN
@@ -64,7 +64,7 @@ SITUATIONS: dict[str, dict[str, Any]] = {
 
 def unexplained(values: dict[str, Any], *overrides: str) -> list[str]:
     """The leaves of a configuration that no comment of its recipe names."""
-    comments = [line.partition("#")[2] for line in recipe_text(import_easyr1(values, overrides)).splitlines()]
+    comments = [line.partition("#")[2] for line in recipe_text(convert_config(values, overrides)).splitlines()]
     named = set(re.findall(r"[\w.]*\w", "\n".join(comments)))
     words = (word.split("=", 1) for word in overrides)
     leaves = dict(flatten(values)) | {
@@ -101,7 +101,7 @@ def test_every_key_by_itself(key, value_of):
     value = value_of(key)
     needed = key in NEEDED and value in ("", None, 1)
     values = nest(NEEDED | ({} if needed else {key: value}))
-    text = recipe_text(import_easyr1(values))
+    text = recipe_text(convert_config(values))
     assert unexplained(values) == [] and not any(words in text for words in UNFOUND)
 
 
@@ -110,26 +110,26 @@ def test_every_key_of_earlier_versions(key):
     now = RENAMED.get(key, (key,))[0]
     value = OF_OLD.get(key) or (other(now) if now in KNOWN else True)
     values = nest({known: given for known, given in NEEDED.items() if known != now} | {key: value})
-    text = recipe_text(import_easyr1(values))
+    text = recipe_text(convert_config(values))
     assert unexplained(values) == [] and not any(words in text for words in UNFOUND)
 
 
 def test_of_two_spellings_one_counts_and_the_other_is_named():
     """In the oldest versions a KL in the loss had a coefficient of its own."""
-    imported = import_easyr1(nest(OLDEST))
-    assert imported.draft.recipe()["algorithm"]["kl_coef"] == 0.001
-    assert "#   algorithm.kl_coef: 0.0 — worker.actor.kl_loss_coef stands in its place" in recipe_text(imported)
-    kept_out = import_easyr1(nest(OLDEST | {"worker.actor.use_kl_loss": False}))
+    converted = convert_config(nest(OLDEST))
+    assert converted.draft.recipe()["algorithm"]["kl_coef"] == 0.001
+    assert "#   algorithm.kl_coef: 0.0 — worker.actor.kl_loss_coef stands in its place" in recipe_text(converted)
+    kept_out = convert_config(nest(OLDEST | {"worker.actor.use_kl_loss": False}))
     assert kept_out.draft.recipe()["algorithm"]["kl_coef"] == 0.0
 
 
 def test_a_value_that_a_later_word_cuts_off_is_named():
     words = "worker.rollout.val_override_config=null"
     assert unexplained(nest(NEWEST), words) == []
-    assert "validation.samples" not in import_easyr1(nest(NEWEST), [words]).draft.values
+    assert "validation.samples" not in convert_config(nest(NEWEST), [words]).draft.values
 
 
 def test_comments_survive_odd_values():
     odd = nest(NEEDED | {"data.video_key": "two\nlines", "trainer.experiment_name": "a # b: c"})
-    imported = import_easyr1(odd, ['worker.reward.reward_function_kwargs={"text": "one\\ntwo"}'])
-    assert yaml.safe_load(recipe_text(imported)) == imported.draft.recipe()
+    converted = convert_config(odd, ['worker.reward.reward_function_kwargs={"text": "one\\ntwo"}'])
+    assert yaml.safe_load(recipe_text(converted)) == converted.draft.recipe()

@@ -7,7 +7,7 @@ import yaml
 from click.testing import CliRunner
 
 from grpo_plugin.cli.import_easyr1 import import_easyr1 as command
-from grpo_plugin.convert.easyr1.imported import import_easyr1
+from grpo_plugin.convert.easyr1.conversion import convert_config
 from grpo_plugin.errors import RecipeError
 from tests.unit.convert.configurations import config
 
@@ -55,10 +55,10 @@ def test_a_default_that_cannot_work_is_refused_too():
     values = config()
     del values["worker"]["rollout"]
     with pytest.raises(RecipeError, match=r"worker\.rollout\.n: 1 \(the default\), but"):
-        import_easyr1(values)
+        convert_config(values)
     del values["data"]["train_files"]
     with pytest.raises(RecipeError, match=r"data\.train_files: missing"):
-        import_easyr1(values, ["worker.rollout.n=5"])
+        convert_config(values, ["worker.rollout.n=5"])
 
 
 @pytest.mark.parametrize(

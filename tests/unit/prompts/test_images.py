@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from grpo_plugin.prompts.images import PixelBounds, image_tokens, pictures, place
-from grpo_plugin.prompts.row_errors import Fault
+from grpo_plugin.prompts.row_errors import RowError
 
 ANY = PixelBounds()
 
@@ -76,15 +76,15 @@ def test_pixels_are_brought_within_bounds(bounds, size):
     ],
 )
 def test_bad_images(value, words, tmp_path):
-    with pytest.raises(Fault, match=words):
+    with pytest.raises(RowError, match=words):
         pictures(value, [tmp_path], ANY)
 
 
 def test_base64_is_not_looked_for_on_the_disk(tmp_path):
     for text in ("data:image/png;base64," + "A" * 5000, "A" * 300 + ".png"):
-        with pytest.raises(Fault, match=r"give its bytes|is not there"):
+        with pytest.raises(RowError, match=r"give its bytes|is not there"):
             pictures(text, [tmp_path], ANY)
-    with pytest.raises(Fault, match="floating-point pixels"):
+    with pytest.raises(RowError, match="floating-point pixels"):
         pictures(encoded(Image.new("F", (2, 2)), "TIFF"), [], ANY)
 
 
@@ -109,7 +109,7 @@ def test_without_marks_images_come_first_and_without_images_the_text_is_alone():
 
 @pytest.mark.parametrize(("text", "images", "words"), [("<image>a<image>", 1, "2 <image> in the text for 1 image"), ("<image>", 0, "1 <image> in the text for 0 images")])  # fmt: skip # noqa: E501
 def test_marks_and_images_must_agree(text, images, words):
-    with pytest.raises(Fault, match=words):
+    with pytest.raises(RowError, match=words):
         place([{"role": "user", "content": text}], images)
 
 

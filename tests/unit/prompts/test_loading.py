@@ -75,7 +75,7 @@ def test_names_that_the_trainer_needs_are_told(jsonl, prompts, caplog):
             {"prompt_key": "qu"},
             "has no column 'qu' .*did you mean 'q'.* in rows 1, 2, 3, 4, 5 and 2 more",
         ),
-        ([{"prompt": "a"}, {"prompt": " "}], {}, "has an empty prompt in row 2; mend"),
+        ([{"prompt": "a"}, {"prompt": " "}], {}, "has an empty prompt in row 2; correct"),
         ([{"prompt": "a", "answer": None}], {"answer_key": "answer"}, "has a null 'answer' in row 1"),
         ([{"prompt": "a", "answer": ""}], {"answer_key": "answer"}, "has an empty answer in row 1"),
         (
@@ -97,7 +97,9 @@ def test_bad_rows_stop_with_their_numbers(rows, block, words, jsonl, prompts):
 def test_faults_name_the_file(jsonl, prompts):
     jsonl([{"prompt": "a"}], "many/a.jsonl")
     bad = jsonl([{"prompt": "a"}, {"prompt": ""}], "many/b.jsonl")
-    with pytest.raises(DataError, match=f"^prompts.train: {bad} has an empty prompt in row 2; mend or remove them.$"):
+    with pytest.raises(
+        DataError, match=f"^prompts.train: {bad} has an empty prompt in row 2; correct or remove them.$"
+    ):
         prompts(train="many")
 
 
@@ -114,7 +116,7 @@ def test_plain_text_for_a_tokenizer_without_chat_template(jsonl, prompts):
     data = prompts(tokenizer=wrapped(qwen(), None), **KEYS, system="Add.")
     assert data.train[0]["prompt"] == "Add.\n\n0+1?"
     jsonl([{"prompt": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}])
-    with pytest.raises(DataError, match=r"a chat that a tokenizer without chat template cannot word .* in row 1"):
+    with pytest.raises(DataError, match=r"several turns or images, without a chat template for them .* in row 1"):
         prompts(tokenizer=wrapped(qwen(), None))
 
 

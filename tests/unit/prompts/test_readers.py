@@ -85,7 +85,7 @@ def test_a_json_list_is_read_a_block_at_a_time(rows, monkeypatch):
     [
         ("x.jsonl", '{"a": 1}\n{"a": \n', r"x\.jsonl: line 2 is not JSON"),
         ("x.jsonl", '{"a": "\\ud83d"}\n', "line 1 is not JSON of valid text .*surrogates"),
-        ("x.jsonl", "[1]\n", "row 1 is list, not an object of columns"),
+        ("x.jsonl", "[1]\n", "row 1 is list, not an object;"),
         ("x.json", '[{"a": 1}, 2]', "row 2 is int, not an object"),
         ("x.json", "[1", "row 1 is int, not an object"),
         ("x.json", '[{"a": 1}, {"a"', r"x\.json: after row 1 not JSON .*it must hold a list of objects"),

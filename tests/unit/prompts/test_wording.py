@@ -2,7 +2,7 @@ import pytest
 
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.prompts.gold_answers import boxed, gsm8k
-from grpo_plugin.prompts.row_errors import Fault
+from grpo_plugin.prompts.row_errors import RowError
 from grpo_plugin.prompts.wording import compile_template, template_text, word
 
 
@@ -54,7 +54,7 @@ def test_images_among_content_blocks_are_marks_for_the_template():
     ],
 )
 def test_faults(question, template, system, words):
-    with pytest.raises(Fault, match=words):
+    with pytest.raises(RowError, match=words):
         word(question, {}, compile_template(template) if template else None, system)
 
 
@@ -69,7 +69,7 @@ def test_templates_are_files_or_text(tmp_path, monkeypatch):
     assert template_text("{{ content }}!", tmp_path) == "{{ content }}!"
     with pytest.raises(RecipeError, match=r"prompts.template: 'maths.jinja' is no file in .*correct the path"):
         template_text("maths.jinja", tmp_path)
-    with pytest.raises(RecipeError, match=r"prompts.template: line 2: .*mend the template"):
+    with pytest.raises(RecipeError, match=r"prompts.template: line 2: .*correct the template"):
         compile_template("a\n{{ content }")
 
 
@@ -78,5 +78,5 @@ def test_answer_extractors():
     assert gsm8k("a #### 1 then #### -2 ") == "-2"
     assert boxed(r"so \boxed{1} and \boxed{\frac{1}{2}}.") == r"\frac{1}{2}"
     for extract, solution in ((gsm8k, "24"), (boxed, "24"), (boxed, r"\boxed{\frac{1}{2}")):
-        with pytest.raises(Fault, match="an answer without"):
+        with pytest.raises(RowError, match="an answer without"):
             extract(solution)

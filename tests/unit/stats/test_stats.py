@@ -168,7 +168,7 @@ def test_bad_rows_stop_as_they_would_in_training(recipe, jsonl):
     jsonl([*ROWS[:2], {**ROWS[2], "q": " "}])
     result = CliRunner().invoke(stats, [str(recipe)])
     assert result.exit_code == 2
-    assert "train.jsonl has an empty prompt in row 3; mend or remove them, and perhaps others" in result.output
+    assert "train.jsonl has an empty prompt in row 3; correct or remove them, and perhaps others" in result.output
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_images_need_a_processor(recipe, model):
 
 
 def test_modules_load_neither_torch_nor_vllm_nor_transformers():
-    modules = ["analysis", "distribution", "plot", "recommend", "report", "request", "show", "tokenizers"]
+    modules = ["analysis", "distribution", "plot", "recommend", "length_report", "request", "show", "tokenizers"]
     imports = "".join(f"import grpo_plugin.stats.{name}; " for name in modules)
     code = f"{imports}import grpo_plugin.cli.stats, grpo_plugin.cli.convert, stats, sys; print(*sys.modules)"
     root = Path(__file__).parents[3]

@@ -8,18 +8,18 @@ from typing import Any
 
 import yaml
 
+from grpo_plugin.convert.easyr1.conversion import Conversion
 from grpo_plugin.convert.easyr1.draft import Draft
 from grpo_plugin.convert.easyr1.header import header
-from grpo_plugin.convert.easyr1.imported import Imported
 
 _COLUMN = 44
 _WIDTH = 120
 
 
-def recipe_text(imported: Imported) -> str:
+def recipe_text(converted: Conversion) -> str:
     """YAML with comments, the command that starts it in the first lines."""
-    draft = imported.draft
-    lines = header(draft, imported.scale)
+    draft = converted.draft
+    lines = header(draft, converted.scale)
     after_block = True
     for name, value in draft.recipe().items():
         is_block = name not in draft.values

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 
-def load_for(recipe: Recipe, cfg: Any) -> tuple[PromptData, ProcessorMixin | None]:
+def load_recipe_prompts(recipe: Recipe, cfg: Any) -> tuple[PromptData, ProcessorMixin | None]:
     """The data of the `prompts:` block, and the processor that turns its images into pixels, if it has any.
 
     Args:

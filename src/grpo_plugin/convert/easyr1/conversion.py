@@ -1,4 +1,4 @@
-"""EasyR1's configuration as a recipe: every key mapped, or left with the reason.
+"""EasyR1's configuration as a recipe: every key is converted, or listed with the reason why it is not.
 
 EasyR1 trains and generates on the same GPUs in turns and counts in prompts and rollout batches; here vLLM has GPUs of
 its own, and counts are of completions and optimizer steps. So GPUs are split, and batches rounded to what the
@@ -27,14 +27,14 @@ PLUGINS = [f"grpo_plugin.{name}Plugin" for name in ("Prompt", "Reward", "Algorit
 
 
 @dataclass(frozen=True)
-class Imported:
-    """The recipe, and the GPUs it is for."""
+class Conversion:
+    """The recipe, and the numbers of GPUs, processes and completions that it is for."""
 
     draft: Draft
     scale: Scale
 
 
-def import_easyr1(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Imported:
+def convert_config(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Conversion:
     """The recipe for an EasyR1 configuration file and the `dotted.key=value` words of its command line.
 
     Raises:
@@ -54,7 +54,7 @@ def import_easyr1(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> I
     sharding(draft, size)
     logging(draft, size)
     _explain_the_rest(draft)
-    return Imported(draft, size)
+    return Conversion(draft, size)
 
 
 def _explain_the_rest(draft: Draft) -> None:
