@@ -9,10 +9,8 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 
-from grpo_plugin.trainer.update import Update, dealt
-from tests.unit.trainer.test_update import Stand, samples
+from tests.unit.trainer.rollouts import make_step, rollouts
 
 BLOCKS: dict[str, dict[str, Any]] = {
     "token": {"name": "dapo", "dynamic_sampling": False},
@@ -20,32 +18,25 @@ BLOCKS: dict[str, dict[str, Any]] = {
     "constant": {"name": "dr_grpo"},
     "kl in the reward": {"name": "reinforce_plus_plus", "kl_coef": 0.1},
 }
-SPLITS = [{"micro": 1, "ticks": 4}, {"micro": 3, "ticks": 1}, {"micro": 2, "ticks": 2}]
+SPLITS = [(1, 4), (3, 1), (2, 2)]  # completions per micro-batch, accumulation steps
 
 
-def gradient(accelerator: Accelerator, block: dict[str, Any], split: dict[str, int]) -> torch.Tensor:
-    stand: Any = Stand(block, rank=accelerator.process_index, ranks=accelerator.num_processes, **split)
-    stand.accelerator = accelerator
-    stand.model = accelerator.prepare_model(stand.model)
-    stand.share = lambda work, given: {
-        index: value for part in gather_object([work(stand.deal(given, ticks=1)[0])]) for index, value in part.items()
-    }
-    update = Update(stand, stand.algorithm, differs=False)
-    passes = [one for tick in dealt(stand, update, update.lessons(samples(), None, reused=True), 1) for one in tick]
-    for index, batch in enumerate(passes):
-        with nullcontext() if index == len(passes) - 1 else accelerator.no_sync(stand.model):
-            accelerator.backward(update.loss(stand.model, batch))
-    model = accelerator.unwrap_model(stand.model)
-    return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+def gradient(
+    accelerator: Accelerator, block: dict[str, Any], completions: int, accumulation_steps: int
+) -> torch.Tensor:
+    step = make_step(block, accelerator=accelerator, completions=completions, reused=True)
+    wrapped = accelerator.prepare_model(step.policy.model)
+    shares = step.micro_batches(rollouts(), accumulation_steps=accumulation_steps)
+    micro_batches = [batch for share in shares for batch in share]
+    for index, batch in enumerate(micro_batches):
+        with nullcontext() if index == len(micro_batches) - 1 else accelerator.no_sync(wrapped):
+            accelerator.backward(step.loss(wrapped, batch))
+    return torch.cat([parameter.grad.flatten() for parameter in step.policy.model.parameters()])
 
 
 def main() -> None:
     accelerator = Accelerator(cpu=True)
-    found = {
-        (name, index): gradient(accelerator, block, split)
-        for name, block in BLOCKS.items()
-        for index, split in enumerate(SPLITS)
-    }
+    found = {(name, split): gradient(accelerator, block, split) for name, block in BLOCKS.items() for split in SPLITS}
     if accelerator.is_main_process:
         torch.save(found, sys.argv[1])
 

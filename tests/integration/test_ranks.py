@@ -10,14 +10,15 @@ import torch
 
 from tests.integration.step_gradients import BLOCKS, SPLITS
 from tests.training import ROOT
-from tests.unit.trainer.test_update import gradients, samples
+from tests.unit.trainer.rollouts import rollouts
+from tests.unit.trainer.test_gradients import gradients
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 SCRIPT = Path(__file__).with_name("step_gradients.py")
 
 
 @pytest.fixture(scope="module")
-def by_two_ranks(tmp_path_factory) -> dict[tuple[str, int], torch.Tensor]:
+def by_two_ranks(tmp_path_factory) -> dict[tuple[str, tuple[int, int]], torch.Tensor]:
     out = tmp_path_factory.mktemp("ranks") / "gradients.pt"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(SCRIPT)]
     environ = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -25,9 +26,9 @@ def by_two_ranks(tmp_path_factory) -> dict[tuple[str, int], torch.Tensor]:
     return torch.load(out)
 
 
-@pytest.mark.parametrize("split", range(len(SPLITS)), ids=lambda index: str(SPLITS[index]))
+@pytest.mark.parametrize("split", SPLITS, ids=str)
 @pytest.mark.parametrize("name", BLOCKS)
 def test_two_ranks_make_the_same_step_as_one(name, split, by_two_ranks):
-    whole = gradients(BLOCKS[name], samples())[0]
+    whole = gradients(BLOCKS[name], rollouts())[0]
     assert whole.abs().max() > 1e-3
     assert torch.allclose(by_two_ranks[name, split], whole, atol=1e-5, rtol=1e-5)

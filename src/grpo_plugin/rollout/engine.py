@@ -121,15 +121,6 @@ class RolloutEngine:
         request, first = self._gathered(prompts, n, sampling, images)
         return self._groups(model, request, fresh)[first : first + len(prompts)]
 
-    def generate_repeated(
-        self, model: nn.Module, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any] | None
-    ) -> list[Completion]:
-        """One completion per prompt; over the ranks laid end to end each prompt stands `n` times, as TRL lays them."""
-        everyone, first = self._gathered(prompts, n, sampling, images)
-        pictures = None if everyone.images is None else everyone.images[::n]
-        groups = self._groups(model, Request(everyone.prompts[::n], n, sampling, pictures), fresh=False)
-        return [completion for group in groups for completion in group][first : first + len(prompts)]
-
     def close(self) -> None:
         """Free what was opened here; stop the server too, if this run started it."""
         if self._updater is not None:

@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer, by way of Axolotl's, with our rollouts, rewards and logs plugged in."""
+"""TRL's GRPOTrainer, by way of Axolotl's, with our training step: `trainer.py` tells it on one page."""
 
 from typing import Any
 
@@ -9,6 +9,6 @@ def __getattr__(name: str) -> Any:
     """Axolotl asks for the class by name once the plugins are registered; TRL is imported then."""
     if name != "PolicyTrainer":
         raise AttributeError(f"module 'grpo_plugin.trainer' has no attribute {name!r}")
-    from grpo_plugin.trainer.policy import PolicyTrainer
+    from grpo_plugin.trainer.trainer import PolicyTrainer
 
     return PolicyTrainer

@@ -1,62 +1,67 @@
-"""After each sync: vLLM's log-probabilities of its own tokens against the trainer's."""
+"""After each weight sync: vLLM's log-probabilities of its own tokens against the trainer's."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from accelerate.utils import gather_object
 
+from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.rollout.logp_gap import check, logp_gap
-from grpo_plugin.trainer.forward import values_of
-from grpo_plugin.trainer.sample import Sample, completion_mask, padded
-
-if TYPE_CHECKING:
-    from grpo_plugin.trainer.policy import PolicyTrainer
+from grpo_plugin.trainer.generator import Generator
+from grpo_plugin.trainer.metrics import Metrics
+from grpo_plugin.trainer.policy import Policy
+from grpo_plugin.trainer.prompt_sampler import PromptSampler
+from grpo_plugin.trainer.rollout import Rollout, completion_mask, padded
 
 PROBE_TOKENS = 32  # of each completion that a probe asks for
 
 
-def check_gap(trainer: "PolicyTrainer", samples: list[Sample]) -> bool:
-    """Compare on a few samples of the present policy, and stop if the two are too far apart. Collective.
+class Canary:
+    """Stops the run when vLLM does not generate with the policy's weights. Collective.
 
-    Returns:
-        Whether there were any; if not, the next batch will tell.
-
-    Raises:
-        RolloutError: the mean gap is over `rollout.max_logp_gap`.
+    Checks each version of the weights once; `check` does nothing where the version was checked already.
     """
-    rollout = trainer.run_.recipe.rollout
-    assert rollout is not None
-    most = rollout.canary_samples * trainer.accelerator.num_processes
-    fresh = [s for s in samples if s.version == trainer.version and s.sampler_logps and s.model_mask is None]
-    if not fresh:
-        return False
-    fresh = fresh[:: max(1, len(fresh) // most)][:most]  # of as many prompts as can be
-    with trainer.quiet_checkpointing():
-        ours = trainer.share(lambda passes: values_of(trainer, trainer.model, fresh, passes), fresh)
-    mask = completion_mask(fresh)
-    theirs = padded([sample.sampler_logps or () for sample in fresh], mask.shape[1])
-    gap = logp_gap(padded([ours[index] for index in range(len(fresh))], mask.shape[1]), theirs, mask)
-    trainer._metrics["train"]["rollout/logp_gap"].append(gap.mean)
-    trainer._metrics["train"]["rollout/logp_gap_max"].append(gap.max)
-    check(gap, rollout.max_logp_gap, trainer.version)
-    return True
 
+    def __init__(self, policy: Policy, generator: Generator, config: RolloutConfig, metrics: Metrics) -> None:
+        self._policy, self._generator, self._config, self._metrics = policy, generator, config, metrics
+        self._checked = 0
 
-def probe(trainer: "PolicyTrainer", rows: list[int]) -> bool:
-    """Have vLLM answer a few prompts, briefly, and compare as `check_gap` does. Collective.
+    def check(self, rollouts: list[Rollout]) -> None:
+        """Compare on a few rollouts of the newest version; without any, the next batch will tell.
 
-    Raises:
-        RolloutError: as `check_gap`.
-    """
-    rollout, engine = trainer.run_.recipe.rollout, trainer.engine
-    assert rollout is not None and engine is not None
-    first = trainer.accelerator.process_index * rollout.canary_samples
-    mine = rows[first : first + rollout.canary_samples]
-    ids, images = trainer.drawing.tokenized(mine) if mine else ([], None)
-    sampling = replace(trainer.sampling, max_tokens=min(trainer.max_completion_length, PROBE_TOKENS))
-    answers = engine.generate(trainer.model, trainer.sent(ids), 1, sampling, images, fresh=True)
-    drawn = [
-        Sample(row, prompt, answer.token_ids, answer.logps, answer.finish_reason, (), {}, "", "", None, trainer.version)
-        for row, prompt, (answer,) in zip(mine, ids, answers, strict=True)
-    ]
-    return check_gap(trainer, gather_object(drawn))
+        Raises:
+            RolloutError: the mean gap is over `rollout.max_logp_gap`.
+        """
+        version = self._generator.backend.version
+        fresh = [r for r in rollouts if r.policy_version == version and r.sampler_logps and r.sampled_mask is None]
+        if self._checked == version or not fresh:
+            return
+        most = self._config.canary_samples * self._policy.accelerator.num_processes
+        fresh = fresh[:: max(1, len(fresh) // most)][:most]  # of as many prompts as possible
+        mask = completion_mask(fresh)
+        ours = padded(self._policy.compute_logps(fresh), mask.shape[1])
+        theirs = padded([rollout.sampler_logps or () for rollout in fresh], mask.shape[1])
+        gap = logp_gap(ours, theirs, mask)
+        self._metrics.add("rollout/logp_gap", gap.mean, of_batch=True)
+        self._metrics.add("rollout/logp_gap_max", gap.max, of_batch=True)
+        check(gap, self._config.max_logp_gap, version)
+        self._checked = version
+
+    def probe(self, prompts: PromptSampler, rows: list[int]) -> None:
+        """Have vLLM answer a few prompts of `rows`, briefly, and compare as `check` does.
+
+        Raises:
+            RolloutError: as `check`.
+        """
+        if self._checked == self._generator.backend.version:
+            return
+        first = self._policy.accelerator.process_index * self._config.canary_samples
+        mine = rows[first : first + self._config.canary_samples]
+        sampling = self._generator.sampling
+        sampling = replace(sampling, max_tokens=min(sampling.max_tokens, PROBE_TOKENS))
+        groups = self._generator.generate([prompts.row(row) for row in mine], 1, sampling)
+        rollouts = [
+            Rollout(row, group.prompt_ids, answer.token_ids, answer.logps, answer.finish_reason, answer.version)
+            for row, group in zip(mine, groups, strict=True)
+            for answer in group.completions
+        ]
+        self.check(gather_object(rollouts))

@@ -1,21 +1,18 @@
 """Liger's fused loss, by TRL's own route (`trl.use_liger_loss: true`): for those of our losses that it has.
 
-Liger averages over the sequences it is given; scaled by what they are of the optimizer step, its loss is ours.
+Liger averages over the sequences it is given; scaled by their share of the optimizer step, its loss is ours.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from grpo_plugin.algorithms.settings import Algorithm
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.trainer import forward
-from grpo_plugin.trainer.sample import Sample
-
-if TYPE_CHECKING:
-    from grpo_plugin.trainer.policy import PolicyTrainer
+from grpo_plugin.trainer.rollout import length_mask, padded_ids
+from grpo_plugin.trainer.training_sample import MicroBatch
 
 _LEVELS = {"ppo": "token", "gspo": "sequence"}  # kinds that Liger has, and the level of their ratio
 _TYPES = {"token": "bnpo", "sequence": "grpo", "constant": "dr_grpo"}  # by loss average
@@ -45,37 +42,45 @@ def arguments(algorithm: Algorithm) -> dict[str, Any]:
     }
 
 
-def loss(
-    trainer: "PolicyTrainer",
-    model: nn.Module,
-    samples: Sequence[Sample],
-    mask: Tensor,
-    advantages: Tensor,
-    denominator: float,
-    **logps: Tensor | None,
-) -> Tensor:
-    """The share of a pass in the loss of its optimizer step.
+class LigerLoss:
+    """Liger's loss of micro-batches.
 
     Args:
-        mask: (B, T), true on the tokens that count.
-        advantages: (B,).
-        denominator: completions or tokens of the step, per rank.
-        logps: `old_per_token_logps`, `ref_per_token_logps` and `importance_sampling_ratio`, as TRL names them.
+        mean_loss: TRL's: the model and a padded batch to the mean over it of the loss.
+        ranks: over which gradients are averaged.
     """
-    width = max(len(sample.prompt_ids) for sample in samples)
-    prompts = torch.zeros(len(samples), width, dtype=torch.long)
-    for row, sample in enumerate(samples):
-        prompts[row, width - len(sample.prompt_ids) :] = torch.tensor(sample.prompt_ids)
-    lengths = torch.tensor([len(sample.prompt_ids) for sample in samples])
+
+    def __init__(
+        self, mean_loss: Callable[[nn.Module, dict[str, Tensor]], Tensor], algorithm: Algorithm, ranks: int
+    ) -> None:
+        self._mean_loss, self._by_token = mean_loss, algorithm.preset.loss_average == "token"
+        self._ranks = ranks
+
+    def __call__(self, model: nn.Module, batch: MicroBatch, mask: Tensor) -> Tensor:
+        """The share of a micro-batch in the loss of its optimizer step; `mask` (B, T) true on the tokens that count."""
+        mean = self._mean_loss(model, _inputs(batch, mask))
+        of_mean = mask.sum() if self._by_token else len(batch.samples)
+        return mean * of_mean / (batch.denominator / self._ranks)
+
+
+def _inputs(batch: MicroBatch, mask: Tensor) -> dict[str, Tensor]:
+    """The batch as TRL's padded loss takes it: prompts padded on the left, completions on the right."""
+    prompts = [rollout.prompt_ids[::-1] for rollout in batch.rollouts]
+    completions = [rollout.completion_ids for rollout in batch.rollouts]
+    width = mask.shape[1]
+    advantages = batch.advantages(width, mask.device)
+    if not torch.where(mask, advantages == advantages[:, :1], True).all():
+        raise RecipeError("trl.use_liger_loss: Liger takes one advantage per completion, not one per token; remove it.")
     inputs = {
-        "prompt_ids": prompts.to(mask.device),
-        "prompt_mask": (torch.arange(width) >= width - lengths.unsqueeze(1)).long().to(mask.device),
-        "completion_ids": forward.ids([sample.completion_ids for sample in samples], mask.device),
-        "completion_mask": forward.real([sample.completion_ids for sample in samples], mask.device).long(),
+        "prompt_ids": padded_ids(prompts, mask.device).flip(1),
+        "prompt_mask": length_mask(prompts, mask.device).flip(1).long(),
+        "completion_ids": padded_ids(completions, mask.device),
+        "completion_mask": length_mask(completions, mask.device).long(),
         "tool_mask": mask.long(),
-        "advantages": advantages,
-        **{name: values for name, values in logps.items() if values is not None},
+        "advantages": advantages[:, 0],
     }
-    mean: Tensor = trainer.compute_loss(model, inputs)
-    whole = mask.sum() if trainer.algorithm.preset.loss_average == "token" else len(samples)
-    return mean * trainer.current_gradient_accumulation_steps * whole / denominator
+    logps = {
+        "old_per_token_logps": batch.old_logps(width, mask.device),
+        "ref_per_token_logps": batch.ref_logps(width, mask.device),
+    }
+    return inputs | {name: values for name, values in logps.items() if values is not None}

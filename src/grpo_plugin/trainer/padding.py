@@ -1,4 +1,4 @@
-"""Samples side by side, for models that cannot take them packed: those whose positions depend on images (M-RoPE)."""
+"""Rollouts as padded rows, for models whose positions depend on images (M-RoPE) and that cannot take them packed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from grpo_plugin.algorithms.packing import Predicted
-from grpo_plugin.trainer.sample import Sample
+from grpo_plugin.trainer.rollout import Rollout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,27 +26,27 @@ class Padded(Predicted):
     def states(self, model: Any) -> Tensor:
         """Hidden states (K, H) that predict the completion tokens, by an unwrapped model of transformers."""
         hidden = model.base_model(**self.inputs, use_cache=False).last_hidden_state
-        company: Tensor = 0.0 * hidden[self.shape[0] :].sum()  # rows that are there for their gradient's sake
-        return hidden[self.rows, self.columns + self.width - 1] + company
+        dummies: Tensor = 0.0 * hidden[self.shape[0] :].sum()  # so that their gradient, 0, reaches the vision tower
+        return hidden[self.rows, self.columns + self.width - 1] + dummies
 
 
 def pad(
-    samples: Sequence[Sample],
+    rollouts: Sequence[Rollout],
     mask: Tensor,
     pixels: Mapping[str, Any],
     *,
-    company: Sequence[Sequence[int]] = (),
+    dummies: Sequence[Sequence[int]] = (),
 ) -> Padded:
-    """Samples with what an image processor made of their images.
+    """Rollouts with what an image processor made of their images.
 
     Args:
         mask: (B, T), true on the tokens whose log-probabilities are needed.
-        pixels: further inputs; `mm_token_type_ids` are those of the prompts, and of `company`.
-        company: prompts of rows below the samples', whose states are not used.
+        pixels: further inputs; `mm_token_type_ids` are those of the prompts, and of `dummies`.
+        dummies: prompts of rows below the rollouts', run so that every rank joins the collective.
     """
     device = mask.device
-    prompts = [*(sample.prompt_ids for sample in samples), *company]
-    completions = [*(sample.completion_ids for sample in samples), *([] for _ in company)]
+    prompts = [*(rollout.prompt_ids for rollout in rollouts), *dummies]
+    completions = [*(rollout.completion_ids for rollout in rollouts), *([] for _ in dummies)]
     width = max(map(len, prompts))
     rows, columns = mask.nonzero(as_tuple=True)
 
@@ -58,12 +58,12 @@ def pad(
         return places.to(device)
 
     input_ids = joined(prompts, completions)
-    real = joined([[1] * len(ids) for ids in prompts], [[1] * len(ids) for ids in completions])
+    attention_mask = joined([[1] * len(ids) for ids in prompts], [[1] * len(ids) for ids in completions])
     inputs = {name: value.to(device) for name, value in pixels.items() if isinstance(value, Tensor)}
     if "mm_token_type_ids" in pixels:
         inputs["mm_token_type_ids"] = joined(pixels["mm_token_type_ids"], [[] for _ in prompts])
     return Padded(
-        inputs={"input_ids": input_ids, "attention_mask": real, **inputs},
+        inputs={"input_ids": input_ids, "attention_mask": attention_mask, **inputs},
         width=width,
         targets=input_ids[rows, width + columns],
         rows=rows,

@@ -23,6 +23,6 @@ def training_arguments(algorithm: Algorithm, uses_liger: bool, dtype: str = "") 
 
 
 def forwarded(trl: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys of `trl:` that Axolotl 0.19 accepts and then leaves behind."""
+    """Keys of `trl:` that Axolotl 0.19 accepts and then drops."""
     names = ("chat_template_kwargs", "generation_kwargs")
     return {name: dict(trl[name]) for name in names if trl.get(name)}

@@ -1,6 +1,6 @@
 """How images reach a model with a vision tower, in generation and in training.
 
-The ids of a prompt hold as many image tokens as the tower gives states (`expanded`); vLLM wants one per image.
+The ids of a prompt hold as many image tokens as the vision tower gives states; vLLM wants one per image.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from grpo_plugin.trainer.padding import Padded, pad
-from grpo_plugin.trainer.sample import Sample
+from grpo_plugin.trainer.rollout import Rollout
 
 Images = Sequence[Any] | None
 
@@ -30,16 +30,17 @@ class Vision:
         model: with a vision tower, wrapped or not.
         processor: the model's own; None where the data has no images.
         images_of: the images of a row of the data, by the row's number.
-        company: let the tower take part in every pass, as it must where ranks share its gradients or its weights.
+        distributed: run the vision tower in every pass, on a dummy image where there is none, so that every rank joins
+            the collective.
     """
 
-    def __init__(self, model: Any, processor: Any, images_of: Callable[[int], Images], *, company: bool) -> None:
+    def __init__(self, model: Any, processor: Any, images_of: Callable[[int], Images], *, distributed: bool) -> None:
         self.processor = processor
         self.placeholders = [getattr(model.config, name) for name in _PLACEHOLDERS if hasattr(model.config, name)]
-        self._images_of, self._company = images_of, company
+        self._images_of, self._distributed = images_of, distributed
 
-    def collapsed(self, prompt_ids: Sequence[list[int]]) -> list[list[int]]:
-        """Prompts with one placeholder for each image."""
+    def vllm_prompt_ids(self, prompt_ids: Sequence[list[int]]) -> list[list[int]]:
+        """Prompts with one placeholder for each image, as vLLM takes them."""
         return [self._collapse(ids) for ids in prompt_ids]
 
     def pixels(self, prompt_ids: Sequence[list[int]], images: Sequence[Images]) -> dict[str, Any]:
@@ -56,18 +57,19 @@ class Vision:
         kinds = [[int(self._is_image(token)) for token in ids] for ids in prompt_ids]
         return {**found, "mm_token_type_ids": kinds}
 
-    def padded(self, samples: Sequence[Sample], mask: Tensor) -> Padded:
-        """Samples with the images of their prompts; `mask` (B, T) says which log-probabilities are needed."""
-        prompts = [sample.prompt_ids for sample in samples]
-        known = {row: self._images_of(row) for row in {sample.row for sample in samples}} if self.processor else {}
-        images = [known.get(sample.row) if any(map(self._is_image, sample.prompt_ids)) else None for sample in samples]
-        company = self._blank() if self._company and not any(images) else []
-        blanks: list[Images] = [[Image.new("RGB", (28, 28))] for _ in company]
-        pixels = self.pixels([*prompts, *company], [*images, *blanks])
-        return pad(samples, mask, pixels, company=company)
+    def padded(self, rollouts: Sequence[Rollout], mask: Tensor) -> Padded:
+        """Rollouts with the images of their prompts; `mask` (B, T) says which log-probabilities are needed."""
+        prompts = [rollout.prompt_ids for rollout in rollouts]
+        rows = {rollout.row for rollout in rollouts} if self.processor else set()
+        images_of = {row: self._images_of(row) for row in rows}
+        images = [images_of.get(r.row) if any(map(self._is_image, r.prompt_ids)) else None for r in rollouts]
+        dummies = self._dummy_prompts() if self._distributed and not any(images) else []
+        blanks: list[Images] = [[Image.new("RGB", (28, 28))] for _ in dummies]
+        pixels = self.pixels([*prompts, *dummies], [*images, *blanks])
+        return pad(rollouts, mask, pixels, dummies=dummies)
 
-    def _blank(self) -> list[list[int]]:
-        """The prompt of a small image, and nothing else."""
+    def _dummy_prompts(self) -> list[list[int]]:
+        """One prompt that is a small image and nothing else; none without a processor."""
         if self.processor is None:
             return []
         images = self.processor.image_processor

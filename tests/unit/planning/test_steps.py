@@ -49,16 +49,13 @@ def trainer_of(batch: Batch, rows: int):
     """As much of the trainer as counts: its data loader, and transformers' arithmetic on it."""
     from transformers import Trainer
 
-    from grpo_plugin.trainer.policy import PolicyTrainer
+    from grpo_plugin.trainer.trainer import PolicyTrainer
 
-    per_batch = max(batch.per_rollout, batch.per_step)
     args = SimpleNamespace(gradient_accumulation_steps=batch.accumulation, max_steps=-1, num_train_epochs=1.0)
     stub = SimpleNamespace(
         args=args,
         train_dataset=range(rows),
-        num_iterations=batch.iterations,
-        rollouts=SimpleNamespace(prompts=per_batch // batch.generations),
-        _steps_per_batch=per_batch // batch.per_step,
+        batch_plan=batch,
         get_total_train_batch_size=lambda args: batch.per_step,
         get_sp_size=lambda: 1,
         num_examples=lambda loader: len(loader.dataset),

@@ -6,42 +6,35 @@ import pytest
 import torch
 from liger_kernel.chunked_loss import LigerFusedLinearGRPOLoss
 
-from grpo_plugin.algorithms.settings import of_recipe
+from grpo_plugin.algorithms.settings import Algorithm, of_recipe
 from grpo_plugin.config.algorithm import AlgorithmConfig
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.trainer import liger
-from grpo_plugin.trainer.update import Update, dealt
+from grpo_plugin.trainer.policy import Policy
+from tests.unit.trainer.rollouts import MAX_LENGTH, Step, make_model, make_step, rollouts
 
-from .test_update import Stand, samples
 
+def fused(algorithm: Algorithm, policy: Policy) -> liger.LigerLoss:
+    """TRL's part of Liger's loss, on the model's own hidden states, uncompiled."""
+    given = liger.arguments(algorithm)
+    kernel = LigerFusedLinearGRPOLoss(
+        beta=algorithm.preset.kl_coef,
+        use_ref_model=algorithm.uses_reference,
+        epsilon_low=given["epsilon"],
+        epsilon_high=given["epsilon_high"],
+        loss_type=given["loss_type"],
+        importance_sampling_level=given["importance_sampling_level"],
+        max_completion_length=MAX_LENGTH,
+        compiled=False,
+    )
 
-class LigerStand(Stand):
-    """TRL's part, `compute_loss`, on the model's own hidden states; uncompiled."""
-
-    def __init__(self, block: dict[str, Any], **split: int) -> None:
-        super().__init__(block, **split)
-        self.model, self.reference = self.model.float(), self.reference.float()
-        self.use_liger_kernel = True
-        self.current_gradient_accumulation_steps = split.get("ticks", 1)
-        given = liger.arguments(self.algorithm)
-        self.fused = LigerFusedLinearGRPOLoss(
-            beta=self.algorithm.preset.kl_coef,
-            use_ref_model=self.algorithm.uses_reference,
-            epsilon_low=given["epsilon"],
-            epsilon_high=given["epsilon_high"],
-            loss_type=given["loss_type"],
-            importance_sampling_level=given["importance_sampling_level"],
-            max_completion_length=self.max_completion_length,
-            compiled=False,
-        )
-
-    def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    def mean(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
         mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
         width = inputs["completion_ids"].shape[1]
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         states = model.model(input_ids=ids, attention_mask=mask, position_ids=positions).last_hidden_state
-        loss, _ = self.fused(
+        loss, _ = kernel(
             _input=states[:, -width - 1 : -1],
             lin_weight=model.lm_head.weight,
             selected_token_ids=inputs["completion_ids"],
@@ -50,18 +43,19 @@ class LigerStand(Stand):
             ref_per_token_logps=inputs.get("ref_per_token_logps"),
             old_per_token_logps=inputs.get("old_per_token_logps"),
         )
-        return loss / self.current_gradient_accumulation_steps
+        return loss
+
+    return liger.LigerLoss(mean, algorithm, ranks=1)
 
 
-def gradient(stand: Any) -> torch.Tensor:
-    update = Update(stand, stand.algorithm, differs=False)
-    ticks = dealt(stand, update, update.lessons(samples(), None, reused=False), 1)
-    for batch in (one for tick in ticks for one in tick):
-        update.loss(stand.model, batch).backward()
-    return torch.cat([p.grad.flatten() for p in stand.model.parameters()])
+def gradient(step: Step, accumulation_steps: int) -> torch.Tensor:
+    for share in step.micro_batches(rollouts(), accumulation_steps=accumulation_steps):
+        for batch in share:
+            step.loss(step.policy.model, batch).backward()
+    return torch.cat([p.grad.flatten() for p in step.policy.model.parameters()])
 
 
-@pytest.mark.parametrize("split", [{}, {"micro": 2, "ticks": 2}], ids=str)
+@pytest.mark.parametrize("split", [(8, 1), (2, 2)], ids=str)
 @pytest.mark.parametrize(
     "block",
     [
@@ -73,9 +67,11 @@ def gradient(stand: Any) -> torch.Tensor:
     ids=str,
 )
 def test_liger_gives_the_gradient_of_our_loss(block, split):
-    ours: Any = Stand(block, **split)
-    ours.model, ours.reference = ours.model.float(), ours.reference.float()
-    assert torch.allclose(gradient(LigerStand(block, **split)), gradient(ours), atol=1e-5, rtol=1e-4)
+    completions, accumulation_steps = split
+    ours = make_step(block, completions=completions, model=make_model().float())
+    theirs = make_step(block, completions=completions, model=make_model().float(), fused=fused)
+    expected = gradient(ours, accumulation_steps)
+    assert torch.allclose(gradient(theirs, accumulation_steps), expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

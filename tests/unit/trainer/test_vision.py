@@ -1,4 +1,4 @@
-"""Samples with images: the padded pass gives what transformers gives for each sample alone."""
+"""Rollouts with images: the padded pass gives what transformers gives for each rollout alone."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -8,14 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from grpo_plugin.trainer import forward
-from grpo_plugin.trainer.multimodal import with_images
+from grpo_plugin.trainer.micro_batches import BatchSize
 from grpo_plugin.trainer.padding import pad
-from grpo_plugin.trainer.sample import Sample, completion_mask
+from grpo_plugin.trainer.policy import Policy
+from grpo_plugin.trainer.rollout import Rollout, completion_mask
+from grpo_plugin.trainer.tokenization import with_images
 from grpo_plugin.trainer.vision import Vision
 from tests.seeing import make_processor, make_seeing_model
-
-from .samples import sample
+from tests.unit.trainer.rollouts import rollout
 
 TEMPERATURE = 0.7
 PICTURES: dict[int, list[Any]] = {
@@ -43,26 +43,28 @@ def encoded(processor: Any, images: list[Any]) -> Any:
     )
 
 
-def samples_of(processor: Any) -> list[Sample]:
+def rollouts_of(processor: Any) -> list[Rollout]:
     made = []
     for row, images in PICTURES.items():
         ids = encoded(processor, images)["input_ids"][0].tolist()
-        made.append(sample(row=row, tokens=3 + row, prompt_ids=ids))
+        made.append(rollout(row=row, tokens=3 + row, prompt_ids=ids))
     return made
 
 
-def trainer_of(model: Any, processor: Any, pictures: dict[int, list[Any]] = PICTURES, *, company: bool = False) -> Any:
-    vision = Vision(model, processor, lambda row: pictures[row] or None, company=company)
-    accelerator = SimpleNamespace(autocast=nullcontext, unwrap_model=lambda wrapped: wrapped)
-    return SimpleNamespace(accelerator=accelerator, temperature=TEMPERATURE, vision=vision)
+def vision_of(
+    model: Any, processor: Any, pictures: dict[int, list[Any]] = PICTURES, *, distributed: bool = False
+) -> Vision:
+    return Vision(model, processor, lambda row: pictures[row] or None, distributed=distributed)
 
 
-def logps(model: Any, processor: Any, samples: list[Sample], **options: Any) -> torch.Tensor:
-    trainer = trainer_of(model, processor, **options)
-    return forward.logps(trainer, model, samples, completion_mask(samples))[0]
+def logps(model: Any, processor: Any, rollouts: list[Rollout], **options: Any) -> torch.Tensor:
+    vision = vision_of(model, processor, **options)
+    accelerator: Any = SimpleNamespace(autocast=nullcontext, unwrap_model=lambda wrapped: wrapped)
+    policy = Policy(model, None, accelerator, temperature=TEMPERATURE, batch_size=BatchSize(8), vision=vision)
+    return policy.logps(model, rollouts, completion_mask(rollouts))[0]
 
 
-def alone(model: Any, processor: Any, of: Sample) -> torch.Tensor:
+def alone(model: Any, processor: Any, of: Rollout) -> torch.Tensor:
     """Log-probabilities (T,) by the model's own forward, all logits at once."""
     inputs = dict(encoded(processor, PICTURES[of.row]))
     completion = torch.tensor([of.completion_ids])
@@ -76,44 +78,44 @@ def alone(model: Any, processor: Any, of: Sample) -> torch.Tensor:
 
 
 def test_a_mixed_batch_has_the_log_probabilities_of_its_samples_alone(model, processor):
-    samples = samples_of(processor)
-    found = logps(model, processor, samples)
-    for row, of in enumerate(samples):
+    rollouts = rollouts_of(processor)
+    found = logps(model, processor, rollouts)
+    for row, of in enumerate(rollouts):
         expected = alone(model, processor, of)
         assert (found[row, : len(expected)] - expected).abs().max() < 1e-5
         assert not found[row, len(expected) :].any()
 
 
 def test_the_training_pass_agrees_with_generation(model, processor):
-    samples = samples_of(processor)
-    vision = trainer_of(model, processor).vision
-    prompts = [of.prompt_ids for of in samples]
+    rollouts = rollouts_of(processor)
+    vision = vision_of(model, processor)
+    prompts = [of.prompt_ids for of in rollouts]
     asked = pad(
-        [sample(tokens=0, prompt_ids=ids) for ids in prompts],
+        [rollout(tokens=0, prompt_ids=ids) for ids in prompts],
         torch.zeros(3, 0, dtype=torch.bool),
-        vision.pixels(prompts, [PICTURES[of.row] for of in samples]),
+        vision.pixels(prompts, [PICTURES[of.row] for of in rollouts]),
     )
-    drawn = model.generate(
+    generated = model.generate(
         **asked.inputs, do_sample=False, max_new_tokens=4, output_logits=True, return_dict_in_generate=True
     )
-    ids = drawn.sequences[:, asked.width :]
-    theirs = (torch.stack(drawn.logits, 1) / TEMPERATURE).log_softmax(-1).gather(2, ids.unsqueeze(2)).squeeze(2)
+    ids = generated.sequences[:, asked.width :]
+    theirs = (torch.stack(generated.logits, 1) / TEMPERATURE).log_softmax(-1).gather(2, ids.unsqueeze(2)).squeeze(2)
     ends = [
-        sample(row=of.row, prompt_ids=of.prompt_ids, completion_ids=ids[i].tolist()) for i, of in enumerate(samples)
+        rollout(row=of.row, prompt_ids=of.prompt_ids, completion_ids=ids[i].tolist()) for i, of in enumerate(rollouts)
     ]
     assert (logps(model, processor, ends) - theirs).abs().max() < 1e-4
 
 
 def test_text_alone_goes_without_a_processor(model, processor):
-    (text,) = [of for of in samples_of(processor) if of.row == 1]
+    (text,) = [of for of in rollouts_of(processor) if of.row == 1]
     found = logps(model, None, [text])
     assert (found[0] - alone(model, processor, text)).abs().max() < 1e-5
 
 
 def test_another_image_gives_other_log_probabilities_and_a_gradient_reaches_the_tower(model, processor):
-    samples = samples_of(processor)
+    rollouts = rollouts_of(processor)
     changed = {**PICTURES, 2: [Image.new("RGB", (84, 28), "blue")]}
-    before, after = (logps(model, processor, samples, pictures=pictures) for pictures in (PICTURES, changed))
+    before, after = (logps(model, processor, rollouts, pictures=pictures) for pictures in (PICTURES, changed))
     assert (before[2] - after[2]).abs().max() > 1e-3
     assert torch.equal(before[1], after[1]) and (before[0] - after[0]).abs().max() < 1e-5
     model.zero_grad()
@@ -122,9 +124,9 @@ def test_another_image_gives_other_log_probabilities_and_a_gradient_reaches_the_
     assert model.base_model.language_model.layers[0].mlp.up_proj.weight.grad.any()
 
 
-def test_the_tower_keeps_its_peers_company_where_a_pass_has_no_image(model, processor):
-    (text,) = [of for of in samples_of(processor) if of.row == 1]
-    found = logps(model, processor, [text], company=True)
+def test_the_tower_joins_the_collective_where_a_pass_has_no_image(model, processor):
+    (text,) = [of for of in rollouts_of(processor) if of.row == 1]
+    found = logps(model, processor, [text], distributed=True)
     assert (found[0] - alone(model, processor, text)).abs().max() < 1e-5
     model.zero_grad()
     found.sum().backward()
@@ -133,10 +135,10 @@ def test_the_tower_keeps_its_peers_company_where_a_pass_has_no_image(model, proc
 
 
 def test_a_prompt_is_sent_with_one_placeholder_for_each_image(model, processor):
-    vision = trainer_of(model, processor).vision
-    sent = vision.collapsed([of.prompt_ids for of in samples_of(processor)])
-    assert [ids.count(processor.image_token_id) for ids in sent] == [2, 0, 1]
-    text = processor.tokenizer.decode(sent[0])
+    vision = vision_of(model, processor)
+    ids_for_vllm = vision.vllm_prompt_ids([of.prompt_ids for of in rollouts_of(processor)])
+    assert [ids.count(processor.image_token_id) for ids in ids_for_vllm] == [2, 0, 1]
+    text = processor.tokenizer.decode(ids_for_vllm[0])
     assert text.count("<|vision_start|><|image_pad|><|vision_end|>") == 2
     assert sorted(vision.placeholders) == sorted(
         processor.tokenizer.convert_tokens_to_ids(

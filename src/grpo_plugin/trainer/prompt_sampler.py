@@ -11,10 +11,10 @@ from grpo_plugin.prompts import order
 Row = dict[str, Any]
 
 
-class Feed:
-    """The endless sequence of prompts, each pass over the data in an order of its own.
+class PromptSampler:
+    """The endless sequence of prompts; each pass over the data has an order of its own.
 
-    A row is known by its number in the data set; by its place in the stream where there are no numbers.
+    A row is identified by its number in the data set; by its position in the stream where there are no numbers.
 
     Args:
         dataset: rows with a `prompt`.
@@ -24,7 +24,7 @@ class Feed:
     def __init__(self, dataset: Dataset | IterableDataset, seed: int, shuffle: bool = True) -> None:
         self.taken = 0
         self._dataset, self._seed, self._shuffle = dataset, seed, shuffle
-        self._held: dict[int, Row] = {}
+        self._buffer: dict[int, Row] = {}  # rows of the stream that may still be asked for, by position
         self._stream: Iterator[Row] | None = None
         if isinstance(dataset, IterableDataset):
             self._stream = _endless(dataset.shuffle(seed=seed) if shuffle else dataset)
@@ -40,33 +40,33 @@ class Feed:
         if self._stream is None:
             rows = order.sequence(len(self._dataset), self._seed, self.taken, number, self._shuffle)
             return [int(row) for row in rows]
-        places = list(range(self.taken, self.taken + number))
-        for place in places:
-            if place not in self._held:
-                self._held[place] = next(self._stream)
-        return places
+        positions = list(range(self.taken, self.taken + number))
+        for position in positions:
+            if position not in self._buffer:
+                self._buffer[position] = next(self._stream)
+        return positions
 
     def row(self, number: int) -> Row:
         """The columns of a row that was taken."""
         if self._stream is not None:
-            return self._held[number]
+            return self._buffer[number]
         row: Row = self._dataset[number]
         return row
 
     def forget(self, keep: set[int]) -> None:
-        """Let go of streamed rows that have been taken, but for those to keep."""
-        self._held = {number: row for number, row in self._held.items() if number >= self.taken or number in keep}
+        """Drop streamed rows that have been taken, but for those to keep."""
+        self._buffer = {number: row for number, row in self._buffer.items() if number >= self.taken or number in keep}
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"taken": self.taken, "held": {k: row for k, row in self._held.items() if k < self.taken}}
+        return {"taken": self.taken, "buffer": {k: row for k, row in self._buffer.items() if k < self.taken}}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on where a checkpoint was made."""
         if self._stream is not None:
             for _ in range(state["taken"] - self.taken):
                 next(self._stream)
-        self.taken, self._held = state["taken"], dict(state["held"])
+        self.taken, self._buffer = state["taken"], dict(state["buffer"])
 
 
 def _endless(dataset: IterableDataset) -> Iterator[Row]:
@@ -77,15 +77,16 @@ def _endless(dataset: IterableDataset) -> Iterator[Row]:
         epoch += 1
 
 
-class Clock(torch.utils.data.Dataset[None]):
-    """What the data loader of transformers' Trainer counts: one tick per micro-batch; the rows come from the feed."""
+class AccumulationSteps(torch.utils.data.Dataset[None]):
+    """As many empty items as a run has gradient accumulation steps: what the data loader of transformers' Trainer
+    counts, while the rows come from the prompt sampler."""
 
-    def __init__(self, ticks: int) -> None:
-        self.ticks = ticks
+    def __init__(self, number: int) -> None:
+        self.number = number
 
     def __len__(self) -> int:
-        return self.ticks
+        return self.number
 
-    def __getitem__(self, tick: int) -> None:
-        if not 0 <= tick < self.ticks:
-            raise IndexError(tick)
+    def __getitem__(self, index: int) -> None:
+        if not 0 <= index < self.number:
+            raise IndexError(index)

@@ -1,0 +1,76 @@
+"""Completions of rows of the data by the policy, from vLLM or from Hugging Face."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from grpo_plugin.console.timing import Stopwatch
+from grpo_plugin.rollout.client.sampling import Sampling
+from grpo_plugin.trainer.tokenization import Images, PromptTokenizer, Row
+
+
+class Completion(Protocol):
+    """One completion: T token ids, their log-probabilities (None where they are not known), "stop" or "length", and
+    the version of the weights that generated it."""
+
+    @property
+    def token_ids(self) -> list[int]: ...
+    @property
+    def logps(self) -> list[float] | None: ...
+    @property
+    def finish_reason(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+
+
+class Backend(Protocol):
+    """Where completions come from. Every method is collective."""
+
+    @property
+    def version(self) -> int:
+        """Of the weights that it generates with."""
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the next batch is being generated already, with older weights."""
+
+    def sync_weights(self, step: int) -> None:
+        """Bring the weights up to the policy's after `step` optimizer steps; return once they are in use."""
+
+    def generate(
+        self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images]
+    ) -> Sequence[Sequence[Completion]]:
+        """`n` completions of each of this rank's prompts; ranks may bring different numbers of prompts."""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The completions of one row."""
+
+    prompt_ids: list[int]
+    completions: Sequence[Completion]
+
+
+class Generator:
+    """Completes rows; collective, each rank with rows of its own.
+
+    Args:
+        sampling: as in training.
+    """
+
+    def __init__(self, backend: Backend, tokenizer: PromptTokenizer, sampling: Sampling, stopwatch: Stopwatch) -> None:
+        self.backend, self.tokenizer, self.sampling, self._stopwatch = backend, tokenizer, sampling, stopwatch
+
+    def generate(self, rows: Sequence[Row], n: int, sampling: Sampling | None = None) -> list[Generated]:
+        """`n` completions of each row; `sampling` in place of the one in training."""
+        prompt_ids, images = self.tokenizer.prompts(rows)
+        with self._stopwatch("generate"):
+            groups = self.backend.generate(prompt_ids, n, sampling or self.sampling, images)
+        return [Generated(ids, group) for ids, group in zip(prompt_ids, groups, strict=True)]
+
+
+def with_temperature(sampling: Sampling, temperature: float, top_p: float | None = None) -> Sampling:
+    """The same sampling at another temperature and nucleus; greedy (0) leaves nothing out."""
+    if temperature == 0.0:
+        return replace(sampling, temperature=0.0, top_p=1.0, top_k=0, min_p=None)
+    return replace(sampling, temperature=temperature, top_p=sampling.top_p if top_p is None else top_p)

@@ -1,0 +1,101 @@
+"""Completions by Hugging Face's `generate`, for runs without vLLM."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from grpo_plugin.rollout.client.sampling import Sampling
+from grpo_plugin.trainer.tokenization import Images
+from grpo_plugin.trainer.vision import Vision
+
+BATCH = 256  # completions generated at once
+
+# (prompt token ids, images, what the model takes beside them) -> completion token ids, as TRL generates one turn
+Generate = Callable[[list[list[int]], list[Images], dict[str, Any]], list[list[int]]]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """As `generator.Completion`; Hugging Face tells no log-probabilities."""
+
+    token_ids: list[int]
+    finish_reason: str
+    version: int
+    logps: None = None
+
+
+class HuggingFaceBackend:
+    """The policy generates by itself: its weights are always the present ones.
+
+    Args:
+        generate: TRL's generation of one turn.
+        config: transformers' GenerationConfig, whose temperature and top_p are those of each call while it runs.
+        terminators: token ids that end a completion.
+        vision: how images are shown; None for a model of text.
+    """
+
+    is_ahead = False
+
+    def __init__(
+        self,
+        generate: Generate,
+        config: Any,
+        accelerator: Accelerator,
+        terminators: Collection[int],
+        vision: Vision | None = None,
+    ) -> None:
+        self.version = 0
+        self._generate, self._config, self._accelerator = generate, config, accelerator
+        self._terminators, self._vision = frozenset(terminators), vision
+
+    def sync_weights(self, step: int) -> None:
+        """Nothing to send; the version is the optimizer step."""
+        self.version = step
+
+    def generate(
+        self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images]
+    ) -> list[list[Completion]]:
+        """As `Backend.generate`; all ranks' completions are shared evenly, so that sharded models keep in step."""
+        counts = gather_object([len(prompt_ids)])
+        prompts = gather_object([*zip(prompt_ids, images, strict=True)])
+        repeated = [prompt for prompt in prompts for _ in range(n)]
+        if not repeated:
+            return []
+        ranks, rank = self._accelerator.num_processes, self._accelerator.process_index
+        share = -(-len(repeated) // ranks)
+        mine = [repeated[index % len(repeated)] for index in range(share * rank, share * (rank + 1))]
+        everyone = gather_object(self._completions(mine, sampling))[: len(repeated)]
+        first = sum(counts[:rank]) * n
+        return [everyone[start : start + n] for start in range(first, first + len(prompt_ids) * n, n)]
+
+    def _completions(self, prompts: Sequence[tuple[list[int], Images]], sampling: Sampling) -> list[Completion]:
+        found: list[Completion] = []
+        with self._sampling(sampling):
+            for start in range(0, len(prompts), BATCH):
+                batch = prompts[start : start + BATCH]
+                ids, images = [ids for ids, _ in batch], [shown for _, shown in batch]
+                pixels = self._vision.pixels(ids, images) if self._vision else {}
+                found += [self._ended(row) for row in self._generate(ids, images, pixels)]
+        return found
+
+    def _ended(self, token_ids: list[int]) -> Completion:
+        """Cut after the first terminator; without one the budget of tokens ran out."""
+        for place, token in enumerate(token_ids):
+            if token in self._terminators:
+                return Completion(token_ids[: place + 1], "stop", self.version)
+        return Completion(token_ids, "length", self.version)
+
+    @contextmanager
+    def _sampling(self, sampling: Sampling) -> Iterator[None]:
+        config = self._config
+        before = config.do_sample, config.temperature, config.top_p, config.max_new_tokens
+        config.do_sample, config.temperature = sampling.temperature > 0, sampling.temperature or 1.0
+        config.top_p, config.max_new_tokens = sampling.top_p, sampling.max_tokens
+        try:
+            yield
+        finally:
+            config.do_sample, config.temperature, config.top_p, config.max_new_tokens = before

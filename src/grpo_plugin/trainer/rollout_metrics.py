@@ -1,0 +1,70 @@
+"""What a rollout batch tells: rewards, groups, lengths, as metrics, and every generation for the log."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from grpo_plugin.algorithms.groups import signal
+from grpo_plugin.rollout.generation_log import Generations
+from grpo_plugin.trainer.rollout import Rollout, none_if_nan, rewards_of
+from grpo_plugin.trainer.training_sample import TrainingSample
+
+
+def rollout_metrics(
+    rollouts: Sequence[Rollout], functions: Sequence[str], group_size: int, tolerance: float
+) -> Iterator[tuple[str, float]]:
+    """(name, value) of each metric of B rollouts, whole groups side by side.
+
+    Args:
+        functions: names of the reward functions, in the order of `Rollout.scores`.
+        tolerance: rewards that differ by no more than this are equal.
+    """
+    scores = torch.tensor([rollout.scores for rollout in rollouts], dtype=torch.float64)
+    for name, column in zip(functions, scores.T, strict=True):
+        yield f"rewards/{name}/mean", column.nanmean().item()
+        yield f"rewards/{name}/std", _std(column)
+    rewards = rewards_of(rollouts)
+    yield "reward", rewards.nanmean().item()
+    yield "reward_std", _std(rewards)
+    for name, share in signal(rewards, group_size, tolerance=tolerance)._asdict().items():
+        yield f"groups/{name}", share
+    yield from _lengths(rollouts)
+
+
+def _lengths(rollouts: Sequence[Rollout]) -> Iterator[tuple[str, float]]:
+    """Completion lengths in tokens that the policy sampled, under TRL's names."""
+    lengths = [rollout.sampled_tokens for rollout in rollouts]
+    ended = [length for length, rollout in zip(lengths, rollouts, strict=True) if not rollout.truncated] or [0]
+    yield "completions/clipped_ratio", sum(rollout.truncated for rollout in rollouts) / len(rollouts)
+    for name, values in (("length", lengths), ("terminated_length", ended)):
+        yield f"completions/mean_{name}", sum(values) / len(values)
+        yield f"completions/min_{name}", float(min(values))
+        yield f"completions/max_{name}", float(max(values))
+
+
+def generations(
+    rollouts: Sequence[Rollout], samples: Sequence[TrainingSample], functions: Sequence[str], temperature: float
+) -> Generations:
+    """The rows of the generation log; those that no training sample is made of have no advantage."""
+    advantages = {id(sample.rollout): sample.advantages.mean().item() for sample in samples}
+    return Generations(
+        prompts=[rollout.prompt for rollout in rollouts],
+        completions=[rollout.completion for rollout in rollouts],
+        rewards=[none_if_nan(rollout.reward) for rollout in rollouts],
+        functions={
+            name: [none_if_nan(rollout.scores[index]) for rollout in rollouts] for index, name in enumerate(functions)
+        },
+        finish_reasons=[rollout.finish_reason for rollout in rollouts],
+        temperature=temperature,
+        policy_version=rollouts[-1].policy_version,
+        advantages=[advantages.get(id(rollout)) for rollout in rollouts],
+        answers=[rollout.answer for rollout in rollouts],
+        score_seconds=[rollout.score_seconds for rollout in rollouts],
+    )
+
+
+def _std(values: torch.Tensor) -> float:
+    """Of the values that are numbers; NaN with fewer than two of them."""
+    present = values[~values.isnan()]
+    return present.std().item() if len(present) > 1 else math.nan

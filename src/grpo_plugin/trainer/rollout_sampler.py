@@ -1,0 +1,123 @@
+"""Scored rollouts: prompts are completed, completions are scored, and every rank gets all of them."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from grpo_plugin.console.timing import Stopwatch
+from grpo_plugin.scoring import RewardSet
+from grpo_plugin.trainer.generator import Completion, Generator, with_temperature
+from grpo_plugin.trainer.metrics import Metrics
+from grpo_plugin.trainer.micro_batches import share_of_rank
+from grpo_plugin.trainer.prompt_sampler import PromptSampler, Row
+from grpo_plugin.trainer.rollout import Rollout
+from grpo_plugin.trainer.tokenization import as_completions
+
+
+class RolloutSampler:
+    """Samples rollouts of rows; every method is collective.
+
+    Args:
+        metrics: where reward functions log through `log_metric`.
+        group_size: completions per prompt.
+        trainer_state: transformers' own, for reward functions that ask for it.
+    """
+
+    def __init__(
+        self,
+        prompts: PromptSampler,
+        generator: Generator,
+        rewards: RewardSet,
+        accelerator: Accelerator,
+        metrics: Metrics,
+        stopwatch: Stopwatch,
+        *,
+        group_size: int,
+        trainer_state: Any,
+    ) -> None:
+        self.rewards = rewards
+        self._prompts, self._generator, self._accelerator = prompts, generator, accelerator
+        self._metrics, self._stopwatch = metrics, stopwatch
+        self._group_size, self._trainer_state = group_size, trainer_state
+
+    def sample(self, rows: list[int]) -> list[Rollout]:
+        """`group_size` scored completions of each row, side by side, on every rank."""
+        mine = [rows[index] for index in share_of_rank(len(rows), self._accelerator)]
+        data = [self._prompts.row(row) for row in mine]
+        groups = self._generator.generate(data, self._group_size)
+        rollouts = [
+            self._unscored(row, columns, group.prompt_ids, completion)
+            for row, columns, group in zip(mine, data, groups, strict=True)
+            for completion in group.completions
+        ]
+        self._score(rollouts, [columns for columns in data for _ in range(self._group_size)], self._group_size)
+        return gather_object(rollouts)
+
+    def tokenized(self, rows: list[int]) -> tuple[list[list[int]], list[Any]]:
+        """Token ids and images of this rank's share of the prompts of some rows."""
+        mine = [self._prompts.row(rows[index]) for index in share_of_rank(len(rows), self._accelerator)]
+        return self._generator.tokenizer.prompts(mine)
+
+    def greedy_rewards(self, rows: Sequence[int]) -> list[float]:
+        """The reward of the greedy completion of each row, on every rank: the baselines of ReMax."""
+        mine = [rows[index] for index in share_of_rank(len(rows), self._accelerator)]
+        data = [self._prompts.row(row) for row in mine]
+        groups = self._generator.generate(data, 1, with_temperature(self._generator.sampling, 0.0))
+        rollouts = [
+            self._unscored(row, columns, group.prompt_ids, group.completions[0])
+            for row, columns, group in zip(mine, data, groups, strict=True)
+        ]
+        self._score(rollouts, data, group_size=1)
+        return gather_object([rollout.reward for rollout in rollouts])
+
+    def _unscored(self, row: int, columns: Row, prompt_ids: list[int], completion: Completion) -> Rollout:
+        tokenizer, answer = self._generator.tokenizer, columns.get("answer")
+        return Rollout(
+            row=row,
+            prompt_ids=prompt_ids,
+            completion_ids=completion.token_ids,
+            sampler_logps=completion.logps,
+            finish_reason=completion.finish_reason,
+            policy_version=completion.version,
+            prompt=tokenizer.text(prompt_ids),
+            completion=tokenizer.completion(completion.token_ids),
+            answer=None if answer is None else str(answer),
+        )
+
+    def _score(self, rollouts: list[Rollout], data: list[Row], group_size: int) -> None:
+        """Set the scores and rewards of this rank's rollouts; `data` holds the row of each."""
+        if not rollouts:
+            return
+        prompts = [row["prompt"] for row in data]
+        columns = {key: [row.get(key) for row in data] for key in data[0] if key != "prompt"}
+        completions = as_completions(prompts[0], [rollout.completion for rollout in rollouts])
+        ids = [rollout.completion_ids for rollout in rollouts]
+        extra: defaultdict[str, list[Any]] = defaultdict(list)
+        with self._stopwatch("score"):
+            scores = self.rewards.score(prompts, completions, ids, columns, self._extras(extra))
+        totals = self.rewards.totals(scores.by_function, group_size)
+        named = dict(zip(self.rewards.names, scores.by_function, strict=True)) | scores.parts
+        for index, rollout in enumerate(rollouts):
+            rollout.scores = tuple(_number(values[index]) for values in scores.by_function)
+            rollout.metrics = {name: _number(values[index]) for name, values in named.items()}
+            rollout.score_seconds = None if scores.seconds is None else scores.seconds[index]
+            rollout.reward = _number(totals[index])
+            rollout.extra = {name: values[index] for name, values in extra.items() if len(values) == len(rollouts)}
+        for name, value in scores.metrics.items():
+            self._metrics.add(name, value, of_batch=True)
+
+    def _extras(self, extra: defaultdict[str, list[Any]]) -> dict[str, Any]:
+        """What TRL offers to reward functions beside the columns of the data; `extra` takes what they log."""
+        return {
+            "trainer_state": self._trainer_state,
+            "log_metric": lambda name, value: self._metrics.add(name, value, of_batch=True),
+            "log_extra": lambda name, values: extra[name].extend(values),
+        }
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

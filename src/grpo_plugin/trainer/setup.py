@@ -1,0 +1,257 @@
+"""The parts of a training step, built once from model, data, recipe and TRL's arguments."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from axolotl.core.trainers.grpo.trainer import AxolotlGRPOTrainer
+from torch import Tensor, nn
+from transformers import TrainerCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from grpo_plugin.algorithms.settings import biased_sampling, of_recipe
+from grpo_plugin.compat.packed_attention import install
+from grpo_plugin.console.screen_callback import ScreenCallback
+from grpo_plugin.recipe.batch_arithmetic import batch_of_arguments
+from grpo_plugin.rollout.client.sampling import FORBIDDEN, Sampling
+from grpo_plugin.run import Run
+from grpo_plugin.trainer.canary import Canary
+from grpo_plugin.trainer.dynamic_sampler import DynamicSampler
+from grpo_plugin.trainer.generator import Backend, Generator
+from grpo_plugin.trainer.huggingface_backend import HuggingFaceBackend
+from grpo_plugin.trainer.kl_coefficient import KlCoefficient
+from grpo_plugin.trainer.liger import LigerLoss
+from grpo_plugin.trainer.loss import PolicyLoss
+from grpo_plugin.trainer.metrics import Metrics
+from grpo_plugin.trainer.micro_batches import BatchSize
+from grpo_plugin.trainer.policy import Policy, causal
+from grpo_plugin.trainer.prompt_sampler import PromptSampler
+from grpo_plugin.trainer.rollout import Rollout
+from grpo_plugin.trainer.rollout_sampler import RolloutSampler
+from grpo_plugin.trainer.sample_builder import SampleBuilder
+from grpo_plugin.trainer.terminators import terminators
+from grpo_plugin.trainer.tokenization import PromptTokenizer, images_of
+from grpo_plugin.trainer.validator import Validator
+from grpo_plugin.trainer.vision import Vision, has_tower
+from grpo_plugin.trainer.vllm_backend import VllmBackend
+from grpo_plugin.validation.validation_callback import ValidationCallback
+
+
+class TrainerSetup(AxolotlGRPOTrainer):
+    """Axolotl's trainer with the parts of our training step as attributes; the step itself is in `trainer.py`.
+
+    Attributes:
+        batch_plan: completions, prompts and optimizer steps of a rollout batch, over all ranks.
+        server: vLLM; None where Hugging Face generates.
+        canary: None where there is no server.
+        validator: None where the recipe validates nothing.
+    """
+
+    def __init__(self, model: Any, reward_funcs: Any = None, **kwargs: Any) -> None:
+        self.run_ = Run.current()
+        assert self.run_.rewards is not None
+        if self.run_.processor is not None:
+            kwargs["processing_class"] = self.run_.processor  # Axolotl gives the tokenizer, which takes no images
+        super().__init__(model, [_named(name) for name in self.run_.rewards.names], **kwargs)
+        recipe = self.run_.recipe
+        self.algorithm = of_recipe(recipe.algorithm, recipe.trl)
+        self.metrics, self.kl_coef = Metrics(), KlCoefficient(self.algorithm)
+        self.prompt_sampler = PromptSampler(self.train_dataset, self.args.seed, shuffle=self.shuffle_dataset)
+        self.batch_plan = batch_of_arguments(self.args, self.accelerator.num_processes)
+        self.policy = self._make_policy()
+        self.server = self._make_server()
+        self.generator = self._make_generator(self.server or self._make_huggingface_backend())
+        self.canary = self._make_canary()
+        self.rollout_sampler = self._make_rollout_sampler()
+        self.dynamic_sampler = self._make_dynamic_sampler()
+        self.sample_builder = self._make_sample_builder()
+        self.loss = self._make_loss()
+        self.validator = self._make_validator()
+        self._change_callbacks()
+        if warning := biased_sampling(recipe.trl):
+            self.run_.screen.note(warning)
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the next batch is generated during the update of this one."""
+        rollout = self.run_.recipe.rollout
+        return self.server is not None and rollout is not None and rollout.lookahead > 0
+
+    def _make_policy(self) -> Policy:
+        vision = self._make_vision()
+        for model in (self.model, self.ref_model):
+            if model is not None and vision is None:
+                install(causal(self.accelerator.unwrap_model(model)))
+        return Policy(
+            self.model,
+            self.ref_model,
+            self.accelerator,
+            temperature=self.temperature,
+            batch_size=BatchSize(self.args.per_device_train_batch_size, self.algorithm.config.tokens_per_micro_batch),
+            vision=vision,
+            checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
+        )
+
+    def _make_vision(self) -> Vision | None:
+        """How images are shown, if the model takes them; it must not generate the tokens that stand for them."""
+        model = self.accelerator.unwrap_model(self.model)
+        if not has_tower(model):
+            return None
+        distributed = self.accelerator.num_processes > 1
+        vision = Vision(
+            model, self.run_.processor, lambda row: images_of(self.prompt_sampler.row(row)), distributed=distributed
+        )
+        suppressed = self.generation_config.suppress_tokens or []  # by trl.generation_kwargs
+        self.generation_config.suppress_tokens = [*suppressed, *vision.placeholders]
+        return vision
+
+    def _make_server(self) -> VllmBackend | None:
+        engine = self.run_.make_engine(self.accelerator)
+        if engine is None:
+            return None
+        return VllmBackend(engine, self.policy, self.run_.await_engine, self.run_.watch)
+
+    def _make_huggingface_backend(self) -> HuggingFaceBackend:
+        ends = terminators(self._tokenizer, self.accelerator.unwrap_model(self.model))
+        self.generation_config.eos_token_id = ends
+        return HuggingFaceBackend(
+            self._generate_with_huggingface, self.generation_config, self.accelerator, ends, self.policy.vision
+        )
+
+    def _generate_with_huggingface(
+        self, prompt_ids: list[list[int]], images: Any, pixels: dict[str, Any]
+    ) -> list[list[int]]:
+        """One completion of each prompt by TRL's own generation, without dropout."""
+        training = self.model.training
+        self.model.eval()
+        ids, _ = self._generate_single_turn(prompt_ids, images, pixels)
+        self.model.train(training)
+        return ids
+
+    def _make_generator(self, backend: Backend) -> Generator:
+        forbidden = self.policy.vision.placeholders if self.policy.vision else []
+        sampling = replace(Sampling.from_args(self.args), logit_bias=dict.fromkeys(forbidden, FORBIDDEN))
+        tokenizer = PromptTokenizer(self._tokenize_prompts, self.processing_class)
+        return Generator(backend, tokenizer, sampling, self.run_.watch)
+
+    def _make_canary(self) -> Canary | None:
+        rollout = self.run_.recipe.rollout
+        if self.server is None or rollout is None:
+            return None
+        return Canary(self.policy, self.generator, rollout, self.metrics)
+
+    def _make_rollout_sampler(self) -> RolloutSampler:
+        assert self.run_.rewards is not None
+        return RolloutSampler(
+            self.prompt_sampler,
+            self.generator,
+            self.run_.rewards,
+            self.accelerator,
+            self.metrics,
+            self.run_.watch,
+            group_size=self.num_generations,
+            trainer_state=self.state,
+        )
+
+    def _make_dynamic_sampler(self) -> DynamicSampler:
+        return DynamicSampler(
+            self.prompt_sampler,
+            self.rollout_sampler.sample,
+            batch_size=self.batch_plan.prompts_per_rollout,
+            group_size=self.num_generations,
+            filter=self.algorithm.filter,
+            tolerance=self.algorithm.config.tolerance,
+            before_keeping=self._keep_sampler_logps,
+        )
+
+    def _keep_sampler_logps(self, rollouts: list[Rollout]) -> None:
+        """A later policy trains on what Hugging Face sampled from this one: keep this one's log-probabilities."""
+        if self.server is None:
+            for rollout, logps in zip(rollouts, self.policy.compute_logps(rollouts), strict=True):
+                rollout.sampler_logps = logps.tolist()
+
+    def _make_sample_builder(self) -> SampleBuilder:
+        assert self.run_.rewards is not None
+        return SampleBuilder(
+            self.policy,
+            self.algorithm,
+            self.kl_coef,
+            self.metrics,
+            group_size=self.num_generations,
+            reward_weights=self.run_.rewards.weights,
+            max_completion_length=self.max_completion_length,
+            reused=self.batch_plan.steps_per_rollout > 1,
+        )
+
+    def _make_loss(self) -> PolicyLoss:
+        fused = LigerLoss(self._liger_mean, self.algorithm, self.accelerator.num_processes)
+        return PolicyLoss(
+            self.policy,
+            self.algorithm,
+            self.kl_coef,
+            self.metrics,
+            correction=self.algorithm.correction(self._off_policy()),
+            max_completion_length=self.max_completion_length,
+            fused=fused if self.use_liger_kernel else None,
+        )
+
+    def _liger_mean(self, model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+        mean: Tensor = AxolotlGRPOTrainer.compute_loss(self, model, inputs)
+        return mean * self.current_gradient_accumulation_steps  # TRL divides by it
+
+    def _off_policy(self) -> bool:
+        """Whether completions may come from another policy than the one they train."""
+        if self.algorithm.filter is not None or self.looks_ahead:
+            return True
+        if self.server is None:
+            return False
+        half = next(self.model.parameters()).dtype != torch.float32 or self.args.bf16 or self.args.fp16
+        return bool(half)
+
+    def _make_validator(self) -> Validator | None:
+        run = self.run_
+        if not run.validates:
+            return None
+        assert run.prompts is not None and run.prompts.validation is not None
+        assert run.recipe.validation is not None and run.rewards is not None
+        return Validator(
+            list(run.prompts.validation),
+            run.recipe.validation,
+            self.generator,
+            run.rewards,
+            self.accelerator,
+            run.generation_log,
+        )
+
+    def _change_callbacks(self) -> None:
+        for callback in (ProgressCallback, PrinterCallback):
+            self.remove_callback(callback)
+        self.add_callback(BeginCallback(self._begin))
+        if self.validator is not None and self.run_.recipe.validation is not None:
+            self.add_callback(ValidationCallback(self.run_.recipe.validation, self.validate))
+        self.add_callback(ScreenCallback(self.run_.screen))  # last: the wait for vLLM is no part of its ETA
+
+    def _begin(self) -> None:
+        """Models are wrapped now, and Axolotl has installed its own Ctrl-C handler, in whose place ours comes back."""
+        self.policy.model = self.model
+        self.run_.mind_signals()
+
+
+class BeginCallback(TrainerCallback):
+    """Calls a function when training begins."""
+
+    def __init__(self, begin: Any) -> None:
+        self._begin = begin
+
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+        self._begin()
+
+
+def _named(name: str) -> Any:
+    """What TRL is told of a reward function: its name. The rollout sampler calls the functions themselves."""
+
+    def reward(**_: Any) -> list[float]:
+        raise NotImplementedError("reward functions are called by the rollout sampler, not by TRL")
+
+    reward.__name__ = name
+    return reward

@@ -1,0 +1,65 @@
+"""Prompts as token ids, exactly as the policy is prompted in training, in validation and by vLLM."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from trl.data_utils import is_conversational, prepare_multimodal_messages
+
+Row = Mapping[str, Any]
+Images = list[Any] | None
+
+
+class PromptTokenizer:
+    """Tokenizes the prompts of rows as TRL's `_tokenize_prompts` does, and texts of completions.
+
+    Args:
+        tokenize: TRL's: prompts to (token ids, images, …).
+        processing_class: the tokenizer, or the processor of a model with images.
+        keep_special_tokens: in the text of completions, as reward functions and logs see it.
+    """
+
+    def __init__(
+        self, tokenize: Callable[[list[Any]], Any], processing_class: Any, keep_special_tokens: bool = False
+    ) -> None:
+        self._tokenize, self._processing_class = tokenize, processing_class
+        self._keep_special_tokens = keep_special_tokens
+
+    def prompts(self, rows: Sequence[Row]) -> tuple[list[list[int]], list[Images]]:
+        """Token ids and images of the rows' prompts."""
+        if not rows:
+            return [], []
+        images = [images_of(row) for row in rows]
+        prompts = [with_images(row["prompt"], of_row) for row, of_row in zip(rows, images, strict=True)]
+        ids, *_ = self._tokenize(prompts)
+        return [list(row) for row in ids], images
+
+    def text(self, token_ids: Sequence[int]) -> str:
+        """What a person reads of token ids."""
+        text: str = self._processing_class.decode(token_ids, skip_special_tokens=True)
+        return text
+
+    def completion(self, token_ids: Sequence[int]) -> str:
+        """The text of a completion, as reward functions see it."""
+        if not self._keep_special_tokens:
+            return self.text(token_ids)
+        text: str = self._processing_class.decode(token_ids, skip_special_tokens=False)
+        return text
+
+
+def images_of(row: Row) -> Images:
+    """The images of a row; None if it has none."""
+    if row.get("images"):
+        return list(row["images"])
+    return [row["image"]] if row.get("image") is not None else None
+
+
+def with_images(prompt: Any, images: Images) -> Any:
+    """Chat messages with the images in their place; other prompts as they are."""
+    return prompt if images is None else prepare_multimodal_messages(prompt, images=images)
+
+
+def as_completions(prompt: Any, texts: Sequence[str]) -> list[Any]:
+    """Completions as reward functions take them: chat messages where the prompt is a chat, else texts."""
+    if is_conversational({"prompt": prompt}):
+        return [[{"role": "assistant", "content": text}] for text in texts]
+    return list(texts)

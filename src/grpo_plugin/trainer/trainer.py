@@ -1,0 +1,202 @@
+"""One training step on one page: weights, rollouts, canary, training samples, micro-batches, loss, metrics.
+
+Differs from TRL's GRPOTrainer in what an optimizer step is made of: generation, rewards, advantages and loss are ours.
+TRL's and Axolotl's models, optimizers, schedulers, adapters, checkpoints and callbacks work as they do without us.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import DistributedType
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerControl
+
+from grpo_plugin.errors import RecipeError
+from grpo_plugin.trainer import checkpoint
+from grpo_plugin.trainer.dynamic_sampler import RolloutBatch
+from grpo_plugin.trainer.prompt_sampler import AccumulationSteps
+from grpo_plugin.trainer.rollout_metrics import generations, rollout_metrics
+from grpo_plugin.trainer.setup import TrainerSetup
+from grpo_plugin.trainer.training_sample import MicroBatch, TrainingSample
+from grpo_plugin.validation.evaluation import Evaluation
+
+
+class PolicyTrainer(TrainerSetup):
+    """Trains the policy.
+
+    Its data loader only counts gradient accumulation steps: `training_step` runs the micro-batches of one, and when
+    those of a rollout batch are used up, `_next_batch` makes the next ones.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._remaining: deque[list[MicroBatch]] = deque()  # of the present rollout batch, by accumulation step
+
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """The forward and backward passes of one gradient accumulation step."""
+        model.train()
+        with self.run_.watch("train"):
+            if not self._remaining:
+                self._remaining.extend(self._next_batch())
+            loss = torch.zeros((), device=self.args.device)
+            micro_batches = self._remaining.popleft()
+            for index, micro_batch in enumerate(micro_batches):
+                with nullcontext() if index == len(micro_batches) - 1 else self._local_gradients(model):
+                    loss += Trainer.training_step(self, model, micro_batch)  # type: ignore[arg-type]
+            if self.accelerator.gradient_state.sync_gradients:
+                self.kl_coef.update(self.metrics, self.batch_plan.per_step)
+            return loss
+
+    def _next_batch(self) -> list[list[MicroBatch]]:
+        """One rollout batch: from prompts to the micro-batches of this rank, by accumulation step. Collective."""
+        self.metrics.begin_batch()
+        if not self.generator.backend.is_ahead:
+            self.generator.backend.sync_weights(self.state.global_step)
+        batch = self.dynamic_sampler.next_batch()
+        if self.canary is not None:
+            with self.run_.watch("canary"):
+                self.canary.check(batch.rollouts)
+        self._generate_ahead()
+        baselines = self._greedy_baselines(batch) if self.sample_builder.needs_baselines else None
+        samples = self.sample_builder.build(batch.rollouts, baselines)
+        self._record(batch, samples)
+        plan = self.batch_plan
+        return self.sample_builder.micro_batches(samples, plan.minibatches, plan.accumulation) * plan.iterations
+
+    def _generate_ahead(self) -> None:
+        """Let vLLM generate the next batch during this one's update, with the weights that the update begins with.
+
+        Those completions will be one batch old and tell nothing of this sync: a probe does.
+        """
+        last_step = self.state.global_step + self.batch_plan.steps_per_rollout
+        if not self.looks_ahead or last_step >= self.state.max_steps:
+            return
+        assert self.server is not None and self.canary is not None
+        self.server.sync_weights(self.state.global_step)
+        rows = self.dynamic_sampler.peek()
+        with self.run_.watch("canary"):
+            self.canary.probe(self.prompt_sampler, rows)
+        prompt_ids, images = self.rollout_sampler.tokenized(rows)
+        self.server.prefetch(prompt_ids, self.num_generations, self.generator.sampling, images)
+
+    def _greedy_baselines(self, batch: RolloutBatch) -> list[float]:
+        """The reward of the greedy completion of each rollout's prompt (ReMax, arXiv 2310.10505)."""
+        rows = [rollout.row for rollout in batch.rollouts[:: self.num_generations]]
+        return [reward for reward in self.rollout_sampler.greedy_rewards(rows) for _ in range(self.num_generations)]
+
+    def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """The loss of a micro-batch."""
+        return self.loss(model, inputs)
+
+    def _record(self, batch: RolloutBatch, samples: list[TrainingSample]) -> None:
+        """Metrics of all that was generated for a batch, and its rows in the generation log."""
+        for name, value in batch.metrics.items():
+            self.metrics.add(name, value, of_batch=True)
+        if self.kl_coef.value:
+            self.metrics.add("kl_coef", self.kl_coef.value, of_batch=True)
+        if not batch.generated:
+            return
+        functions, tolerance = self.rollout_sampler.rewards.names, self.algorithm.config.tolerance
+        for name, value in rollout_metrics(batch.generated, functions, self.num_generations, tolerance):
+            self.metrics.add(name, value, of_batch=True)
+        self.state.num_input_tokens_seen += sum(rollout.tokens for rollout in batch.generated)
+        self.metrics.add("num_tokens", float(self.state.num_input_tokens_seen), of_batch=True)
+        if self.accelerator.is_main_process:
+            rows = generations(batch.generated, samples, functions, self.temperature)
+            self.run_.generation_log.write(self.state.global_step + 1, rows)
+
+    def validate(self, step: int) -> Evaluation:
+        """Judge the policy on the held-out prompts. Collective."""
+        assert self.validator is not None
+        with self.run_.watch("validation"):
+            evaluation = self.validator(step)
+        self.run_.record(evaluation)
+        return evaluation
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Validate; the figures are logged and may be `metric_for_best_model`.
+
+        Raises:
+            RecipeError: the recipe has no held-out prompts.
+        """
+        if self.validator is None:
+            raise RecipeError(
+                "eval_strategy: there is nothing to evaluate on; name held-out prompts in prompts.validation and add "
+                "grpo_plugin.ValidationPlugin with a `validation:` block, or remove the key."
+            )
+        metrics = self.validate(self.state.global_step).logs()
+        control: TrainerControl = self.control  # type: ignore[has-type]
+        self.callback_handler.on_log(self.args, self.state, control, {**metrics, "step": self.state.global_step})
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
+        return metrics
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add the metrics and the seconds of each section to the log line of an optimizer step."""
+        if "loss" in logs:
+            seconds = {f"time/{name}": seconds for name, seconds in self.run_.watch.step().items()}
+            logs = {**self.metrics.drain(), **logs, **seconds}
+        super().log(logs, *args, **kwargs)
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As TRL trains; vLLM ends with the last step, so that its GPU is free while the model is saved."""
+        try:
+            result = super().train(*args, **kwargs)
+            self.run_.draw_curve(self.state.log_history)
+            return result
+        finally:
+            if self.server is not None:
+                self.server.close()
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """As many empty items as an epoch has accumulation steps; for a stream, as the whole run has."""
+        if hasattr(self.train_dataset, "__len__"):
+            steps = self.batch_plan.accumulation_steps_per_epoch(len(self.train_dataset))
+        else:
+            steps = self.args.max_steps * self.batch_plan.accumulation
+        return DataLoader(AccumulationSteps(steps), batch_size=1, collate_fn=_nothing)
+
+    @contextmanager
+    def _local_gradients(self, model: nn.Module) -> Iterator[None]:
+        """For a micro-batch that is not the last of its accumulation step: gradients are not averaged over ranks."""
+        state = self.accelerator.gradient_state
+        before = state.sync_gradients
+        state._set_sync_gradients(False)
+        always = self.accelerator.distributed_type == DistributedType.DEEPSPEED or state.plugin_kwargs.get(
+            "sync_each_batch"
+        )
+        try:
+            with nullcontext() if always else self.accelerator.no_sync(model):
+                yield
+        finally:
+            state._set_sync_gradients(before)
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        """A micro-batch is moved to the device where it is used."""
+        return inputs
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+        state = {name: part.state() for name, part in self._stateful().items()}
+        checkpoint.save(folder, state, self._remaining, self.accelerator)
+
+    def _load_optimizer_and_scheduler(self, checkpoint_folder: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint_folder)
+        found = None if checkpoint_folder is None else checkpoint.load(Path(checkpoint_folder), self.accelerator)
+        if found is not None:
+            state, self._remaining = found
+            for name, part in self._stateful().items():
+                part.restore(state[name])
+
+    def _stateful(self) -> dict[str, Any]:
+        """What a checkpoint keeps the state of, by name."""
+        return {"rollouts": self.dynamic_sampler, "kl_coef": self.kl_coef, "metrics": self.metrics}
+
+
+def _nothing(rows: list[None]) -> dict[str, Any]:
+    return {}

@@ -1,0 +1,68 @@
+"""vLLM as this trainer generates with it: explicit weight syncs, and batches asked for ahead."""
+
+from collections.abc import Callable, Sequence
+
+from grpo_plugin.console.timing import Stopwatch
+from grpo_plugin.rollout.client.http import Completion
+from grpo_plugin.rollout.client.sampling import Sampling
+from grpo_plugin.rollout.engine import RolloutEngine
+from grpo_plugin.trainer.policy import Policy
+from grpo_plugin.trainer.tokenization import Images
+
+
+class VllmBackend:
+    """The rollout engine with the policy whose weights it serves. Every method is collective.
+
+    Args:
+        await_ready: returns once the server answers; called before the first sync.
+    """
+
+    def __init__(
+        self,
+        engine: RolloutEngine,
+        policy: Policy,
+        await_ready: Callable[[RolloutEngine], None],
+        stopwatch: Stopwatch,
+    ) -> None:
+        self.engine, self._policy = engine, policy
+        self._await_ready, self._stopwatch = await_ready, stopwatch
+        self._synced_step: int | None = None
+
+    @property
+    def version(self) -> int:
+        """How many times weights were sent to the server."""
+        return self.engine.version
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the next batch was asked for already."""
+        return self.engine.is_ahead
+
+    def sync_weights(self, step: int) -> None:
+        """Send the policy's weights, unless the server has those of `step` already."""
+        if self._synced_step == step:
+            return
+        if self._synced_step is None:
+            with self._stopwatch("waiting for vLLM"):
+                self._await_ready(self.engine)
+        with self._stopwatch("sync"):
+            self.engine.sync(self._policy.model)
+        self._synced_step = step
+
+    def generate(
+        self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images]
+    ) -> Sequence[Sequence[Completion]]:
+        """As `Backend.generate`; what `prefetch` asked for is waited for and taken."""
+        return self.engine.generate(self._policy.model, self._as_sent(prompt_ids), n, sampling, images)
+
+    def prefetch(self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images]) -> None:
+        """Let the server begin on what `generate` will be asked next, with the weights it has; returns at once."""
+        self.engine.prefetch(self._as_sent(prompt_ids), n, sampling, images)
+
+    def close(self) -> None:
+        """End the server, if this run started it, so that its GPU is free."""
+        self.engine.close()
+
+    def _as_sent(self, prompt_ids: list[list[int]]) -> list[list[int]]:
+        vision = self._policy.vision
+        return vision.vllm_prompt_ids(prompt_ids) if vision else prompt_ids
