@@ -30,9 +30,9 @@ def main() -> None:
         f"interpreter start         {milliseconds('grpo_plugin.launcher.startup'):7.1f} ms, import grpo_plugin included"
     )
     print(f"import grpo_plugin        {milliseconds('grpo_plugin'):7.1f} ms")
-    recipe = "grpo_plugin.recipe.recipe"
+    recipe = "grpo_plugin.recipe"
     print(f"import grpo_plugin.recipe {milliseconds(recipe, f'import {recipe}'):7.1f} ms")
-    for code in ("import grpo_plugin", "import grpo_plugin.recipe.recipe"):
+    for code in ("import grpo_plugin", "import grpo_plugin.recipe"):
         print(f"{code} loads {' '.join(heavy(code)) or 'neither torch nor vllm nor transformers'}")
 
 

@@ -10,15 +10,6 @@ if TYPE_CHECKING:
     from grpo_plugin.plugins import AlgorithmPlugin, PromptPlugin, RewardPlugin, RolloutPlugin, ValidationPlugin
     from grpo_plugin.quickstart.plugin import QuickstartPlugin
 
-PLUGINS = {
-    "AlgorithmPlugin": "grpo_plugin.plugins",
-    "PromptPlugin": "grpo_plugin.plugins",
-    "RewardPlugin": "grpo_plugin.plugins",
-    "RolloutPlugin": "grpo_plugin.plugins",
-    "ValidationPlugin": "grpo_plugin.plugins",
-    "QuickstartPlugin": "grpo_plugin.quickstart.plugin",
-}
-
 __all__ = [  # noqa: RUF022 — in the order of a training step
     "PromptPlugin",
     "RolloutPlugin",
@@ -35,6 +26,8 @@ def __getattr__(name: str) -> "Any":
     Raises:
         GrpoPluginError: it cannot be imported. Axolotl would go on without it after an ImportError.
     """
+    from grpo_plugin.config.plugin_modules import PLUGINS
+
     if name not in PLUGINS:
         raise AttributeError(f"module 'grpo_plugin' has no attribute {name!r}; its plugins are {', '.join(PLUGINS)}")
     from importlib import import_module

@@ -1,10 +1,10 @@
 """Every error this package raises on purpose.
 
-Each message is one sentence a user can act on: the field, its value, what is known, the remedy.
+Each message is one sentence that a user can act on: the field, its value, what is expected, the remedy.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class GrpoPluginError(Exception):
@@ -12,7 +12,7 @@ class GrpoPluginError(Exception):
 
 
 class RecipeError(GrpoPluginError, ValueError):
-    """The recipe, the command line or the machine cannot give the run that was asked for."""
+    """The recipe, the command line or the machine does not allow the run that was asked for."""
 
 
 class DataError(GrpoPluginError, ValueError):
@@ -28,7 +28,7 @@ class RolloutError(GrpoPluginError, RuntimeError):
 
 
 def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str | None:
-    """The known word closest in spelling, if any is close; among many words, ask for more than 0.6 to be `alike`."""
+    """The known word whose spelling is closest; None if none is at least `alike`, from 0 to 1 (difflib's ratio)."""
     matches = difflib.get_close_matches(str(word), list(known), n=1, cutoff=alike)
     return matches[0] if matches else None
 
@@ -37,9 +37,10 @@ def suggestion(word: str, known: Iterable[str], otherwise: str | None = None, *,
     """The end of a sentence about an unknown name: `did you mean 'accuracy'?`, else `known: accuracy, format.`
 
     Args:
+        known: the names; a mapping compares its keys and names its values.
         otherwise: said in place of the list where no known name is close.
     """
-    known = list(known)
-    if close := nearest(word, known, alike=alike):
-        return f"did you mean {close!r}?"
-    return otherwise or f"known: {', '.join(known) or 'none'}."
+    names = known if isinstance(known, Mapping) else {name: name for name in known}
+    if close := nearest(word, names, alike=alike):
+        return f"did you mean {names[close]!r}?"
+    return otherwise or f"known: {', '.join(names.values()) or 'none'}."

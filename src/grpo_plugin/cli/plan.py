@@ -15,7 +15,7 @@ from grpo_plugin.planning.machine import GIB, Machine
 from grpo_plugin.planning.plan import Plan
 from grpo_plugin.planning.plan_text import report
 from grpo_plugin.planning.row_count import count_rows
-from grpo_plugin.recipe.recipe import parse, read
+from grpo_plugin.recipe import parse, read
 from grpo_plugin.rollout.server.devices import visible_gpus
 
 

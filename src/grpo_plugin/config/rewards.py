@@ -4,16 +4,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from grpo_plugin.config.base import Block
+from grpo_plugin.config.block import Block
 
 
 class RewardFunction(Block):
+    """One reward function and its part in the total."""
+
     function: Annotated[
-        str, Field(min_length=1, description="Dotted path, path/to/file.py:name, or a Hugging Face reward model.")
+        str, Field(min_length=1, description="Dotted path, `path/to/file.py:name`, or a reward model of Hugging Face.")
     ]
-    weight: Annotated[float, Field(description="Factor in the weighted total.", allow_inf_nan=False)] = 1.0
-    kwargs: Annotated[dict[str, Any], Field(default_factory=dict, description="Keyword arguments given to every call.")]
-    name: Annotated[str | None, Field(description="Name in metrics and logs; by default the function's own.")] = None
+    weight: Annotated[float, Field(description="Factor of its score in the total.", allow_inf_nan=False)] = 1.0
+    kwargs: Annotated[dict[str, Any], Field(default_factory=dict, description="Keyword arguments of every call.")]
+    name: Annotated[str | None, Field(description="Name in metrics and logs; by default the name of the function.")] = (
+        None
+    )
     run: Annotated[
         Literal["auto", "trainer", "workers"],
         Field(
@@ -22,12 +26,14 @@ class RewardFunction(Block):
         ),
     ] = "auto"
     whole_batch: Annotated[
-        bool, Field(description="The function compares completions with each other: never give it a part of a batch.")
+        bool, Field(description="True for a function that compares completions: it always gets the whole batch.")
     ] = False
 
 
 class RewardsConfig(Block):
-    functions: Annotated[list[RewardFunction], Field(min_length=1, description="At least one reward function.")]
+    """Which functions judge a completion, and how they are run."""
+
+    functions: Annotated[list[RewardFunction], Field(min_length=1, description="The reward functions.")]
     workers: Annotated[
         int,
         Field(
@@ -36,16 +42,24 @@ class RewardsConfig(Block):
             "where it ends the run.",
         ),
     ] = 2
-    timeout: Annotated[float, Field(gt=0, description="Seconds one completion may take to score.")] = 10.0
-    batch_timeout: Annotated[float, Field(gt=0, description="Seconds one function may take for a whole batch.")] = 300.0
-    memory_gb: Annotated[float, Field(gt=0, description="Memory one worker process may take, in GiB.")] = 8.0
+    timeout: Annotated[float, Field(gt=0, description="Seconds that scoring one completion may take.")] = 10.0
+    batch_timeout: Annotated[
+        float, Field(gt=0, description="Seconds that one function may take for a whole batch.")
+    ] = 300.0
+    memory_gb: Annotated[float, Field(gt=0, description="Memory of one worker process, in GiB.")] = 8.0
     on_error: Annotated[
-        Literal["raise", "exclude"], Field(description="A broken grader stops the run, or its completion is excluded.")
+        Literal["raise", "exclude"],
+        Field(description="An error inside a function stops the run, or excludes the completion from training."),
     ] = "raise"
     max_failed: Annotated[
-        float, Field(ge=0, le=1, description="Share of a batch that may fail in one function before the run stops.")
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="With exclude: the share of a batch that may fail in one function before the run stops.",
+        ),
     ] = 0.1
     aggregation: Annotated[
         Literal["sum", "normalize_then_sum"],
-        Field(description="Weighted sum, or each function normalised within its group before the weighted sum."),
+        Field(description="Total: the weighted sum of scores, or of scores normalised within each group first."),
     ] = "sum"

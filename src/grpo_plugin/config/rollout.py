@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
-from grpo_plugin.config.base import Block
+from grpo_plugin.config.block import Block
 
-Text = Annotated[str, Field(coerce_numbers_to_str=True)]
+# Text that YAML may read as a number.
+Text = Annotated[str, Field(coerce_numbers_to_str=True), WithJsonSchema({"type": ["string", "number"]})]
 
 # vLLM arguments that this package must know about, and the key of the recipe that sets each.
 OWNED_ARGS = {
@@ -27,49 +28,62 @@ OWNED_ARGS = {
 
 
 class RolloutConfig(Block):
+    """Where vLLM runs, how weights reach it, and what happens when it fails."""
+
     gpus: Annotated[
-        int | None, Field(ge=1, description="GPUs for vLLM, the last visible ones; by default what `vllm:` needs.")
+        int | None,
+        Field(ge=1, description="GPUs for vLLM, the last visible ones; by default as many as `vllm:` needs."),
     ] = None
-    python: Annotated[str | None, Field(description="Interpreter that has vLLM; by default the one that trains.")] = (
-        None
-    )
+    python: Annotated[
+        str | None, Field(description="Python interpreter that has vLLM; by default the one that trains.")
+    ] = None
     url: Annotated[
         str | None,
-        Field(pattern=r"^https?://", description="A vLLM server that runs already; never started or stopped here."),
+        Field(
+            pattern=r"^https?://",
+            description="Address of a vLLM server that runs already; this run neither starts nor stops it.",
+            json_schema_extra={"expected": "an address such as http://host:8000"},
+        ),
     ] = None
     host: Annotated[
-        str | None, Field(description="Serve over TCP on this address; by default over a private Unix socket.")
+        str | None, Field(description="Address to serve on over TCP; by default a private Unix socket is used.")
     ] = None
-    port: Annotated[int | None, Field(ge=1, le=65535, description="TCP port, with `host`; by default a free one.")] = (
+    port: Annotated[int | None, Field(ge=1, le=65535, description="TCP port; needs `host`; by default a free one.")] = (
         None
     )
     sync: Annotated[
         Literal["auto", "nccl", "file"],
-        Field(description="How weights travel: NCCL between GPUs, or a file in shared memory."),
+        Field(description="How weights reach vLLM: NCCL between GPUs, or a file in shared memory."),
     ] = "auto"
     lora: Annotated[
-        Literal["merged", "adapter"], Field(description="With LoRA: send merged weights, or the adapter alone.")
+        Literal["merged", "adapter"], Field(description="With LoRA: send the merged weights, or the adapter alone.")
     ] = "merged"
     lookahead: Annotated[
         Literal[0, 1],
-        Field(description="1: the next batch is generated during the update, from weights one batch old."),
+        Field(description="With 1, the next rollout batch is generated during the update, with weights one batch old."),
     ] = 0
     max_logp_gap: Annotated[
         float,
-        Field(gt=0, description="Mean |log-probability gap| (nats) between vLLM and the trainer that stops the run."),
+        Field(
+            gt=0,
+            description="Mean difference (nats) of vLLM's and the trainer's log-probabilities at which the run stops.",
+        ),
     ] = 0.1
     canary_samples: Annotated[
-        int, Field(ge=1, description="Completions per process whose log-probabilities are compared after each sync.")
+        int,
+        Field(ge=1, description="Completions per process whose log-probabilities are compared after each weight sync."),
     ] = 8
-    restarts: Annotated[int, Field(ge=0, description="How often a dead server is restarted before the run stops.")] = 2
-    start_timeout: Annotated[float, Field(gt=0, description="Seconds the server may take until it is ready.")] = 900.0
+    restarts: Annotated[
+        int, Field(ge=0, description="How often a failed server is restarted before the run stops.")
+    ] = 2
+    start_timeout: Annotated[float, Field(gt=0, description="Seconds until the server must be ready.")] = 900.0
     request_timeout: Annotated[
-        float, Field(gt=0, description="Seconds one batch of completions or one weight sync may take.")
+        float, Field(gt=0, description="Seconds that one batch of completions or one weight sync may take.")
     ] = 1800.0
     args: list[Text] = Field(
-        default_factory=list, description="Further arguments for vLLM's server, as on its command line."
+        default_factory=list, description="Further arguments of vLLM's server, as on its command line."
     )
-    env: dict[str, Text] = Field(default_factory=dict, description="Further environment variables for the server.")
+    env: dict[str, Text] = Field(default_factory=dict, description="Further environment variables of the server.")
 
     @field_validator("args")
     @classmethod

@@ -1,1 +1,1 @@
-"""What a run needs, computed from its recipe: nothing is loaded, nothing is started, torch is not imported."""
+"""What a run needs, computed from its recipe: no model or data is loaded, and torch is not imported."""

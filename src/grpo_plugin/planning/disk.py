@@ -12,7 +12,15 @@ KEPT_BY_DEFAULT = 4  # Axolotl's save_total_limit
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes. `shared_memory` is the file in /dev/shm that carries weights where NCCL does not."""
+    """Bytes on disk, and in /dev/shm.
+
+    Attributes:
+        download: weights of the model that the run starts from.
+        checkpoint: one checkpoint.
+        checkpoints: how many are kept.
+        model: the final model or adapter.
+        shared_memory: the file in /dev/shm that carries weights to vLLM; 0 with NCCL.
+    """
 
     download: int
     checkpoint: int
@@ -22,16 +30,20 @@ class Disk:
 
     @property
     def output(self) -> int:
-        """At most, in output_dir; a new checkpoint is written before the oldest is deleted."""
+        """The most that output_dir holds: a new checkpoint is written before the oldest is deleted."""
         return self.model + (self.checkpoints + 1 if self.checkpoints else 0) * self.checkpoint
 
 
 def disk(shape: ModelShape, training: Training, values: Mapping[str, Any], *, sends_file: bool) -> Disk:
-    """Disk of a run; `sends_file` if weights travel through shared memory."""
+    """What a run writes.
+
+    Args:
+        sends_file: weights reach vLLM as a file in shared memory.
+    """
     trained = training.trained(shape)
     model = ADAPTER_BYTES * trained if training.lora_rank else int(min(training.weight_bytes, 4) * shape.parameters)
     states = 0 if values.get("save_only_model") else training.state_bytes * trained
-    saves = values.get("save_steps") or values.get("save_strategy") != "no"  # Axolotl saves every epoch unless told
+    saves = values.get("save_steps") or values.get("save_strategy") not in ("no", False)  # YAML reads no as False
     whole = 2 * shape.parameters
     carried = model if (values.get("rollout") or {}).get("lora") == "adapter" else whole
     return Disk(

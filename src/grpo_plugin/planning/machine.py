@@ -1,10 +1,10 @@
-"""Where a run is planned for."""
+"""The machine that a run is planned for."""
 
 from dataclasses import dataclass
 
 GIB = 2**30
-CARDS = (16, 24, 32, 40, 48, 80, 96, 140, 180, 270)  # GiB of the GPUs one can rent
-USABLE = 0.95  # of a GPU: drivers and the allocator's fragments take the rest
+CARDS = (16, 24, 32, 40, 48, 80, 96, 140, 180, 270)  # GiB of common GPUs
+USABLE = 0.95  # of a GPU's memory; drivers and fragmentation take the rest
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Machine:
 
     @property
     def usable(self) -> float:
-        """Bytes of one GPU that a process can have."""
+        """Bytes of one GPU that a process can allocate."""
         return USABLE * self.gpu_memory
 
 
 def card(needed: float, above: float = 0) -> int | None:
-    """The smallest GPU (GiB) of more than `above` bytes that holds so many; None if there is none."""
+    """Memory (GiB) of the smallest GPU over `above` bytes that has `needed` bytes usable; None if there is none."""
     return next((size for size in CARDS if size * GIB > above and needed <= USABLE * size * GIB), None)

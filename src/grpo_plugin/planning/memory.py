@@ -1,4 +1,4 @@
-"""What a GPU of the trainer holds at its fullest: an estimate, in bytes, part by part.
+"""The peak memory of a GPU of the trainer: an estimate, in bytes, part by part.
 
 With P parameters, T of them trained, w bytes per weight, N GPUs, n tokens in the longest micro-batch, and the model's
 L layers, hidden size H, feed-forward I, vocabulary V; `/N` where the sharding divides it (ZeRO 1: optimizer; ZeRO 2:
@@ -32,7 +32,7 @@ LOGITS_CHUNK = 2 * 4 * 2**25
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes, part by part; parts of nothing are left out."""
+    """Bytes, part by part; parts of 0 bytes are left out."""
 
     parts: dict[str, int]
 
@@ -42,7 +42,7 @@ class Estimate:
 
 
 def trainer_memory(shape: ModelShape, training: Training, gpus: int) -> Estimate:
-    """What each of the trainer's `gpus` GPUs holds at its fullest; 0 for one process on a CPU."""
+    """The peak memory of each of the trainer's `gpus` GPUs; 0 GPUs mean one process on a CPU."""
     overhead, gpus = OVERHEAD if gpus else 0, max(1, gpus)
     whole = training.sharding in ("none", "zero1", "zero2")
     weights = int(training.weight_bytes * shape.parameters)
@@ -62,7 +62,7 @@ def trainer_memory(shape: ModelShape, training: Training, gpus: int) -> Estimate
 
 
 def activations(shape: ModelShape, training: Training) -> int:
-    """What the forward pass keeps for the backward pass, and the layer that is being recomputed."""
+    """Bytes that the forward pass keeps for the backward pass, and those of the layer that is being recomputed."""
     width = int(min(max(training.weight_bytes, 2), 4))
     layer = width * training.tokens * layer_width(shape)
     if not training.checkpoints:

@@ -1,9 +1,11 @@
-"""Shapes of the models that recipes name, and how others are found: a folder, the hub's cache, the hub."""
+"""Sizes of well-known models, and how those of others are found: in a folder, in the hub's cache, on the hub."""
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from grpo_plugin.planning.model_sizes import ModelShape, VisionShape, from_config
 
@@ -50,14 +52,15 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Model:
-    """A shape and where it was found."""
+    """A shape, where it was found, and the configuration (config.json) that it was read from."""
 
     shape: ModelShape
     source: str
+    config: Mapping[str, Any]
 
     @property
     def exact(self) -> bool:
-        """Whether it is this very model's; the table only knows the family's sizes."""
+        """Whether the sizes are those of this model; the table has those of its family."""
         return self.source != TABLE
 
 
@@ -65,7 +68,7 @@ TABLE = "the table of well-known shapes"
 
 
 def find_model(name: str, *, online: bool = False) -> Model | None:
-    """The shape of `base_model`, or None if nothing here knows it. Reads one small file at most.
+    """The sizes of `base_model`; None if they are not found. Reads one small file at most.
 
     Args:
         online: ask the hub for config.json if neither a folder, nor the cache, nor the table has the model.
@@ -76,14 +79,15 @@ def find_model(name: str, *, online: bool = False) -> Model | None:
     if cached := _cached(name):
         return _read(cached, "its config.json in the hub's cache")
     if shape := _in_table(name):
-        return Model(shape, TABLE)
+        return Model(shape, TABLE, {"max_position_embeddings": shape.positions})
     downloaded = _download(name) if online and "/" in name else None
     return _read(downloaded, "its config.json on the hub") if downloaded else None
 
 
 def _read(path: Path, source: str) -> Model | None:
     try:
-        return Model(from_config(json.loads(path.read_text(encoding="utf-8"))), source)
+        config = json.loads(path.read_text(encoding="utf-8"))
+        return Model(from_config(config), source, config)
     except (OSError, ValueError, KeyError):
         return None
 

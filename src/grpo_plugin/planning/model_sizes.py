@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from grpo_plugin.recipe.positions import positions
+
 
 @dataclass(frozen=True)
 class VisionShape:
@@ -31,7 +33,7 @@ class ModelShape:
     Attributes:
         experts: feed-forwards per layer, each `intermediate` wide; 1 in a dense model.
         tied: input and output embeddings are one matrix.
-        positions: the longest sequence the model was made for, in tokens.
+        positions: the longest sequence the model takes, in tokens; 0 if its configuration does not say.
     """
 
     layers: int
@@ -117,21 +119,10 @@ def from_config(config: Mapping[str, Any]) -> ModelShape:
         intermediate=int(width or text["intermediate_size"]),
         vocab=int(text["vocab_size"]),
         tied=bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
-        positions=_positions(text),
+        positions=positions(config) or 0,
         experts=experts,
         vision=_vision(config.get("vision_config")),
     )
-
-
-def _positions(config: Mapping[str, Any]) -> int:
-    """Tokens of the longest sequence, with the stretching of rotary embeddings that vLLM counts in."""
-    positions = int(config.get("max_position_embeddings") or 0)
-    rope: Mapping[str, Any] = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = rope.get("rope_type") or rope.get("type")
-    if kind not in ("yarn", "linear", "dynamic"):
-        return positions
-    start = rope.get("original_max_position_embeddings") if kind == "yarn" else None
-    return int((start or positions) * float(rope.get("factor") or 1))
 
 
 def _vision(config: Mapping[str, Any] | None) -> VisionShape | None:

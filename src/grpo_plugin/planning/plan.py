@@ -1,27 +1,27 @@
-"""A recipe on a machine: roles, batch, memory, disk, command, problems and advice, all computed."""
+"""A recipe on a machine: roles, batch, memory, disk, command, problems and warnings, all computed."""
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.planning.advice import advice
 from grpo_plugin.planning.disk import Disk, disk
 from grpo_plugin.planning.machine import Machine, card
 from grpo_plugin.planning.memory import Estimate, trainer_memory
 from grpo_plugin.planning.model_shapes import Model, find_model
+from grpo_plugin.planning.plan_warnings import warnings_of
 from grpo_plugin.planning.problems import batch_of, plan_of_server, problems, serving_gpus
 from grpo_plugin.planning.serving import Serving, serving
 from grpo_plugin.planning.training import Training, from_recipe, longest_sequence
+from grpo_plugin.recipe import Recipe
 from grpo_plugin.recipe.batch_arithmetic import Batch
-from grpo_plugin.recipe.recipe import Recipe
 
 MOST_GPUS = 64
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What `axolotl grpo plan` shows; parts that need the model's shape are None where it is unknown.
+    """What `axolotl grpo plan` shows; parts that need the model's sizes are None where these are not known.
 
     Args:
         rows: prompts in the training data, None if unknown.
@@ -39,7 +39,7 @@ class Plan:
 
     @property
     def steps(self) -> int | None:
-        """Optimizer steps of the whole run; max_steps goes before num_epochs. None without it or the number of rows."""
+        """Optimizer steps of the run; None without `max_steps` and without the number of rows."""
         return self.batch.steps(self.rows, self.epochs, self.recipe.values.get("max_steps"))
 
     @property
@@ -89,7 +89,7 @@ class Plan:
 
     @cached_property
     def command(self) -> str | None:
-        """vLLM's command as one line of shell; None without a server of this run's, or without room for one."""
+        """vLLM's command as a line of shell; None if this run starts no server, or none fits the machine."""
         try:
             plan = plan_of_server(self.recipe, self.machine)
             return plan.command(Path("/run/grpo")).shell() if plan and self.recipe.serves else None
@@ -101,18 +101,18 @@ class Plan:
         return problems(self.recipe, self.machine)
 
     @cached_property
-    def advice(self) -> list[str]:
-        return list(advice(self))
+    def warnings(self) -> list[str]:
+        return list(warnings_of(self))
 
     @property
     def card(self) -> int | None:
-        """The smallest GPU (GiB) that holds trainer and server."""
+        """Memory (GiB) of the smallest GPU on which trainer and server fit; None if there is none."""
         needs = [part for part in (self.trainer and self.trainer.total, self.serving and self.serving.needs()) if part]
         return card(max(needs)) if needs else None
 
     @property
     def least_trainers(self) -> int | None:
-        """The fewest GPUs of this memory that the trainer fits on."""
+        """The smallest number of such GPUs on which the trainer fits; None if it is over MOST_GPUS."""
         for gpus in range(1, MOST_GPUS + 1):
             estimate = self.trainer_on(gpus)
             if estimate and estimate.total <= self.machine.usable:

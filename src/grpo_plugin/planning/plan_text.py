@@ -1,4 +1,4 @@
-"""The plan in words: what `axolotl grpo plan` prints, and the sentence at the top of a recipe."""
+"""The text of a plan: what `axolotl grpo plan` prints, and the sentence in the first lines of a recipe."""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -11,10 +11,10 @@ WIDTH = 14
 
 
 def report(plan: Plan) -> str:
-    """The whole plan, one fact a line."""
+    """The whole plan, one fact per line."""
     lines = [*_roles(plan), *_batch(plan), *_memory(plan), *_disk(plan), *_command(plan)]
-    lines += _list("cannot work", plan.problems, "nothing; `axolotl train` would start")
-    lines += _list("works badly", plan.advice, "nothing known")
+    lines += _list("problems", plan.problems, "none; `axolotl train` would start")
+    lines += _list("warnings", plan.warnings, "none")
     return "\n".join(lines)
 
 
@@ -112,7 +112,7 @@ def _disk(plan: Plan) -> Iterator[str]:
     if plan.disk is None:
         return
     disk = plan.disk
-    kept = f"{disk.checkpoints} checkpoint(s) of {_size(disk.checkpoint)}, one in the making, and "
+    kept = f"{disk.checkpoints} checkpoint(s) of {_size(disk.checkpoint)}, one being written, and "
     what = f"{kept if disk.checkpoints else ''}the final model"
     yield _line("disk", f"{_size(disk.download)} to load, {_size(disk.output)} in output_dir ({what})")
     if disk.shared_memory:

@@ -1,33 +1,30 @@
-"""What in a recipe cannot work on a machine, and what would work badly, before anything is loaded."""
+"""What in a recipe cannot work on a machine, found before anything is loaded."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
+from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.planning.machine import Machine
 from grpo_plugin.planning.model_shapes import Model, find_model
 from grpo_plugin.planning.training import longest_sequence
+from grpo_plugin.recipe import Recipe
 from grpo_plugin.recipe.batch_arithmetic import Batch, batch_of_values, batch_problems
 from grpo_plugin.recipe.length_budget import model_length
-from grpo_plugin.recipe.recipe import Recipe, absences
+from grpo_plugin.recipe.missing_resources import missing_resources
+from grpo_plugin.recipe.positions import lifts_limit, positions, with_overrides
 from grpo_plugin.rollout.server.server_plan import ServerPlan, plan_server
-
-# Of Axolotl's own rollout, which the trainer of this package replaces.
-_REPLACED = ("async_prefetch", "use_data_producer", "streaming_partial_batch", "replay_buffer_size", "vllm_lora_sync")
 
 
 def problems(recipe: Recipe, machine: Machine) -> list[str]:
-    """Why the run cannot start, each once, as field, value, what is known, remedy; empty if it can."""
+    """Why the run cannot start: one sentence for each reason, with field, value and remedy; empty if it can start."""
     found = [
-        *map(str, absences(recipe)),
+        *map(str, missing_resources(recipe)),
         *_devices(recipe, machine),
         *batch_problems(batch_of(recipe, machine)),
         *_lengths(recipe),
         *_model(recipe),
-        *_parallel(recipe.values),
-        *_replaced(recipe),
     ]
     return list(dict.fromkeys(found))
 
@@ -98,9 +95,10 @@ def _raised(check: Callable[[], object]) -> list[str]:
 
 def _model(recipe: Recipe) -> Iterator[str]:
     model = find_model(str(recipe.values.get("base_model")))
-    if model is None or not recipe.serves:
+    if model is None:
         return
-    yield from _heads(model, recipe.vllm.get("tensor_parallel_size") or 1)
+    if recipe.serves:
+        yield from _heads(model, recipe.vllm.get("tensor_parallel_size") or 1)
     if model.exact and (sentence := over_positions(model, recipe)):
         yield sentence
 
@@ -116,46 +114,33 @@ def _heads(model: Model, tensor: int) -> Iterator[str]:
 
 
 def over_positions(model: Model, recipe: Recipe) -> str | None:
-    """The sentence for sequences that are longer than the model was made for; None if there are none."""
+    """The sentence for sequences that are longer than the model takes; None if there are none.
+
+    A server that runs elsewhere has limits that are not known here.
+    """
+    if recipe.uses_vllm and not recipe.serves:
+        return None
     prompt, completion = longest_sequence(recipe)
-    limit, positions = recipe.vllm.get("max_model_len"), model.shape.positions
-    needed = limit or (prompt or 0) + completion
-    if needed <= positions or not positions or _lengthened(recipe):
+    limit = recipe.vllm.get("max_model_len") if recipe.serves else None
+    needed, allowed = limit or (prompt or 0) + completion, positions_of(model, recipe)
+    if allowed is None or needed <= allowed or (recipe.rollout and (limit or prompt) and _lifts_limit(recipe.rollout)):
         return None
     field = "vllm.max_model_len" if limit else "prompts.max_length" if prompt else "trl.max_completion_length"
-    known = (
-        f"the model's {positions}, which vLLM refuses"
-        if model.exact
-        else f"the {positions} of {model.source}, which vLLM refuses if the model's config.json says so too"
-    )
+    known = f"the model's {allowed} positions" if model.exact else f"the {allowed} positions of {model.source}"
+    refused = ", which vLLM refuses" if recipe.serves else ""
+    unsure = " if the model's config.json says so too" if not model.exact else ""
     return (
-        f"{field}: sequences of {needed} tokens are over {known}; lower trl.max_completion_length or "
+        f"{field}: sequences of {needed} tokens are over {known}{refused}{unsure}; lower trl.max_completion_length or "
         "prompts.max_length."
     )
 
 
-def _lengthened(recipe: Recipe) -> bool:
-    """Whether the recipe gives the model more positions than its config.json does."""
-    rollout = recipe.rollout
-    told = rollout is not None and (
-        rollout.env.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN") == "1"
-        or any(word.startswith("--hf-overrides") for word in rollout.args)
-    )
-    return told or bool(recipe.values.get("overrides_of_model_config"))
+def positions_of(model: Model, recipe: Recipe) -> int | None:
+    """The longest sequence that the model takes where it generates: in vLLM, or in the trainer."""
+    if recipe.rollout and recipe.serves:
+        return positions(model.config, recipe.rollout.args)
+    return positions(with_overrides(model.config, recipe.values.get("overrides_of_model_config") or {}))
 
 
-def _parallel(values: Mapping[str, Any]) -> Iterator[str]:
-    for key in ("context_parallel_size", "sequence_parallel_degree"):
-        if (values.get(key) or 1) > 1:
-            yield (
-                f"{key}: {values[key]} divides sequences over GPUs, which GRPO's trainer cannot do; set it to 1, and "
-                "shorten sequences or shard the model (fsdp_config) to save memory."
-            )
-
-
-def _replaced(recipe: Recipe) -> Iterator[str]:
-    for key in _REPLACED:
-        if recipe.trl.get(key):
-            yield f"trl.{key}: belongs to Axolotl's own rollout, which RolloutPlugin replaces; remove it."
-    if recipe.trl.get("vllm_mode") == "colocate":
-        yield "trl.vllm_mode: 'colocate' shares GPUs between trainer and vLLM; here vLLM has its own; remove it."
+def _lifts_limit(rollout: RolloutConfig) -> bool:
+    return lifts_limit({**os.environ, **rollout.env})

@@ -1,10 +1,10 @@
-"""How many prompts a recipe trains on, where that can be told without loading them."""
+"""The number of prompts that a recipe trains on, where it can be told without loading them."""
 
 from pathlib import Path
 
 from grpo_plugin.errors import DataError
 from grpo_plugin.prompts.readers import parquet_rows
-from grpo_plugin.recipe.recipe import Recipe
+from grpo_plugin.recipe import Recipe
 from grpo_plugin.recipe.sources import Source, resolve
 
 # Rows of the splits that recipes name, from their dataset cards.
@@ -19,7 +19,7 @@ def count_rows(recipe: Recipe) -> int | None:
     """Rows of `prompts.train` before any is dropped; None if a source is not here, or must be loaded to tell.
 
     Raises:
-        DataError: a Parquet file that is none.
+        DataError: a .parquet file that is not one.
     """
     if recipe.prompts is None:
         return None

@@ -7,9 +7,9 @@ from typing import Any, Literal
 from grpo_plugin.algorithms.presets import PRESETS
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.planning.model_sizes import ModelShape
-from grpo_plugin.recipe.axolotl_values import read_deepspeed
-from grpo_plugin.recipe.length_budget import COMPLETION
-from grpo_plugin.recipe.recipe import Recipe
+from grpo_plugin.recipe import Recipe
+from grpo_plugin.recipe.deepspeed import read_deepspeed
+from grpo_plugin.recipe.length_budget import longest_completion
 
 Sharding = Literal["none", "zero1", "zero2", "zero3", "fsdp"]
 
@@ -22,17 +22,17 @@ ADAPTER_BYTES = 4  # PEFT keeps adapters in fp32
 
 @dataclass(frozen=True)
 class Training:
-    """What decides the trainer's memory.
+    """What the trainer's memory depends on.
 
     Attributes:
         weight_bytes: per parameter of the model as loaded.
         optimizer: Axolotl's name.
-        sharding: over how many of the trainer's GPUs what is divided.
+        sharding: what is divided over the trainer's GPUs: ZeRO's stage, or FSDP.
         masters: the optimizer keeps fp32 copies of 16-bit parameters (DeepSpeed's do).
         gathers_gradients: gradients are whole on every GPU while they accumulate (FSDP without sync_each_batch).
         lora_rank: 0 for full fine-tuning.
         lora_targets: names of linear layers; empty for all of them.
-        freezes_vision: the vision tower is not trained.
+        freezes_vision: the vision encoder is not trained.
         checkpoints: activations are recomputed, layer by layer.
         reference: a second copy of the model is held, for the KL.
         tokens: in the longest micro-batch of one process.
@@ -69,11 +69,11 @@ class Training:
 
     @property
     def keeps_small_updates(self) -> bool:
-        """Whether 16-bit weights lose nothing of an update that is smaller than their spacing."""
+        """Whether an update smaller than the rounding of 16-bit weights still counts."""
         return self.masters or self.optimizer == "optimi_adamw" or self.weight_bytes != 2 or bool(self.lora_rank)
 
     def trained(self, shape: ModelShape) -> int:
-        """Parameters that have a gradient."""
+        """Number of parameters that have a gradient."""
         if self.lora_rank:
             return shape.layers * sum(
                 self.lora_rank * (width + out)
@@ -108,7 +108,7 @@ def from_recipe(recipe: Recipe) -> Training:
 
 
 def kl_coef(recipe: Recipe) -> float:
-    """Weight of the KL: the recipe's, else its algorithm's."""
+    """Coefficient of the KL: the recipe's, else the one of its algorithm."""
     if recipe.algorithm is None:
         return recipe.trl.get("beta") or 0.0
     if recipe.algorithm.kl_coef is not None:
@@ -120,7 +120,7 @@ def kl_coef(recipe: Recipe) -> float:
 def longest_sequence(recipe: Recipe) -> tuple[int | None, int]:
     """The longest prompt (None without a limit) and the longest completion, in tokens."""
     prompt = recipe.prompts.max_length if recipe.prompts else None
-    return prompt, recipe.trl.get("max_completion_length") or COMPLETION
+    return prompt, longest_completion(recipe)
 
 
 def _longest_tokens(recipe: Recipe) -> int:
@@ -175,7 +175,7 @@ def _offload(deepspeed: Mapping[str, Any], what: str) -> bool:
 
 
 def _deepspeed(config: Any) -> Mapping[str, Any]:
-    """The configuration; nothing for a file that `recipe.absences` complains of."""
+    """The configuration; empty for a file that cannot be read, which `missing_resources` reports."""
     try:
         return read_deepspeed(config)
     except RecipeError:

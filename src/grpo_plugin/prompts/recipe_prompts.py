@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.prompts.loading import PromptData, load
-from grpo_plugin.recipe.length_budget import COMPLETION, check_longest, model_length, positions
-from grpo_plugin.recipe.recipe import Recipe
+from grpo_plugin.recipe import Recipe
+from grpo_plugin.recipe.length_budget import check_longest_prompt
+from grpo_plugin.recipe.positions import with_overrides
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, ProcessorMixin
@@ -21,10 +22,9 @@ def load_recipe_prompts(recipe: Recipe, cfg: Any) -> tuple[PromptData, Processor
 
     Raises:
         DataError: bad data, with row numbers.
-        RecipeError: images for a model that takes none; prompts too long for vLLM.
+        RecipeError: images for a model that takes none; prompts too long for vLLM or for the model.
     """
     from axolotl.loaders import load_tokenizer
-    from axolotl.loaders.utils import load_model_config
 
     assert recipe.prompts is not None
     tokenizer = load_tokenizer(cfg)
@@ -37,12 +37,18 @@ def load_recipe_prompts(recipe: Recipe, cfg: Any) -> tuple[PromptData, Processor
         processor=processor,
         template_kwargs=recipe.trl.get("chat_template_kwargs"),
     )
-    if recipe.serves:
-        completion = int(recipe.trl.get("max_completion_length") or COMPLETION)
-        served = model_length(recipe.prompts.max_length, completion, recipe.vllm.get("max_model_len"))
-        own = None if cfg.overrides_of_model_config else positions(load_model_config(cfg))
-        check_longest(prompts.longest, completion, served, own)
+    check_longest_prompt(recipe, prompts.longest, _model_config(recipe, cfg))
     return prompts, processor
+
+
+def _model_config(recipe: Recipe, cfg: Any) -> dict[str, Any] | None:
+    """The model's configuration as it generates; None for vLLM where the trainer's differs from the model's own."""
+    from axolotl.loaders.utils import load_model_config
+
+    if recipe.uses_vllm and cfg.overrides_of_model_config:
+        return None
+    config: dict[str, Any] = load_model_config(cfg).to_dict()
+    return with_overrides(config, cfg.overrides_of_model_config or {})
 
 
 def _processor(cfg: Any, tokenizer: PreTrainedTokenizerBase) -> ProcessorMixin:

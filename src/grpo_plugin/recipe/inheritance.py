@@ -1,36 +1,35 @@
-"""`base:` — a recipe that stands on another file and says only what is its own.
+"""`base:`, a recipe that changes another file.
 
-Mappings are merged key by key, everything else is replaced, and null takes a key of the base away:
+Mappings are merged key by key, everything else is replaced, and null removes a key of the base:
 
     base: recipes/geometry3k.yaml
-    plugins: [grpo_plugin.PromptPlugin, …]   # Axolotl reads these before the base could be asked for
+    plugins: [grpo_plugin.PromptPlugin, …]   # Axolotl reads these before the base is merged
     algorithm: {name: sapo, kl_coef: 0.0}
 
 A list names several, later ones over earlier ones. A base lies beside the recipe or in the working directory, and may
-have a base itself. The launcher merges when it
-reads the recipe, each training process when its first plugin is registered: before Axolotl's schema sees anything,
-after the command line's overrides, which therefore win.
+have a base itself. The launcher merges when it reads the recipe, each training process when its first plugin is
+registered: before Axolotl validates the configuration, and after the overrides of the command line, which therefore
+win.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from grpo_plugin.errors import RecipeError
+from grpo_plugin.recipe.yaml_file import read_yaml_mapping
 
 KEY = "base"
 
 
 def with_base(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """`values` on top of the files that their `base` names, without the key; as they are if they name none.
+    """`values` merged over the files that their `base` names, without the key `base`.
 
     Args:
         folder: where the recipe lies.
 
     Raises:
-        RecipeError: the base is missing, no mapping, its own base, or names plugins that the recipe does not.
+        RecipeError: a base cannot be read, is its own base, or names plugins that the recipe does not name.
     """
     return _merged(values, folder, ())
 
@@ -50,11 +49,11 @@ def _merged(values: Mapping[str, Any], folder: Path, above: tuple[Path, ...]) ->
     for name in _names(values.get(KEY)):
         path = _find(name, folder)
         if path in above:
-            raise RecipeError(f"base: {name!r} stands on itself; remove the key from one of the files.")
-        base = _over(_merged(_read(path), path.parent, (*above, path)), base)
+            raise RecipeError(f"base: {name!r} is its own base; remove the key from one of the files.")
+        base = _over(_merged(read_yaml_mapping(path, "base"), path.parent, (*above, path)), base)
     if missing := [plugin for plugin in base.get("plugins") or [] if plugin not in (own.get("plugins") or [])]:
         raise RecipeError(
-            f"plugins: {missing[0]!r} stands only in the base, and Axolotl reads plugins from the recipe alone; "
+            f"plugins: {missing[0]!r} is only in the base, and Axolotl reads plugins from the recipe alone; "
             "add it there."
         )
     return _over(own, base)
@@ -73,16 +72,6 @@ def _find(name: str, folder: Path) -> Path:
         if (path := (root / Path(name).expanduser()).resolve()).is_file():
             return path
     raise RecipeError(f"base: {name!r} was not found in {' or '.join(map(str, tried))}; check the path.")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise RecipeError(f"base: {str(path)!r} cannot be read ({' '.join(str(error).split())}).") from None
-    if not isinstance(values, dict):
-        raise RecipeError(f"base: {str(path)!r} holds no keys and values, but {type(values).__name__}.")
-    return values
 
 
 def _over(own: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,22 +1,25 @@
-"""Prompt and completion must fit what vLLM was told to hold: `vllm.max_model_len`."""
+"""Prompt and completion must fit what vLLM serves (`vllm.max_model_len`) and what the model was made for."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from grpo_plugin.errors import RecipeError
+from grpo_plugin.recipe.positions import positions
+from grpo_plugin.recipe.recipe import Recipe
 
 COMPLETION = 256  # TRL's default of max_completion_length
 
 
 def model_length(max_length: int | None, completion: int, max_model_len: int | None) -> int | None:
-    """The `vllm.max_model_len` to serve with, before any data is loaded: as set, else what the two limits add up to.
+    """The `vllm.max_model_len` to serve with, before any data is loaded: as set, else the sum of the two limits.
 
     Args:
-        max_length: `prompts.max_length`; with None nothing follows, and vLLM takes the model's own length.
-        completion: `trl.max_completion_length`.
-        max_model_len: as the recipe has it.
+        max_length: `prompts.max_length`, tokens; if it is None, the result is max_model_len.
+        completion: `trl.max_completion_length`, tokens.
+        max_model_len: as the recipe has it; None means the model's own positions.
 
     Raises:
-        RecipeError: a max_model_len that the limits overrun.
+        RecipeError: max_model_len is smaller than the sum.
     """
     if max_length is None:
         return max_model_len
@@ -29,37 +32,37 @@ def model_length(max_length: int | None, completion: int, max_model_len: int | N
     return max_model_len or needed
 
 
-def check_longest(longest: int | None, completion: int, max_model_len: int | None, positions: int | None) -> None:
-    """Hold the longest prompt found in the data against the same limit.
+def check_longest_prompt(recipe: Recipe, longest: int | None, config: Mapping[str, Any] | None) -> None:
+    """Refuse data whose longest prompt and completion are over what vLLM serves, or over the model's positions.
+
+    A server that runs elsewhere (`rollout.url`) has limits that are not known here.
 
     Args:
-        longest: tokens; None if nothing was measured.
-        max_model_len: what vLLM is started with; without it vLLM takes the model's own positions.
-        positions: the model's own; None where they are not known.
+        longest: tokens of the longest prompt; None if nothing was measured.
+        config: the model's configuration as in config.json; None if it is not known.
 
     Raises:
         RecipeError: a prompt whose completion would be cut off or refused.
     """
-    limit = max_model_len or positions
+    if recipe.uses_vllm and not recipe.serves:
+        return
+    completion = longest_completion(recipe)
+    limit_of_vllm = None
+    if recipe.serves and recipe.prompts is not None:
+        limit_of_vllm = model_length(recipe.prompts.max_length, completion, recipe.vllm.get("max_model_len"))
+    args = recipe.rollout.args if recipe.rollout and recipe.serves else ()
+    limit = limit_of_vllm or (positions(config, args) if config is not None else None)
     if longest is None or limit is None or longest + completion <= limit:
         return
-    if max_model_len:
+    what, remedy = f"base_model: its {limit} positions", "set"
+    if limit_of_vllm:
         what, remedy = f"vllm.max_model_len: {limit} tokens", f"raise it to {longest + completion}, or set"
-    else:
-        what, remedy = f"base_model: its {limit} positions", "set"
     raise RecipeError(
         f"{what} cannot hold the longest prompt of the data ({longest}) and trl.max_completion_length {completion}; "
         f"{remedy} prompts.max_length to {max(1, limit - completion)}."
     )
 
 
-def positions(config: Any) -> int | None:
-    """The tokens a model was made for, as vLLM reads them off its configuration; None if they are scaled, or not said.
-
-    Args:
-        config: of transformers.
-    """
-    text = config.get_text_config()
-    scaling = getattr(text, "rope_parameters", None) or {}
-    scaled = scaling.get("rope_type", "default") != "default"
-    return None if scaled else getattr(text, "max_position_embeddings", None)
+def longest_completion(recipe: Recipe) -> int:
+    """Tokens of the longest completion: `trl.max_completion_length`."""
+    return int(recipe.trl.get("max_completion_length") or COMPLETION)

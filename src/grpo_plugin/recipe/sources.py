@@ -1,4 +1,4 @@
-"""Where rows come from: the words of `prompts.train` turned into local files or a dataset of the hub."""
+"""The sources of `prompts.train` and `prompts.validation`: local files, or a dataset of the hub."""
 
 import re
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from glob import has_magic
 from pathlib import Path
 
 from grpo_plugin.config.prompts import PromptsConfig, Sources, WeightedSource
-from grpo_plugin.errors import DataError, nearest
+from grpo_plugin.errors import DataError, suggestion
 
 FORMATS = (".jsonl", ".json", ".csv", ".parquet")
-# Data that is not read; in a folder it must not be passed over in silence.
+# Formats that are not read; a folder with such a file is an error, or its data would be missing without a word.
 UNREAD = (".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz", ".tsv", ".arrow", ".feather", ".pkl", ".xlsx")
 
 _HUB = re.compile(
@@ -29,7 +29,7 @@ class Hub:
 
 @dataclass(frozen=True)
 class Source:
-    """One entry of `prompts.train` or `prompts.validation`: its words, and what they mean."""
+    """One entry of `prompts.train` or `prompts.validation`: its text, its weight, and the dataset or files it names."""
 
     spec: str
     weight: float | None
@@ -38,12 +38,12 @@ class Source:
 
 
 def resolve(field: str, sources: Sources, base_dir: Path) -> list[Source]:
-    """Read the sources of one field ("prompts.train"); files are looked up, hub names only parsed.
+    """The sources of one field ("prompts.train"); files are looked up, names on the hub are only parsed.
 
     Relative paths are looked up beside the recipe (`base_dir`), then in the working directory.
 
     Raises:
-        DataError: a file, folder or glob that is not there, or words that name neither file nor dataset.
+        DataError: a file, folder or glob that is not there, or text that names neither file nor dataset.
     """
     weighted = any(entry.weight is not None for entry in sources)
     return [_resolve_one(field, entry, base_dir, weighted) for entry in sources]
@@ -73,7 +73,7 @@ def _resolve_one(field: str, entry: WeightedSource, base_dir: Path, weighted: bo
 
 
 def _local_files(field: str, spec: str, base_dir: Path) -> list[Path]:
-    """The data files a path, folder or glob stands for, in name order; empty when nothing of that name exists."""
+    """The data files of a path, folder or glob, in the order of their names; empty if nothing of that name exists."""
     for root in dict.fromkeys((base_dir, Path.cwd())):
         path = root / Path(spec).expanduser()
         if path.is_file():
@@ -94,7 +94,7 @@ def _supported(field: str, spec: str, path: Path) -> Path:
 
 
 def _files_of_folder(field: str, spec: str, folder: Path) -> list[Path]:
-    """Its data files, those in its folders too; what a dot hides is left out."""
+    """The data files in a folder and in the folders in it, without those whose name begins with a dot."""
     inside = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path.relative_to(folder)))
     for path in inside:
         if path.suffix.lower() in UNREAD:
@@ -121,14 +121,12 @@ def _not_found(field: str, spec: str, base_dir: Path) -> str:
     if _HUB_WITHOUT_SPLIT.fullmatch(spec) and not spec.endswith(FORMATS):
         return f"{field}: {spec!r} is no local file, and as a dataset it names no split; write {spec}@train."
     tried = " or ".join(dict.fromkeys((str(base_dir), str(Path.cwd()))))
-    close = None if has_magic(spec) else _nearest_file(base_dir / spec)
-    hint = f"did you mean {close!r}?" if close else "check the path; a dataset of the hub is written user/name@split."
-    return f"{field}: {spec!r} was not found in {tried}; {hint}"
+    beside = {} if has_magic(spec) else _data_beside(base_dir / spec)
+    otherwise = "check the path; a dataset of the hub is written user/name@split."
+    return f"{field}: {spec!r} was not found in {tried}; {suggestion(Path(spec).stem, beside, otherwise)}"
 
 
-def _nearest_file(path: Path) -> str | None:
-    """The name of a data file or folder beside `path` whose stem is close to its own."""
+def _data_beside(path: Path) -> dict[str, str]:
+    """The data files and folders in the folder of `path`: name without suffix → name."""
     beside = list(path.parent.iterdir()) if path.parent.is_dir() else []
-    names = {entry.stem: entry.name for entry in beside if entry.is_dir() or entry.suffix.lower() in FORMATS}
-    close = nearest(path.stem, names)
-    return names[close] if close else None
+    return {entry.stem: entry.name for entry in beside if entry.is_dir() or entry.suffix.lower() in FORMATS}

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from grpo_plugin.config.axolotl_values import read_values
 from grpo_plugin.config.prompts import PromptsConfig, Sources
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.recipe.axolotl_values import read_values
-from grpo_plugin.recipe.recipe import mapping, read
+from grpo_plugin.recipe import read
+from grpo_plugin.recipe.reading import mapping
 
 Split = Literal["train", "validation"]
 

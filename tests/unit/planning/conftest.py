@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from grpo_plugin.recipe.recipe import Recipe, check
+from grpo_plugin.recipe import Recipe, check
 
 BLOCKS = ("Prompt", "Reward", "Algorithm", "Rollout", "Validation")
 

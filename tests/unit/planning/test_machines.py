@@ -10,7 +10,7 @@ from grpo_plugin.launcher.arguments import read_train
 from grpo_plugin.planning.machine import Machine
 from grpo_plugin.planning.plan import Plan
 from grpo_plugin.planning.problems import problems
-from grpo_plugin.recipe.recipe import parse, read
+from grpo_plugin.recipe import parse, read
 
 ROOT = Path(__file__).parents[3]
 
@@ -50,6 +50,6 @@ def test_raidens_two_machines_train_what_one_does(monkeypatch, tmp_path, rank):
     two = Plan(parse(read(arguments.recipe, arguments.overrides)), machine)
     one = Plan(parse(read(arguments.recipe)), Machine(8, 6))
     assert [problem for problem in two.problems if not problem.startswith("prompts.train: ")] == []
-    assert two.advice == []
+    assert two.warnings == []
     assert two.batch.processes == 12
     assert (two.batch.per_step, two.batch.per_rollout) == (one.batch.per_step, one.batch.per_rollout)

@@ -96,15 +96,6 @@ def test_a_folder_without_a_usable_config_is_unknown(tmp_path):
     assert find_model(str(tmp_path)) is None
 
 
-@pytest.mark.parametrize(
-    ("rope", "positions"),
-    [
-        ({}, 512),
-        ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}}, 512),
-        ({"rope_scaling": {"type": "linear", "factor": 2}}, 1024),
-        ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, 2048),
-        ({"rope_parameters": {"rope_type": "llama3", "factor": 8.0}}, 512),
-    ],
-)
-def test_positions_are_stretched_as_vllm_counts(rope, positions):
-    assert from_config(SMALL | rope).positions == positions
+def test_positions_are_those_of_the_one_rule():
+    assert from_config(SMALL | {"rope_scaling": {"type": "linear", "factor": 2}}).positions == 1024
+    assert from_config({key: value for key, value in SMALL.items() if key != "max_position_embeddings"}).positions == 0

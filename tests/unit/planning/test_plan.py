@@ -14,7 +14,7 @@ from grpo_plugin.planning.plan import Plan
 from grpo_plugin.planning.plan_text import report, requirement
 from grpo_plugin.planning.problems import problems
 from grpo_plugin.planning.row_count import count_rows
-from grpo_plugin.recipe.recipe import check
+from grpo_plugin.recipe import check
 
 
 def test_a_recipe_that_fits_has_no_problem(recipe):
@@ -31,11 +31,14 @@ def test_a_recipe_that_fits_has_no_problem(recipe):
         ({"trl": {"num_generations": 5}}, 2, 1, "= 16 completions per step are not whole groups"),
         ({"vllm": {"tensor_parallel_size": 3}}, 4, 1, "3 does not divide the model's 4 attention heads"),
         ({"vllm": {"max_model_len": 100}}, 2, 1, "vllm.max_model_len: 100 tokens cannot hold prompts.max_length 100"),
-        ({"vllm": {"max_model_len": 600}}, 2, 1, "600 tokens are over the model's 512, which vLLM refuses"),
+        ({"vllm": {"max_model_len": 600}}, 2, 1, "600 tokens are over the model's 512 positions, which vLLM refuses"),
         ({"prompts": {"train": "user/data@train", "max_length": 500}}, 2, 1, "prompts.max_length: sequences of 528"),
-        ({"context_parallel_size": 2}, 3, 2, "context_parallel_size: 2 divides sequences over GPUs"),
-        ({"trl": {"num_generations": 4, "async_prefetch": True}}, 2, 1, "trl.async_prefetch: belongs to Axolotl's own"),
-        ({"trl": {"num_generations": 4, "vllm_mode": "colocate"}}, 2, 1, "trl.vllm_mode: 'colocate' shares GPUs"),
+        (
+            {"trl": {"num_generations": 4, "max_completion_length": 500, "use_vllm": False}},
+            2,
+            1,
+            "600 tokens are over the",
+        ),
         ({"adapter": "lora", "lora_r": 999, "rollout": {"lora": "adapter"}}, 2, 1, "lora_r: 999 is over vLLM's"),
     ],
 )
@@ -72,7 +75,7 @@ def test_the_report_says_it_all(recipe):
         "activations",
         "(128 tokens) at once",
         "vllm.entrypoints.openai.api_server",
-        "nothing; `axolotl train` would start",
+        "none; `axolotl train` would start",
     ):
         assert line in text
 
@@ -153,7 +156,7 @@ def test_what_this_machine_lacks_is_a_problem_of_the_plan_and_stops_a_run(recipe
     with pytest.raises(RecipeError, match=r"^base_model: no folder './nowhere'"):
         check(values)
     (tmp_path / "half.json").write_text('{"zero_optimization": ')
-    with pytest.raises(RecipeError, match=r"^deepspeed: '.*half.json' is not JSON .* mend the file"):
+    with pytest.raises(RecipeError, match=r"^deepspeed: '.*half.json' is not JSON .* correct the file"):
         check(recipe().values | {"deepspeed": str(tmp_path / "half.json"), "prompts": {"train": "user/data@train"}})
 
 

@@ -21,7 +21,7 @@ def test_sources_are_one_or_several_with_or_without_weights():
         ({"train": [{"source": "a", "weigth": 2}]}, r"prompts.train\[0\].weigth: unknown key; did you mean 'weight'?"),
         (
             {"train": ["a", {"source": "b", "weight": 0}]},
-            r"prompts.train\[1\].weight: input should be greater than 0, got 0",
+            r"prompts.train\[1\].weight: expected a number over 0, got 0",
         ),
         ({"train": 7}, "prompts.train: a source is text such as .* got 7"),
         ({"train": []}, "prompts.train: no source; name at least one file"),
@@ -29,7 +29,7 @@ def test_sources_are_one_or_several_with_or_without_weights():
         ({"train": "a", "tempalte": "x"}, "prompts.tempalte: unknown key; did you mean 'template'?"),
         (
             {"train": "a", "overlong": "truncate"},
-            "prompts.overlong: input should be 'drop', 'error' or 'truncate_left'",
+            "prompts.overlong: unknown value 'truncate'; did you mean 'truncate_left'?",
         ),
         ({"train": "a", "answer_extract": "gsm8k"}, "'answer_extract' needs 'answer_key'"),
         ({"train": "a", "max_pixels": 5}, "'min_pixels' and 'max_pixels' need 'image_key'"),

@@ -4,9 +4,8 @@ import pytest
 import yaml
 
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.recipe import inheritance
+from grpo_plugin.recipe import inheritance, read
 from grpo_plugin.recipe.inheritance import with_base
-from grpo_plugin.recipe.recipe import read
 
 PLUGINS = ["grpo_plugin.RewardPlugin"]
 
@@ -67,10 +66,10 @@ def test_without_a_base_nothing_changes(tmp_path):
     [
         ("no.yaml", None, "base: 'no.yaml' was not found in"),
         ([3], None, "base: expected the name of a file, or a list of names, got 3"),
-        ("b.yaml", "- 1\n", "holds no keys and values, but list"),
-        ("b.yaml", "a: [", "cannot be read"),
-        ("b.yaml", "base: b.yaml\n", "base: 'b.yaml' stands on itself"),
-        ("b.yaml", "plugins: [a.Plugin]\n", "plugins: 'a.Plugin' stands only in the base"),
+        ("b.yaml", "- 1\n", "b.yaml': expected keys and values, got list"),
+        ("b.yaml", "a: [", "b.yaml': not valid YAML: "),
+        ("b.yaml", "base: b.yaml\n", "base: 'b.yaml' is its own base"),
+        ("b.yaml", "plugins: [a.Plugin]\n", "plugins: 'a.Plugin' is only in the base"),
     ],
 )
 def test_mistakes_are_one_sentence(tmp_path, base, content, expected):

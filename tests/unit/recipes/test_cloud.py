@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from grpo_plugin.recipe.recipe import check, read
+from grpo_plugin.recipe import check, read
 
 ROOT = Path(__file__).parents[3]
 CLOUD = ROOT / "cloud"

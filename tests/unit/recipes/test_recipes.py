@@ -12,7 +12,7 @@ from grpo_plugin.planning.machine import Machine
 from grpo_plugin.planning.plan import Plan
 from grpo_plugin.planning.plan_text import requirement
 from grpo_plugin.planning.problems import serving_gpus
-from grpo_plugin.recipe.recipe import Recipe, check, read
+from grpo_plugin.recipe import Recipe, check, read
 
 ROOT = Path(__file__).parents[3]
 QUICKSTART = "quickstart.yaml"  # makes its own model, and is tested by being trained
@@ -72,14 +72,14 @@ def test_axolotl_and_our_blocks_take_it(name, workspace):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_plan_has_neither_problem_nor_advice_on_the_gpus_it_names(name, workspace):
+def test_its_plan_has_neither_problem_nor_warning_on_the_gpus_it_names(name, workspace):
     recipe = check(read(f"recipes/{name}"))
     plan = planned(recipe, name)
     assert plan.problems == []
     assert f"# Needs {requirement(plan)}\n" in text(name), requirement(plan)
     assert plan.card is not None
     fitting = Plan(recipe, Machine(plan.machine.gpus, plan.machine.num_processes, gpu_memory=plan.card * 2**30))
-    assert fitting.advice == []
+    assert fitting.warnings == []
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,11 +1,11 @@
-"""What would start and work badly: too little memory, updates lost to rounding, idle GPUs."""
+"""Warnings about a run that would start: too little memory, updates lost to rounding, idle GPUs."""
 
 from collections.abc import Iterator
 from math import ceil
 from typing import TYPE_CHECKING
 
 from grpo_plugin.planning.machine import GIB, USABLE, card
-from grpo_plugin.planning.problems import over_positions
+from grpo_plugin.planning.problems import over_positions, positions_of
 
 if TYPE_CHECKING:
     from grpo_plugin.planning.plan import Plan
@@ -14,7 +14,7 @@ SMALL_LEARNING_RATE = 5e-5
 LONG = 8192  # tokens; from here on vLLM reserves noticeably for sequences that never come
 
 
-def advice(plan: "Plan") -> Iterator[str]:
+def warnings_of(plan: "Plan") -> Iterator[str]:
     """One sentence for each, with its remedy."""
     if plan.machine.gpus:
         yield from _memory(plan)
@@ -87,10 +87,11 @@ def _lengths(plan: "Plan") -> Iterator[str]:
         return
     if not plan.model.exact and (sentence := over_positions(plan.model, plan.recipe)):
         yield sentence
-    if plan.serving.sequence is None and plan.model.shape.positions > LONG:
+    own = positions_of(plan.model, plan.recipe) or 0
+    if plan.serving.sequence is None and own > LONG:
         yield (
-            f"prompts.max_length is not set, so vLLM is started for sequences of {plan.model.shape.positions} "
-            "tokens; set it, or vllm.max_model_len."
+            f"prompts.max_length is not set, so vLLM is started for sequences of {own} tokens; set it, or "
+            "vllm.max_model_len."
         )
 
 

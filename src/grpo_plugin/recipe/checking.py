@@ -1,0 +1,77 @@
+"""From a recipe's values to a checked `Recipe`: everything that can be told before anything is loaded."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from grpo_plugin.algorithms.settings import of_recipe
+from grpo_plugin.config.axolotl_values import read_values
+from grpo_plugin.config.block import Block
+from grpo_plugin.config.blocks import BLOCKS
+from grpo_plugin.errors import RecipeError
+from grpo_plugin.recipe.axolotl_keys import check_block_keys, check_misspelt_blocks
+from grpo_plugin.recipe.key_effects import check_effects
+from grpo_plugin.recipe.missing_resources import missing_resources
+from grpo_plugin.recipe.plugin_names import our_plugins
+from grpo_plugin.recipe.recipe import Recipe
+
+
+def check(values: Mapping[str, Any]) -> Recipe:
+    """As `parse`, and check that the files and folders that the recipe names are on this machine.
+
+    Raises:
+        RecipeError, DataError: for the first mistake, in one sentence: field, value, what is known, remedy.
+    """
+    recipe = parse(values)
+    for missing in missing_resources(recipe):
+        raise missing
+    return recipe
+
+
+def parse(values: Mapping[str, Any]) -> Recipe:
+    """Read our blocks strictly, and check what Axolotl would accept without an error.
+
+    Raises:
+        RecipeError: for the first mistake.
+    """
+    values = read_values(values)
+    plugins = our_plugins(values)
+    blocks = {name: _parse_block(name, plugins, values) for name in BLOCKS}
+    check_misspelt_blocks(values)
+    for block in ("trl", "vllm"):
+        check_block_keys(block, values.get(block) or {})
+    recipe = Recipe(values=values, **blocks)  # type: ignore[arg-type]
+    _check_needs(recipe)
+    check_effects(recipe)
+    of_recipe(recipe.algorithm, recipe.trl)
+    return recipe
+
+
+def _parse_block(name: str, plugins: Collection[str], values: Mapping[str, Any]) -> Block | None:
+    """One of our blocks; None without its plugin."""
+    block = BLOCKS[name]
+    if block.plugin not in plugins:
+        if name in values:
+            raise RecipeError(f"{name}: this block needs its plugin; add grpo_plugin.{block.plugin} to `plugins`.")
+        return None
+    if block.required and not values.get(name):
+        raise RecipeError(f"{name}: missing, though grpo_plugin.{block.plugin} is in `plugins`; add the block.")
+    return block.model.parse(name, values.get(name))
+
+
+def _check_needs(recipe: Recipe) -> None:
+    """Refuse a recipe without what every run needs: rl: grpo, a reward, a model, an end."""
+    rl = recipe.values.get("rl") or "grpo"
+    if rl not in ("grpo", "gdpo"):
+        raise RecipeError(f"rl: got {rl!r}, but these plugins train with rl: grpo; change it or drop them.")
+    if recipe.rewards is None and not recipe.trl.get("reward_funcs"):
+        raise RecipeError(
+            "rewards: the recipe names no reward; add grpo_plugin.RewardPlugin to `plugins` and a block such as "
+            "rewards: {functions: [{function: rewards.math.accuracy}]}."
+        )
+    if not recipe.values.get("base_model"):
+        raise RecipeError("base_model: missing; name a Hugging Face model or a folder.")
+    if recipe.prompts is not None and recipe.prompts.streaming and (recipe.values.get("max_steps") or 0) <= 0:
+        raise RecipeError(
+            "prompts.streaming: true reads rows without knowing how many there are, so that an epoch has no length; "
+            "set max_steps, or streaming: false."
+        )
