@@ -65,11 +65,14 @@ def submitted(tmp_path: Path, nodes: int, *words: str) -> subprocess.CompletedPr
 
 
 def test_slurm_on_one_node(tmp_path):
-    assert submitted(tmp_path, 1, "recipes/r.yaml", "7").stdout == "train --num-processes=7 recipes/r.yaml\n"
+    done = submitted(tmp_path, 1, "recipes/r.yaml", "7")
+    assert (done.returncode, done.stdout) == (0, "train --num-processes=7 recipes/r.yaml\n"), done.stderr
 
 
 def test_slurm_on_two_nodes(tmp_path):
-    first, second = submitted(tmp_path, 2, "recipes/r.yaml", "6").stdout.splitlines()
+    done = submitted(tmp_path, 2, "recipes/r.yaml", "6")
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
     assert first == (
         "train --num-processes=12 --num-machines=2 --machine-rank=0 --main-process-ip=node-a "
         "--main-process-port=29500 recipes/r.yaml"
