@@ -7,6 +7,8 @@ from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe.recipe import Recipe
 from grpo_plugin.recipe.refused_keys import (
     REFUSED,
+    REFUSED_VALUES,
+    VALUES_WITHOUT_VLLM,
     WITH_PROMPTS,
     WITH_REWARDS,
     WITHOUT_ROLLOUT,
@@ -102,7 +104,7 @@ EFFECTIVE = frozenset(key for keys in EFFECTS.values() for key in keys.split())
 
 
 def check_effects(recipe: Recipe) -> None:
-    """Refuse a key that would have no effect.
+    """Refuse a key that would have no effect, and a value that would fail late.
 
     Not checked on a worker of Ray, which gets the configuration with all of Axolotl's defaults in it, after the
     driver has been checked.
@@ -116,6 +118,9 @@ def check_effects(recipe: Recipe) -> None:
         value = _value(recipe.values, key)
         if value not in refusal.neutral:
             raise RecipeError(f"{key}: {value!r} {refusal.reason}.")
+    for (key, value), reason in {**REFUSED_VALUES, **({} if recipe.uses_vllm else VALUES_WITHOUT_VLLM)}.items():
+        if _value(recipe.values, key) == value:
+            raise RecipeError(f"{key}: {value!r} {reason}.")
 
 
 def _refusals(recipe: Recipe) -> Iterator[tuple[str, Refusal]]:

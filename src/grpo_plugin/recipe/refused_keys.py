@@ -216,3 +216,11 @@ WITHOUT_VLLM: dict[str, Refusal] = {
         *("trl.generation_kwargs.stop", "trl.generation_kwargs.stop_strings"),
     ),
 }
+
+# Values of keys that have an effect with others: (key, value) -> reason.
+REFUSED_VALUES: dict[tuple[str, Any], str] = {
+    ("save_strategy", "best"): "needs metrics that the trainer of rl: grpo does not compare; use save_steps",
+}
+VALUES_WITHOUT_VLLM: dict[tuple[str, Any], str] = {
+    ("trl.top_k", -1): "is vLLM's word for all tokens; where Hugging Face generates, set 0",
+}

@@ -131,6 +131,13 @@ def test_stop_strings_are_vllms(key):
             parse(changed)
 
 
+def test_values_that_would_fail_late():
+    assert refusal(save_strategy="best").startswith("save_strategy: 'best' needs metrics")
+    parse(values(save_strategy="epoch", trl__top_k=-1))
+    assert refusal(("Prompt", "Reward"), trl__top_k=-1).startswith("trl.top_k: -1 is vLLM's word for all tokens")
+    parse(values(("Prompt", "Reward"), trl__top_k=0))
+
+
 def test_a_worker_of_ray_is_not_stopped_by_axolotls_defaults():
     """It gets the validated configuration, with every default in it."""
     defaults = {key.replace(".", "__"): value for key, value in schema().items() if key in REFUSED}

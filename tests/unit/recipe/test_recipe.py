@@ -6,11 +6,13 @@ from grpo_plugin.recipe import check, read
 from grpo_plugin.recipe.axolotl_keys import AXOLOTL_BLOCKS, axolotl_keys
 from grpo_plugin.recipe.plugin_names import is_ours
 
+PLUGINS = ["grpo_plugin.PromptPlugin", "grpo_plugin.RewardPlugin", "grpo_plugin.RolloutPlugin"]
+
 
 def recipe(**changes):
     values = {
         "base_model": "Qwen/Qwen2.5-1.5B-Instruct",
-        "plugins": ["grpo_plugin.PromptPlugin", "grpo_plugin.RewardPlugin", "grpo_plugin.RolloutPlugin"],
+        "plugins": PLUGINS,
         "prompts": {"train": "user/name@train"},
         "rewards": {"functions": [{"function": "rewards.arithmetic.accuracy"}]},
     } | changes
@@ -52,6 +54,20 @@ def test_vllm_can_be_turned_off_or_be_elsewhere():
         ({"rewards": None}, "rewards: missing, though grpo_plugin.RewardPlugin is in `plugins`"),
         ({"rewards": None, "plugins": ["grpo_plugin.RolloutPlugin"], "prompts": None}, "the recipe names no reward"),
         ({"rl": "dpo"}, "rl: got 'dpo'"),
+        (
+            {"plugins": [*PLUGINS, "grpo_plugin.AlgorithmPlugin"], "algorithm": {"name": "gprp"}},
+            "algorithm.name: unknown value 'gprp'; did you mean 'grpo'?",
+        ),
+        *(
+            (
+                {
+                    "plugins": [*PLUGINS, "grpo_plugin.AlgorithmPlugin"],
+                    "algorithm": {"name": name, "kl_estimator": "full", "kl_coef": 0.1},
+                },
+                "kl_estimator",
+            )
+            for name in ("rloo", "remax")
+        ),
         ({"base_model": None}, "base_model: missing"),
         ({"base_model": "./no/such/folder"}, "base_model: no folder './no/such/folder'"),
         ({"deepspeed": "no/zero3.json"}, "deepspeed: no file 'no/zero3.json'"),
