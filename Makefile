@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test lint docs docs-generated bench env vllm clean
+.PHONY: demo test lint docs docs-generated bench gpu-wheels env vllm clean
 
 demo: env vllm  ## train the quickstart: about five minutes on two cores, the first time
 	axolotl train --num-processes=1 recipes/quickstart.yaml
@@ -29,6 +29,15 @@ bench: env vllm  ## the figures of the README, as ratios
 	python benchmarks/advantages.py
 	python -m benchmarks.rewards
 	python benchmarks/stats.py
+
+# What a machine with torch, CUDA and transformers, and without a network, lacks for TRL's path and the planner.
+GPU_WHEELS := trl==1.9.0 datasets==4.8.4 dill==0.4.1 multiprocess==0.70.19 \
+	pydantic==2.12.5 pydantic-core==2.41.5 annotated-types==0.8.0 typing-inspection==0.4.5
+
+gpu-wheels:  ## the wheels that benchmarks/gpu.py may need on another machine (Python 3.12), into .whl/: under 60 MiB
+	$(PYTHON) -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.12 \
+		--implementation cp --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 -d .whl $(GPU_WHEELS)
+	@du -sh .whl
 
 env: .venv/.installed
 vllm: .venv-vllm/.installed

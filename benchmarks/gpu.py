@@ -16,7 +16,8 @@ in a table. Weights are random: no model is loaded from anywhere.
 | nccl | two NCCL ranks on one card |
 
 `--tiny` runs every part on the CPU with a tiny model in this process: a test does, so that none of it goes stale.
-Wheels for a machine with torch, CUDA and transformers alone: `make gpu-wheels`.
+For a machine with torch, CUDA and transformers alone, `make gpu-wheels` collects what is missing in .whl/; there
+`pip install --no-index --no-deps --target DIR .whl/*.whl` and `PYTHONPATH=DIR`.
 """
 
 import argparse
