@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from grpo_plugin.algorithms import presets
+from grpo_plugin.config import reference
 
 DOCS = Path(__file__).parent
 PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
-PARTS: dict[str, Callable[[], str]] = {"presets": presets.markdown}
+PARTS: dict[str, Callable[[], str]] = {"presets": presets.markdown, "recipe": reference.markdown}
 
 
 def filled(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from grpo_plugin.recipe.recipe import Recipe, check, read
+from grpo_plugin.recipe import Recipe, check, read
 from tests.unit.docs.pages import ROOT, Block, blocks, titled
 
 FOREIGN = "axolotl_grpo.yaml"  # shown as what a reader comes from
