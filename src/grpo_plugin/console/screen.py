@@ -8,7 +8,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from rich.console import Console
@@ -75,6 +75,13 @@ class Screen:
     def note(self, text: str) -> None:
         """Something worth a line, such as a restart of the server."""
         self._print(Text(text, style="yellow"))
+
+    def note_from_signal(self, text: str) -> None:
+        """A note from a signal handler, past Python's buffer, which the interrupted code may be writing to."""
+        with suppress(RuntimeError):  # "reentrant call"; what the bar leaves is cleared at exit
+            self.close()
+        with suppress(OSError):  # a screen that is no file
+            os.write(self.console.file.fileno(), f"{text}\n".encode())
 
     @contextmanager
     def wait(self, text: str) -> Iterator[None]:

@@ -86,9 +86,8 @@ def end_on_signals(screen: Screen, recipe: Recipe) -> None:
     def stop(number: int, frame: FrameType | None) -> None:
         for other in STOP_SIGNALS:
             signal.signal(other, signal.SIG_IGN)
-        screen.close()
         how_to_resume = checkpoints.how_to_resume(recipe.values, recipe.output_dir)
-        screen.note(f"stopped by {signal.Signals(number).name}; {how_to_resume}")
+        screen.note_from_signal(f"stopped by {signal.Signals(number).name}; {how_to_resume}")
         raise SystemExit(128 + number)
 
     for number in STOP_SIGNALS:

@@ -1,7 +1,7 @@
 """Judging a policy on held-out prompts: accuracy of samples and of the greedy answer, pass@k, by group.
 
-The graders are those of training; how completions are made and scored is given by the trainer as two functions, so
-that everything here is arithmetic. P = prompts, G = completions per prompt.
+The rewards are those of training. The trainer gives two functions, one that completes prompts and one that scores
+completions; the rest here is arithmetic. P = prompts, G = completions per prompt.
 """
 
 import math
@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from grpo_plugin.config.validation import ValidationConfig
-from grpo_plugin.errors import DataError, RecipeError, nearest
+from grpo_plugin.errors import DataError, RecipeError, suggestion
 from grpo_plugin.rollout.generation_log import Generations
 from grpo_plugin.scoring.aggregate import mean_of_known
 
@@ -30,7 +30,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Scores:
-    """What the graders say, prompt by prompt: P·G weighted totals, and the scores of each function by name."""
+    """P·G scores, prompt by prompt: the weighted totals, and those of each reward function by name."""
 
     totals: Sequence[float | None]
     functions: Mapping[str, Sequence[float | None]]
@@ -44,7 +44,7 @@ Score = Callable[[Sequence[Row], Sequence[Answer]], Scores]
 
 @dataclass(frozen=True)
 class Judged:
-    """The scored answers of P prompts, `per_prompt` (G) each, flat and in the order of the prompts."""
+    """The scored completions of P prompts, `per_prompt` (G) of each, flat and in the order of the prompts."""
 
     rows: Sequence[Row]
     answers: Sequence[Answer]
@@ -96,7 +96,7 @@ class Evaluation:
     rewards: Mapping[str, float | None]
 
     def logs(self) -> dict[str, float]:
-        """Flat metrics for the trainer's log; `metric_for_best_model` may name any of them."""
+        """Metrics by name for the trainer's log; `metric_for_best_model` may name any of them."""
         values = {f"eval_rewards/{name}/mean": mean for name, mean in self.rewards.items()}
         for suffix, part in [("", self.overall), *((f"/{group}", part) for group, part in self.groups.items())]:
             values[f"eval_accuracy_sampled{suffix}"] = part.sampled
@@ -113,7 +113,7 @@ def evaluate(
     config: ValidationConfig,
     temperature: float,
 ) -> tuple[Evaluation, list[Judged]]:
-    """Validate the policy after `step` optimizer steps, sampling at `temperature`; the answers are for the log.
+    """Validate the policy after `step` optimizer steps, sampling at `temperature`; also returns the scored completions.
 
     Raises:
         DataError: there are no rows, or `validation.group_by` names no column.
@@ -140,7 +140,7 @@ def judge(rows: Sequence[Row], complete: Complete, score: Score, per_prompt: int
 def summarize(
     step: int, sampled: Judged, greedy: Judged | None, groups: Mapping[str, Sequence[int]], config: ValidationConfig
 ) -> Evaluation:
-    """Turn scores into figures; `groups` holds the row indices of each group."""
+    """The accuracy of all prompts and of each group; `groups` holds the indices of each group's rows."""
     metric = metric_name(config.metric, list(sampled.scores.functions))
     samples = sampled.by_prompt(metric)
     first = greedy.by_prompt(metric) if greedy else None
@@ -187,8 +187,7 @@ def metric_name(wanted: str | None, functions: Sequence[str]) -> str:
     if wanted is None:
         return functions[0]
     if wanted not in functions:
-        hint = nearest(wanted, functions) or ", ".join(functions)
-        raise RecipeError(f"validation.metric: no reward function {wanted!r}; did you mean {hint}?")
+        raise RecipeError(f"validation.metric: no reward function {wanted!r}; {suggestion(wanted, functions)}")
     return wanted
 
 
@@ -201,8 +200,9 @@ def grouped(rows: Sequence[Row], column: str) -> dict[str, list[int]]:
     groups: dict[str, list[int]] = {}
     for index, row in enumerate(rows):
         if column not in row:
-            hint = nearest(column, row) or ", ".join(row)
-            raise DataError(f"validation.group_by: the held-out rows have no column {column!r}; did you mean {hint}?")
+            raise DataError(
+                f"validation.group_by: the held-out rows have no column {column!r}; {suggestion(column, row)}"
+            )
         groups.setdefault(str(row[column]), []).append(index)
     return groups
 

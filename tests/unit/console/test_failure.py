@@ -1,5 +1,9 @@
+import errno
 import io
 import json
+import os
+import shutil
+from collections import namedtuple
 
 import pytest
 
@@ -66,3 +70,37 @@ def test_a_library_s_endless_message_is_cut(tmp_path):
     lines, log = reported(fail, tmp_path)
     assert len(lines[0]) < 550
     assert log.count("CUDA error\n") == 1000
+
+
+def test_a_full_disk_is_one_sentence_that_names_what_is_whole(tmp_path, monkeypatch):
+    full = namedtuple("usage", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: full(0 if folder == tmp_path else 10**9))
+
+    def fail():
+        raise RuntimeError("[enforce fail at inline_container.cc:664] . PytorchStreamWriter failed writing file data/0")
+
+    def fail_later():
+        try:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise ValueError("could not save") from error
+
+    for failing in (fail, fail_later):
+        (line,), log = reported(failing, tmp_path)
+        assert line == (
+            f"error: no space left on the disk of {tmp_path}; no checkpoint is whole. "
+            "Free space, or set save_total_limit."
+        )
+        assert "Traceback" in log
+    for step in (5, 10):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    (tmp_path / "checkpoint-5" / "trainer_state.json").write_text("{}")
+    (line,), _ = reported(fail, tmp_path)
+    assert f"{tmp_path / 'checkpoint-5'} is whole." in line
+    assert line.endswith(", then give the same command with --auto-resume-from-checkpoints.")
+
+
+def test_the_sentence_comes_also_where_the_log_cannot_be_written(tmp_path):
+    console = io.StringIO()
+    report_failure(console, RolloutError("vLLM ended."), tmp_path / "nowhere")
+    assert console.getvalue() == "error: vLLM ended.\n"

@@ -80,6 +80,25 @@ def test_titles_come_back_every_25_lines_and_when_the_functions_change():
     assert "format" in lines[28]
 
 
+AMID_A_WRITE = """
+import signal, sys, time
+from grpo_plugin.console.screen import Screen
+screen = Screen(sys.stdout)
+signal.signal(signal.SIGALRM, lambda *_: (screen.note_from_signal("stopped"), sys.exit(7)))
+signal.setitimer(signal.ITIMER_REAL, 0.3)
+deadline = time.monotonic() + 20
+while time.monotonic() < deadline:
+    screen.note("x" * 1000)
+"""
+
+
+def test_a_signal_amid_a_write_can_still_be_told():
+    """Python refuses a second write to a buffer that is being written to."""
+    run = subprocess.run([sys.executable, "-c", AMID_A_WRITE], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (7, "")
+    assert "stopped" in run.stdout
+
+
 TERMINAL_RUN = """
 import sys
 from grpo_plugin.console.screen import Screen

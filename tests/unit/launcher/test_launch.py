@@ -1,5 +1,6 @@
 """What stops `axolotl train` before Axolotl is imported."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -78,9 +79,33 @@ def test_what_cannot_be_meant_is_one_sentence(recipe, capsys, words, expected):
     assert expected in mistake(capsys, recipe, *words)
 
 
-def test_other_recipes_are_left_to_axolotl(recipe):
+def test_other_recipes_are_left_to_axolotl(recipe, capsys, monkeypatch):
+    """Nothing is checked, printed, started or put into the environment."""
     Path(recipe).write_text("base_model: user/model\ndatasets: []\n")
-    before_axolotl(["train", recipe, "--learning-rat=3", "--num-machines=x"])
+    before = dict(os.environ)
+    assert before_axolotl(["train", recipe, "--learning-rat=3", "--num-machines=x"]) is None
+    assert capsys.readouterr() == ("", "")
+    assert dict(os.environ) == before
+    Path(recipe).write_text(RECIPE)
+    with pytest.raises(SystemExit):
+        before_axolotl(["train", recipe, "--learning-rat=3"])
+
+
+def test_other_commands_and_a_recipe_that_is_not_there_are_left_to_axolotl(recipe, capsys):
+    for words in (["preprocess", recipe, "--learning-rat=3"], ["train", "nowhere.yaml"], ["train"], []):
+        assert before_axolotl(words) is None
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_cloud_run_is_checked_and_started_elsewhere(recipe, capsys, tmp_path):
+    assert before_axolotl(["train", recipe, "--cloud", str(tmp_path / "cloud.yaml"), "--num-processes=99"]) is None
+    Path(recipe).write_text(RECIPE + "max_step: 3\n")
+    assert "max_step: unknown key; did you mean 'max_steps'?" in mistake(capsys, recipe, "--cloud", "cloud.yaml")
+
+
+def test_a_checkpoint_that_cannot_be_resumed_from_stops_the_run_before_anything_starts(recipe, capsys, tmp_path):
+    said = mistake(capsys, recipe, "--num-processes=3", f"--resume-from-checkpoint={tmp_path / 'checkpoint-5'}")
+    assert "resume_from_checkpoint: " in said and "there is no such folder; drop the key to start at step 0" in said
 
 
 @pytest.mark.parametrize("left_out", MEETING[1:])

@@ -115,10 +115,12 @@ def test_what_cannot_be_validated_is_an_error_with_a_remedy():
     config = ValidationConfig()
     with pytest.raises(DataError, match=r"prompts\.validation: no held-out prompts"):
         evaluate(0, [], complete, score, config, temperature=1.0)
-    with pytest.raises(DataError, match=r"validation\.group_by: .* no column 'kinds'; did you mean kind\?"):
+    with pytest.raises(DataError, match=r"validation\.group_by: .* no column 'kinds'; did you mean 'kind'\?"):
         grouped(ROWS, "kinds")
-    with pytest.raises(RecipeError, match=r"validation\.metric: no reward function 'acuracy'; did you mean accuracy\?"):
+    with pytest.raises(RecipeError, match=r"metric: no reward function 'acuracy'; did you mean 'accuracy'\?"):
         metric_name("acuracy", ["format", "accuracy"])
+    with pytest.raises(RecipeError, match=r"no reward function 'helpfulness'; known: accuracy, format\."):
+        metric_name("helpfulness", ["accuracy", "format"])
     with pytest.raises(ValueError, match="expected 2 completions for each of 3 held-out prompts"):
         evaluate(0, ROWS, lambda *_: complete(ROWS, 1, 1.0), score, ValidationConfig(samples=2), temperature=1.0)
 
