@@ -1,4 +1,4 @@
-"""The learning curve of a run as a picture: training reward above, validation accuracy below."""
+"""The learning curve of a run as a PNG: training reward above, validation accuracy below."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same held-out problems before and after training, read back from the generation log."""
+"""Completions of the same held-out prompts before and after training, read from the generation log."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 @dataclass(frozen=True)
 class Example:
-    """One held-out problem; `before` is None if the policy was judged only once."""
+    """One held-out prompt with its completions; `before` is None if there was only one validation."""
 
     prompt: str
     before: str | None
@@ -20,9 +20,9 @@ class Example:
 
 
 def examples(folder: Path, count: int = 3) -> list[Example]:
-    """The first `count` held-out problems, not the most flattering ones: first against last validation in `folder`.
+    """The first `count` held-out prompts, with their completions of the first and the last validation in `folder`.
 
-    Greedy answers are compared where there are some, else the first sample of each problem.
+    The completions are the greedy ones if there are any, else the first sample of each prompt.
     """
     files = sorted(folder.glob("validation-*.parquet"))
     if not files:
@@ -34,7 +34,7 @@ def examples(folder: Path, count: int = 3) -> list[Example]:
 
 
 def _first_answers(folder: Path, step: str) -> dict[str, dict[str, Any]]:
-    """Prompt → its first row of one validation, of the greedy answers if there are any."""
+    """Prompt → the first row of it in one validation, among the rows of lowest temperature (0 is greedy)."""
     columns = ["prompt", "completion", "answer", "reward", "temperature"]
     files = sorted(folder.glob(f"validation-{step}-*.parquet"))
     rows = [row for file in files for row in pq.ParquetFile(file).read(columns=columns).to_pylist()]

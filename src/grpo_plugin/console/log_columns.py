@@ -1,10 +1,10 @@
-"""The line of one logged step: which columns it has and how their numbers are written."""
+"""The screen's line for one logged step: its columns, and how their numbers are written."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-# A metric that a run does not have (KL without a reference model) is absent or None in TRL's logs.
+# Metric name → value; a metric that a run does not have (KL without a reference model) is absent or None.
 Logs = Mapping[str, float | None]
 
 WIDTH = 110
@@ -83,9 +83,9 @@ def reward_functions(logs: Logs) -> list[str]:
 
 
 def layout(functions: Sequence[str], width: int = WIDTH, eta: bool = False) -> list[Column]:
-    """The columns that fit `width` characters: first the last reward functions go, then the last columns."""
+    """The columns that fit `width` characters; left out are first the last reward functions, then the last columns."""
     scores = [
-        Column(name[:12], f"{_REWARD_PREFIX}{name}{_REWARD_SUFFIX}", min(max(len(name), 6), 12), decimal)
+        Column(_shortened(name), f"{_REWARD_PREFIX}{name}{_REWARD_SUFFIX}", max(len(_shortened(name)), 6), decimal)
         for name in functions
     ]
     tail = _POLICY + _SECONDS + (_ETA if eta else [])
@@ -103,6 +103,10 @@ def header(columns: Sequence[Column]) -> str:
 
 def line(columns: Sequence[Column], logs: Logs) -> str:
     return " ".join(column.cell(logs) for column in columns)
+
+
+def _shortened(name: str, limit: int = 12) -> str:
+    return name if len(name) <= limit else f"{name[: limit - 1]}…"
 
 
 def _characters(columns: Sequence[Column]) -> int:

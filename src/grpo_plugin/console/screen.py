@@ -1,6 +1,6 @@
-"""What a user sees while a run goes on: a few facts, a progress bar on a terminal, one line per logged step.
+"""What a user sees during a run: facts about it, one line for each logged step, and a progress bar on a terminal.
 
-A pipe or a file gets the same lines without a bar, and no control character.
+A pipe or a file gets the same lines, without the bar and without control characters.
 """
 
 import atexit
@@ -21,7 +21,7 @@ HEADER_EVERY = 25
 
 
 class Pace:
-    """How long the remaining steps will take, from the mean of the last 20 steps of this process."""
+    """Estimates how long the remaining steps take, from the mean of the last 20 steps of this process."""
 
     def __init__(self, total: int, done: int = 0, now: Callable[[], float] = time.monotonic) -> None:
         self.total = total
@@ -46,7 +46,7 @@ class Pace:
 
 
 class Screen:
-    """Writes a run to `stream`; close it before anything else writes there."""
+    """Shows a run on `stream`; close it before anything else writes there."""
 
     def __init__(self, stream: TextIO, now: Callable[[], float] = time.monotonic) -> None:
         self.live = stream.isatty() and os.environ.get("TERM") != "dumb"
@@ -69,11 +69,11 @@ class Screen:
         self._rows = 0
 
     def fact(self, label: str, text: str) -> None:
-        """One line about the run: recipe, model, prompts, the state of vLLM."""
+        """One line about the run, such as the state of vLLM; `label` has up to 10 characters."""
         self._print(Text(f"{label:<10} {text}"))
 
     def note(self, text: str) -> None:
-        """Something worth a line, such as a restart of the server."""
+        """A sentence that the user should notice, such as a restart of the server."""
         self._print(Text(text, style="yellow"))
 
     def note_from_signal(self, text: str) -> None:
@@ -97,7 +97,7 @@ class Screen:
                 self.close()
 
     def begin(self, total: int, done: int = 0) -> None:
-        """Training starts: `done` of `total` optimizer steps lie behind it, more than 0 after a resume."""
+        """Training starts: `done` of `total` optimizer steps are done, more than 0 when it resumes."""
         self._pace = Pace(total, done, self._now)
         self._training = self._bar().add_task("training", total=total, completed=done)
 
@@ -108,7 +108,7 @@ class Screen:
             self._bar().update(self._training, completed=done)
 
     def row(self, step: int, logs: Logs) -> None:
-        """One line of TRL's logs and ours; the titles come back every 25 lines."""
+        """The line of a logged step; the column titles are repeated every 25 lines."""
         functions = reward_functions(logs) or self._functions
         if functions != self._functions or self._rows % HEADER_EVERY == 0:
             self._functions, self._rows = functions, 0
@@ -119,7 +119,7 @@ class Screen:
         self._rows += 1
 
     def finish(self) -> None:
-        """Training has ended: the bar goes, its elapsed time stays as a line."""
+        """Training has ended: remove the bar and show how long it took."""
         self.close()
         if self._pace is not None:
             self.fact("trained", f"in {clock(self._pace.elapsed())}")
@@ -133,7 +133,7 @@ class Screen:
             self._print(Text(f"  {text}".rstrip()))
 
     def close(self) -> None:
-        """Take the bar away and give the terminal its cursor back; may be called twice."""
+        """Remove the bar and show the terminal's cursor again; idempotent."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = self._training = None

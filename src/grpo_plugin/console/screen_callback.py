@@ -1,4 +1,4 @@
-"""The callback through which transformers' trainer tells the screen how far the run is."""
+"""The trainer callback that shows steps and progress on the screen."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from grpo_plugin.console.screen import Screen
 
 
 class ScreenCallback(TrainerCallback):
-    """Shows the run of the main process; the other processes stay silent."""
+    """Shows the run on the main process; does nothing on the others."""
 
     def __init__(self, screen: Screen) -> None:
         self.screen = screen

@@ -1,4 +1,4 @@
-"""Where the time goes: named sections of a run, each second counted once."""
+"""How long the named sections of a run take; each second counts for one section."""
 
 import time
 from collections import defaultdict
@@ -10,7 +10,7 @@ class Stopwatch:
     """Seconds per named section, per step and in total.
 
     Sections nest: while `with watch("score")` runs inside `with watch("train")`, its seconds count for "score" alone,
-    so that the sections of a step never add up to more than the step. One thread uses one stopwatch.
+    so that the sections of a step never add up to more than the step. Not for several threads.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -49,11 +49,11 @@ class Stopwatch:
         return dict(self._total)
 
     def elapsed(self) -> float:
-        """Seconds since the stopwatch was made; what no section covers is the difference to the totals."""
+        """Seconds since the stopwatch was made, whether a section covers them or not."""
         return self._clock() - self._began
 
     def _charge(self) -> None:
-        """Give the seconds since the last mark to the innermost open section."""
+        """Add the seconds since the last mark to the innermost open section."""
         now = self._clock()
         if self._open:
             self.add(self._open[-1], now - self._mark)

@@ -1,4 +1,4 @@
-"""The words after `axolotl`: which is the recipe, which are options, which are overrides. Imports nothing heavy."""
+"""The words after `axolotl`: which one is the recipe, and which are options or overrides. Imports nothing heavy."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ LAUNCHER_WORDS = ("main_process_ip", "main_process_port", "config_file")
 
 
 def config_first(args: list[str], with_value: Collection[str]) -> list[str]:
-    """Move the config to the front, where stock Axolotl wants it; unchanged if none is recognised.
+    """The words with the config in front, where stock Axolotl expects it; unchanged if there is none.
 
     Args:
         args: the words after the command's name.
@@ -54,10 +54,11 @@ def _positionals(args: list[str], with_value: Collection[str]) -> Iterator[tuple
 
 @dataclass
 class TrainArguments:
-    """What `axolotl train …` was asked to do, as far as this package needs to know before Axolotl is imported.
+    """The words of `axolotl train …` that this package needs before Axolotl is imported.
 
     Attributes:
-        mistake: the sentence for the first option that is unknown or not a number; told only if the recipe is ours.
+        overrides: values for recipe keys, by dotted key.
+        mistake: a sentence about the first option that is unknown or not a number, to be shown if the recipe is ours.
     """
 
     recipe: str
@@ -75,7 +76,7 @@ class TrainArguments:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the machine that serves vLLM, the only one or the first of several."""
+        """Whether this machine serves vLLM: it is the only one, or the first of several."""
         return not self.machine_rank
 
 
@@ -100,7 +101,7 @@ def read_train(args: list[str]) -> TrainArguments | None:
 
 
 def _separated(words: list[str]) -> tuple[list[str], list[str]]:
-    """The words before `--`, and those behind it, which are the launcher's alone."""
+    """The words before `--`, and those behind it, which only the launcher reads."""
     end = words.index("--") if "--" in words else len(words)
     return words[:end], words[end + 1 :]
 

@@ -1,4 +1,4 @@
-"""The machines that the command line names, held against the recipe before anything starts."""
+"""Checks that the machines and processes of the command line fit the recipe, before anything starts."""
 
 import os
 from pathlib import Path
@@ -12,10 +12,10 @@ from grpo_plugin.rollout.server.devices import visible_gpus
 
 
 def check_machine(recipe: Recipe, arguments: TrainArguments) -> None:
-    """What `axolotl grpo plan` calls wrong stops the run, in the same words; other launchers count by themselves.
+    """Check what `axolotl grpo plan` checks, if accelerate launches; torchrun and Ray have numbers of their own.
 
     Raises:
-        RecipeError: for the first of it.
+        RecipeError: for the first problem, in the words of `plan`.
     """
     if arguments.launcher != "accelerate":
         return
@@ -27,7 +27,10 @@ def check_machine(recipe: Recipe, arguments: TrainArguments) -> None:
 
 
 def _check_meeting(arguments: TrainArguments) -> None:
-    """Several machines must know where they meet; accelerate fails without it, or counts this machine's GPUs alone."""
+    """Check that several machines are told how to reach each other.
+
+    Without it accelerate fails late, or trains with the GPUs of this machine alone.
+    """
     if arguments.num_machines < 2 or _configured(arguments):
         return
     needed = ("num_processes", "machine_rank", "main_process_ip", "main_process_port")
@@ -41,7 +44,7 @@ def _check_meeting(arguments: TrainArguments) -> None:
 
 
 def _configured(arguments: TrainArguments) -> bool:
-    """Whether accelerate has a file that may say what the command line does not."""
+    """Whether accelerate reads a configuration file, which may say what the command line does not."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = Path(os.environ.get("HF_HOME", f"{cache}/huggingface")).expanduser()
     return bool(arguments.config_file) or (home / "accelerate" / "default_config.yaml").is_file()

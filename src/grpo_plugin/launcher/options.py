@@ -1,4 +1,7 @@
-"""Which options there are, so that a misspelt one is no silent one. Imports nothing heavy."""
+"""The options that `axolotl train` and the launchers know, so that a misspelt one is an error; both accept any.
+
+Imports nothing heavy.
+"""
 
 import dataclasses
 import importlib.util
@@ -8,13 +11,13 @@ from pathlib import Path
 
 from grpo_plugin.errors import nearest
 
-# Where a launcher's source names its options; to import it would load torch.
+# The file of each launcher that names its options; it is read as text, because importing it would load torch.
 _SOURCES = {"accelerate": ("accelerate", "commands/launch.py"), "torchrun": ("torch", "distributed/run.py")}
 _NEGATIVE = re.compile(r"-[\d.]")
 
 
 def pairs(words: list[str]) -> Iterator[tuple[str, str | None]]:
-    """(name, value) of every option, the value None for a flag; a word that belongs to no option is a name, too."""
+    """(name, value) of every option; the value is None for a flag, and for a word that belongs to no option."""
     position = 0
     while position < len(words):
         name, equals, value = words[position].partition("=")
@@ -33,10 +36,10 @@ def _is_value(word: str) -> bool:
 
 
 def unknown(words: list[str], known: Collection[str], listed: str) -> str | None:
-    """The sentence for the first word that is no option of `known`; None if there is none.
+    """The sentence about the first word that is not an option in `known`; None if all are.
 
     Args:
-        listed: where to find the options, where none is spelt like it.
+        listed: the command that lists the options, named where no known one is spelt alike.
     """
     for name, _ in pairs(words):
         if name in known:

@@ -1,8 +1,8 @@
-"""Runs at every interpreter start of this environment (zz_grpo_plugin.pth); does nothing but wait.
+"""Runs at every interpreter start of this environment (zz_grpo_plugin.pth), and so must cost nothing.
 
-It watches for one import, `axolotl.cli.main`, which only the `axolotl` command makes, and hands that module to
-`compat.axolotl_cli`, with what is to happen before Axolotl loads. Every other program pays one class and one list
-append.
+It adds an import hook for one module, `axolotl.cli.main`, which only the `axolotl` command imports. When that happens
+the hook hands the module to `compat.axolotl_cli`, with the two functions of this room that run before Axolotl does. In
+every other program it defines one class and appends it to a list.
 """
 
 import sys
@@ -11,7 +11,7 @@ TARGET = "axolotl.cli.main"
 
 
 class _AxolotlCommand:
-    """A meta path finder that steps aside after the one module it waits for."""
+    """A meta path finder for TARGET, which removes itself once TARGET is imported."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):

@@ -1,8 +1,8 @@
-"""The process a user waits for: it outlives `axolotl train`, passes signals on and leaves nothing behind.
+"""The parent process of a run: it waits for `axolotl train`, passes signals on and ends every process of the run.
 
-Axolotl replaces itself with accelerate (exec), so nobody would be left to stop the vLLM server, to end ranks that
-lost their launcher, or to say why a run ended. The supervisor forks: the child goes on as `axolotl`, the parent
-waits.
+Axolotl replaces itself with accelerate (exec), so that no process of ours would be left to stop the vLLM server, to end
+ranks whose launcher died, or to report why a run ended. So the launcher forks: the child goes on as `axolotl`, the
+parent is the supervisor.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def fork(debug_log: int) -> int:
-    """Fork; returns 0 in the child, which runs in a process group of its own, its output sent to `debug_log`.
+    """Fork; the child, where 0 is returned, has a process group of its own and writes to the descriptor `debug_log`.
 
-    The child finds the user's screen as its descriptor 0: the only one that launchers pass on to the ranks.
+    Its descriptor 0 is the user's screen: launchers pass no other descriptor on to the ranks.
     """
     if sys.platform == "linux":
         prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -46,7 +46,9 @@ def fork(debug_log: int) -> int:
 class Supervisor:
     """Waits for the process group of `child`.
 
-    `on_poll` runs all the while, many times a second; `on_end` once the group is gone, whatever ended it.
+    Args:
+        on_end: called once when the group has ended, also after an exception.
+        on_poll: called about 20 times a second until then.
     """
 
     def __init__(self, child: int, on_end: Callable[[], None], on_poll: Callable[[], None] = lambda: None) -> None:
@@ -60,7 +62,7 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def wait(self) -> int:
-        """The exit code of the run: the child's, or 128 + the signal that stopped it."""
+        """Wait for all processes of the run; returns the child's exit code, or 128 + the signal that stopped it."""
         try:
             code = self._wait_for_child()
             self._wait_for_group()
@@ -70,12 +72,12 @@ class Supervisor:
         return 128 + self.signal if self.signal else code
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Ask the group to end; it is killed after GRACE seconds."""
+        """Send `number` to the group; what has not ended after GRACE seconds is killed."""
         self._kill_at = min(self._kill_at, time.monotonic() + GRACE)
         self._signal_group(number)
 
     def _pass_on(self, number: int, frame: object) -> None:
-        if self.signal is not None:  # a second Ctrl-C: now
+        if self.signal is not None:  # a second Ctrl-C: kill at once
             self._kill_at = 0.0
             return
         self.signal = number
@@ -92,7 +94,7 @@ class Supervisor:
             time.sleep(0.05)
 
     def _wait_for_group(self) -> None:
-        """Ranks whose launcher is gone must not train on."""
+        """End the ranks whose launcher has ended."""
         if self._group_lives():
             self.stop()
         while self._group_lives():
@@ -115,16 +117,13 @@ class Supervisor:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.child, number)
 
-    def _reap(self) -> bool:
-        """Collect one ended orphan of the group; true while any child of the supervisor is left."""
-        try:
+    def _reap(self) -> None:
+        """Await an ended process of the group, which counts as a member until then."""
+        with contextlib.suppress(ChildProcessError):
             os.waitpid(-self.child, os.WNOHANG)
-            return True
-        except ChildProcessError:
-            return False
 
     def _reap_until(self, deadline: float) -> None:
-        """Wait for what the run left to us, such as the guard of a restarted server that is just ending."""
+        """Await the orphans that this process has adopted, such as the guard of a restarted server that is ending."""
         while time.monotonic() < deadline:
             try:
                 if os.waitpid(-1, os.WNOHANG) == (0, 0):

@@ -1,4 +1,4 @@
-"""The evaluations of a run, kept as one JSON line each, so that the curve survives a resume."""
+"""The evaluations of a run, one JSON line each; a resumed run goes on with the file."""
 
 import json
 from dataclasses import asdict
@@ -16,8 +16,10 @@ class EvaluationLog:
         self.path = path
 
     def write(self, evaluation: Evaluation) -> None:
-        """Keep an evaluation; it replaces that of the same step, and those of later steps, which a resumed run
-        comes from before, go. The file is replaced as a whole: a reader never sees half a line."""
+        """Add an evaluation; those of the same and of later steps, which a resumed run repeats, are removed.
+
+        The file is replaced as a whole: a reader never sees half a line.
+        """
         kept = [earlier for earlier in self.read() if earlier.step < evaluation.step]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lines = (json.dumps(asdict(each)) + "\n" for each in [*kept, evaluation])

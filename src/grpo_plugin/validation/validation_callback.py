@@ -1,4 +1,4 @@
-"""The callback that decides when transformers' trainer validates."""
+"""The trainer callback that decides when to validate."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ class ValidationCallback(TrainerCallback):
     def __init__(self, config: ValidationConfig, validate: Callable[[int], object]) -> None:
         self.config = config
         self.validate = validate
-        self._judged: int | None = None
+        self._last: int | None = None  # the step of the last validation asked for
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -30,12 +30,12 @@ class ValidationCallback(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.config.every and state.global_step % self.config.every == 0:
             control.should_evaluate = True
-            self._judged = state.global_step
+            self._last = state.global_step
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        # The best checkpoint is another policy than the one that was judged at the last step.
-        judged = self._judged == state.global_step and not args.load_best_model_at_end
-        if self.config.after_train and not judged:
+        # The best checkpoint, where it is loaded, is another policy than the one validated at the last step.
+        validated = self._last == state.global_step and not args.load_best_model_at_end
+        if self.config.after_train and not validated:
             self.validate(state.global_step)
