@@ -72,7 +72,7 @@ def commands(recipe: Recipe) -> dict[str, str]:
         }
     return {
         "chat": f"axolotl inference {path} --lora-model-dir={out} --chat",
-        "merge": f"axolotl merge-lora {path} --lora-model-dir={out}",
+        "merge": f"axolotl merge-lora {path} --lora-model-dir={out} --output-dir={out}",
         "serve": f"axolotl grpo serve {path} --model={out / 'merged'} --host=127.0.0.1",
     }
 

@@ -84,9 +84,8 @@ class Launch:
         self.plan = _plan_server(recipe, arguments)
         self.debug_log = DebugLog(recipe.output_dir)
         self.server_log = recipe.output_dir / "vllm.log"
-        self.resumes = bool(
-            recipe.values.get("resume_from_checkpoint") or recipe.values.get("auto_resume_from_checkpoints")
-        )
+        resumes = recipe.values.get("resume_from_checkpoint") or recipe.values.get("auto_resume_from_checkpoints")
+        self._log = self.debug_log.open(append=bool(resumes))
         self.session = Session(Path(tempfile.mkdtemp(prefix="grpo-")))
         self.server_dir = self.session.folder / "vllm"
         self.server: Server | None = None
@@ -101,7 +100,7 @@ class Launch:
                 os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(self.plan.split.trainer)
                 os.environ[session.GPUS] = ",".join(self.plan.split.trainer + self.plan.split.server)
         os.environ[session.CONSOLE] = "0"
-        return fork(self.debug_log.open(append=self.resumes))
+        return fork(self._log)
 
     def watch(self, child: int) -> int:
         """Start the server beside the child, wait for both, and return the exit code of the run.

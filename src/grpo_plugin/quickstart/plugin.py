@@ -5,6 +5,7 @@ from typing import Any
 
 from axolotl.integrations.base import BasePlugin
 
+from grpo_plugin.compat.axolotl_train import is_training
 from grpo_plugin.config.quickstart import QuickstartConfig
 from grpo_plugin.quickstart.ensure import ensure, wait_until_ready
 
@@ -14,10 +15,13 @@ DEADLINE = 1800.0  # seconds the other ranks wait for rank 0; it needs about one
 class QuickstartPlugin(BasePlugin):
     """`quickstart:` — the model and the problems at `base_model`, made once and kept.
 
-    Name it first in `plugins`: the others read what it makes.
+    Name it first in `plugins`: the others read what it makes. Other commands than `axolotl train` use what a run has
+    made, and need none.
     """
 
     def register(self, cfg: Any) -> None:
+        if not is_training():
+            return
         settings = QuickstartConfig.parse("quickstart", cfg.get("quickstart"))
         if int(os.environ.get("LOCAL_RANK", 0)) == 0:
             ensure(cfg["base_model"], settings)

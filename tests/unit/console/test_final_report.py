@@ -1,8 +1,19 @@
 import io
 
 from grpo_plugin.console.examples import Example, examples
-from grpo_plugin.console.final_report import FinalReport, accuracy_lines, example_lines, middle_out, time_lines
+from grpo_plugin.console.final_report import (
+    FinalReport,
+    accuracy_lines,
+    commands,
+    example_lines,
+    middle_out,
+    of_run,
+    sentence,
+    time_lines,
+)
 from grpo_plugin.console.screen import Screen
+from grpo_plugin.console.timing import Stopwatch
+from grpo_plugin.recipe.recipe import parse
 from grpo_plugin.rollout.generation_log import GenerationLog, Generations
 from grpo_plugin.validation.evaluation import Accuracy, Evaluation
 
@@ -83,6 +94,50 @@ def test_the_report_leaves_out_what_there_is_not():
         "Outputs",
         "  model  /out/" + "long/" * 40,
     ]
+
+
+RECIPE = {
+    "base_model": "user/model",
+    "plugins": ["grpo_plugin.RewardPlugin"],
+    "rewards": {"functions": [{"function": "rewards.math.accuracy"}]},
+    "axolotl_config_path": "my/recipe.yaml",
+    "output_dir": "out",
+}
+
+
+def test_the_commands_for_a_model_and_for_an_adapter():
+    assert commands(parse(RECIPE)) == {
+        "chat": "axolotl inference my/recipe.yaml --base-model=out --chat",
+        "serve": "axolotl grpo serve my/recipe.yaml --model=out --host=127.0.0.1",
+    }
+    assert commands(parse(RECIPE | {"adapter": "lora"})) == {
+        "chat": "axolotl inference my/recipe.yaml --lora-model-dir=out --chat",
+        "merge": "axolotl merge-lora my/recipe.yaml --lora-model-dir=out --output-dir=out",
+        "serve": "axolotl grpo serve my/recipe.yaml --model=out/merged --host=127.0.0.1",
+    }
+
+
+def test_a_run_s_report_names_the_outputs_that_exist(tmp_path):
+    for name in ("curve.png", "debug.log"):
+        (tmp_path / name).touch()
+    log_validation(tmp_path / "generations", 0, ["a", "b", "c", "d"], 0.0)
+    recipe, watch = parse(RECIPE | {"output_dir": str(tmp_path)}), Stopwatch()
+    report = of_run(recipe, [], watch)
+    assert report.outputs == {
+        "model": str(tmp_path),
+        "curve": str(tmp_path / "curve.png"),
+        "completions": str(tmp_path / "generations"),
+        "debug log": str(tmp_path / "debug.log"),
+    }
+    assert report.examples == [], "the completions of an earlier run"
+    assert [each.after for each in of_run(recipe, [evaluation(0, 0.5)], watch).examples] == ["a", "b", "c"]
+
+
+def test_an_evaluation_is_one_line():
+    assert sentence(evaluation(60, 0.9604, 1.0)) == (
+        "after step 60: accuracy sampled 0.960, greedy 1.000, pass@8 0.750"
+    )
+    assert sentence(evaluation(0, None)) == "after step 0: accuracy has no score"
 
 
 def log_validation(folder, step, completions, temperature, rewards=None):

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from grpo_plugin.errors import RecipeError
 from grpo_plugin.launcher import launch
+from grpo_plugin.launcher.arguments import read_train
 from grpo_plugin.launcher.launch import before_axolotl
+from grpo_plugin.recipe.recipe import parse, read
 
 MEETING = ("--num-machines=2", "--machine-rank=0", "--main-process-ip=10.0.0.1", "--main-process-port=29500")
 RECIPE = """
@@ -106,6 +109,17 @@ def test_a_cloud_run_is_checked_and_started_elsewhere(recipe, capsys, tmp_path):
 def test_a_checkpoint_that_cannot_be_resumed_from_stops_the_run_before_anything_starts(recipe, capsys, tmp_path):
     said = mistake(capsys, recipe, "--num-processes=3", f"--resume-from-checkpoint={tmp_path / 'checkpoint-5'}")
     assert "resume_from_checkpoint: " in said and "there is no such folder; drop the key to start at step 0" in said
+
+
+def test_an_output_dir_that_cannot_be_made_leaves_nothing_behind(recipe, tmp_path, monkeypatch):
+    sessions = tmp_path / "sessions"
+    sessions.mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(launch.tempfile, "tempdir", str(sessions))
+    values = read(recipe, {"output_dir": str(tmp_path / "file" / "out")})
+    with pytest.raises(RecipeError, match=r"output_dir: '.*/file/out' cannot be written \(Not a directory\)"):
+        launch.Launch(parse(values), read_train(["train", recipe]))
+    assert list(sessions.iterdir()) == []
 
 
 @pytest.mark.parametrize("left_out", MEETING[1:])
