@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.box import SIMPLE
@@ -13,8 +14,12 @@ from rich.table import Table
 from grpo_plugin.cli.exit_codes import errors_exit_2
 from grpo_plugin.config.prompts import PromptsConfig
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.recipe.recipe import check, read
-from grpo_plugin.scoring.reward_check import Example, FunctionReport, rehearse
+from grpo_plugin.recipe import Recipe, check, read
+from grpo_plugin.scoring.completions import opening_of
+from grpo_plugin.scoring.reward_check import FunctionReport, GoldRow, check_on
+
+if TYPE_CHECKING:
+    from grpo_plugin.prompts.measure import Measure
 
 _SHOWN = 10
 
@@ -28,9 +33,9 @@ def check_rewards(recipe: str, rows: int) -> None:
 
     Exits with 1 if a reward does not score as it should, with 2 if it cannot be called at all.
     """
-    examples, reports, notes = _rehearse(recipe, rows)
+    tried, reports, notes = _check(recipe, rows)
     console = Console()
-    console.print(table(reports, len(examples)))
+    console.print(table(reports, tried))
     for note in notes:
         console.print(note, highlight=False, soft_wrap=True)
     troubles = [f"{report.name} {problem}." for report in reports for problem in report.problems]
@@ -41,37 +46,88 @@ def check_rewards(recipe: str, rows: int) -> None:
     sys.exit(1 if troubles else 0)
 
 
-def _rehearse(path: str, rows: int) -> tuple[list[Example], list[FunctionReport], list[str]]:
+def _check(path: str, rows: int) -> tuple[int, list[FunctionReport], list[str]]:
+    """How many rows were tried, what each function gave, and notes for the user."""
     from grpo_plugin.scoring import load
 
     recipe = check(read(path))
     if recipe.prompts is None or recipe.rewards is None:
         raise RecipeError(f"recipe {path!r}: names no prompts or no rewards; add PromptPlugin and RewardPlugin.")
-    examples = list(islice(training_examples(recipe.prompts, recipe.folder), rows))
+    measure, notes = _measure(recipe)
+    gold_rows = list(islice(training_rows(recipe.prompts, recipe.folder, measure), rows))
+    notes += _notes_on(gold_rows)
     rewards = load(recipe.rewards, recipe.folder)
     try:
-        return examples, rehearse(rewards, examples), rewards.notes()
+        return len(gold_rows), check_on(rewards, gold_rows), [*notes, *rewards.notes()]
     finally:
         rewards.close()
 
 
-def training_examples(config: PromptsConfig, folder: Path) -> Iterator[Example]:
-    """The rows of `prompts.train`, in the order of its files, as rewards will see them.
+def _measure(recipe: Recipe) -> tuple["Measure", list[str]]:
+    """What wraps prompts as the run's tokenizer would, and a note where that tokenizer cannot be loaded."""
+    from grpo_plugin.prompts.measure import Measure
+    from grpo_plugin.stats.request import Request
+    from grpo_plugin.stats.tokenizers import measures
+
+    assert recipe.prompts is not None
+    try:
+        [measure] = measures(Request(recipe.prompts, recipe.folder, recipe=recipe.values)).values()
+        return measure, []
+    except (RecipeError, OSError, ValueError, ImportError) as error:
+        note = "Tried with chat messages, without the model's chat template, which is not known"
+        return Measure("prompts.train", None), [f"{note}: {str(error).rstrip('.')}."]
+
+
+def training_rows(config: PromptsConfig, folder: Path, measure: "Measure") -> Iterator[GoldRow]:
+    """The rows of `prompts.train`, in the order of its files, as rewards will get them.
 
     Raises:
-        DataError: a source is missing, or the rows read so far have bad ones among them.
+        DataError: a source is missing, the rows read so far have bad ones among them, or the model's chat template
+            refuses one.
     """
-    from grpo_plugin.prompts.row_errors import RowErrors
+    from grpo_plugin.prompts.row_errors import RowError, RowErrors
     from grpo_plugin.prompts.rows import RowReader
     from grpo_plugin.recipe.sources import resolve
 
     reader, row_errors = RowReader(config, folder), RowErrors("prompts.train")
     for source in resolve("prompts.train", config.train, folder):
         for chunk in reader.read(source, row_errors, streaming=True):
-            row_errors.check()
             for prompt in chunk.prompts:
+                row_errors.check()
                 label = f"{Path(chunk.label).name} row {prompt.number}"
-                yield Example(label, prompt.messages, {**prompt.columns, "row": prompt.number})
+                try:
+                    chat = measure.chat(prompt)
+                    text = _rendered(measure, chat)
+                except RowError as error:
+                    row_errors.add(chunk.label, prompt.number, error)
+                    continue
+                yield GoldRow(label, chat, {**prompt.columns, "row": prompt.number}, text)
+    row_errors.check()
+
+
+def _rendered(measure: "Measure", chat: Any) -> str:
+    """The prompt through the model's chat template, generation prompt included; "" where that is not known."""
+    from grpo_plugin.prompts.lengths import RefusedChat
+    from grpo_plugin.prompts.row_errors import RowError
+
+    if measure.counter is None:
+        return ""
+    try:
+        [rendered] = measure.counter.render([chat])
+    except RefusedChat as refused:
+        raise RowError(str(refused)) from None
+    return rendered if isinstance(rendered, str) else ""
+
+
+def _notes_on(rows: Sequence[GoldRow]) -> list[str]:
+    """How completions look to rewards, where it is not plain chat messages."""
+    notes = []
+    if any(isinstance(row.prompt, str) for row in rows):
+        notes.append("The model has no chat template: rewards get prompts and completions as text, not as messages.")
+    openings = dict.fromkeys(opening_of(row.prompt_text).strip() for row in rows)
+    if opened := ", ".join(filter(None, openings)):
+        notes.append(f"Prompts end with {opened}, which rewards see at the beginning of each completion.")
+    return notes
 
 
 def table(reports: Sequence[FunctionReport], rows: int) -> Table:
@@ -83,7 +139,7 @@ def table(reports: Sequence[FunctionReport], rows: int) -> Table:
         drawn.add_column(name, justify="right")
     drawn.add_column("runs in")
     for report in reports:
-        means = [_number(mean) for mean in (report.gold, report.empty, report.shuffled)]
+        means = [_number(mean) for mean in (report.gold, report.empty, report.other)]
         speed = f"{1 / report.seconds:,.0f}" if report.seconds else ""
         reads = ", ".join(report.columns) or "no column"
         drawn.add_row(report.name, reads, *means, f"{report.seconds * 1e3:.3f}", speed, report.place)

@@ -1,4 +1,4 @@
-"""`axolotl grpo score --rewards … FILE.jsonl`: saved completions judged by reward functions."""
+"""`axolotl grpo score --rewards … FILE.jsonl`: saved completions scored by reward functions."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ import click
 from grpo_plugin.cli.exit_codes import errors_exit_2
 from grpo_plugin.config.rewards import RewardsConfig
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.recipe.recipe import read
+from grpo_plugin.recipe import read
 from grpo_plugin.scoring.aggregate import mean_of_known
 
 Scores = dict[str, list[float | None]]

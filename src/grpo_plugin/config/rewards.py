@@ -63,3 +63,6 @@ class RewardsConfig(Block):
         Literal["sum", "normalize_then_sum"],
         Field(description="Total: the weighted sum of scores, or of scores normalised within each group first."),
     ] = "sum"
+    keep_special_tokens: Annotated[
+        bool, Field(description="Functions see special tokens (tool calls, end of turn) in the text of completions.")
+    ] = False

@@ -31,22 +31,22 @@ class BatchScores:
 
 def combined(verdicts: Mapping[str, Verdicts]) -> BatchScores:
     """The verdicts of all functions (by unique name) on the same completions, as one result."""
-    timed = [judged.seconds for judged in verdicts.values() if judged.seconds]
+    timed = [one.seconds for one in verdicts.values() if one.seconds]
     return BatchScores(
-        by_function=[judged.scores for judged in verdicts.values()],
-        parts={f"{name}/{key}": values for name, judged in verdicts.items() for key, values in _parts(judged)},
+        by_function=[one.scores for one in verdicts.values()],
+        parts={f"{name}/{key}": values for name, one in verdicts.items() for key, values in _parts(one)},
         seconds=[math.fsum(column) for column in zip(*timed, strict=True)] if timed else None,
-        metrics={name: value for function, judged in verdicts.items() for name, value in _metrics(function, judged)},
-        failures={name: judged.failures for name, judged in verdicts.items()},
-        wall_seconds={name: judged.wall for name, judged in verdicts.items()},
+        metrics={name: value for function, one in verdicts.items() for name, value in _metrics(function, one)},
+        failures={name: one.failures for name, one in verdicts.items()},
+        wall_seconds={name: one.wall for name, one in verdicts.items()},
     )
 
 
-def _parts(judged: Verdicts) -> list[tuple[str, list[float | None]]]:
-    return [(key, values) for key, values in judged.parts.items() if key != OVERALL]
+def _parts(one: Verdicts) -> list[tuple[str, list[float | None]]]:
+    return [(key, values) for key, values in one.parts.items() if key != OVERALL]
 
 
-def _metrics(name: str, judged: Verdicts) -> list[tuple[str, float]]:
-    means = [(f"rewards/{name}/{key}", mean_of_known(values)) for key, values in _parts(judged)]
-    failed = len(judged.failures) / len(judged.scores) if judged.failures else None
+def _metrics(name: str, one: Verdicts) -> list[tuple[str, float]]:
+    means = [(f"rewards/{name}/{key}", mean_of_known(values)) for key, values in _parts(one)]
+    failed = len(one.failures) / len(one.scores) if one.failures else None
     return [(key, value) for key, value in (*means, (f"rewards/{name}/failed", failed)) if value is not None]

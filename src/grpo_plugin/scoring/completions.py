@@ -1,16 +1,25 @@
 """What a reward function is given: completions with their prompts, token ids and dataset columns."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+# Elements such as <think> that a prompt may end with; names of roles open a message, not a part of the answer.
+_OPENED = re.compile(r"<([A-Za-z][\w-]*)>\s*")
+_ROLES = frozenset(("assistant", "ai", "bot", "model", "gpt", "system", "user", "human", "s", "bos", "sep"))
+_LONGEST_OPENING = 200
+_CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True)
 class CompletionBatch:
     """B completions side by side; every list and every column has length B.
 
-    `extras` are objects of the trainer (its state, its logging callbacks) that are not per completion; they
-    never leave the trainer's process. `places` are the rows that a part of a batch had in the whole of `total`.
+    Attributes:
+        extras: objects of the trainer (its state, its logging callbacks), not per completion; never sent to a worker.
+        places: of a part of a batch, the rows that its completions had in the whole; None for a whole batch.
+        total: completions in the whole batch; None for a whole batch.
     """
 
     prompts: Sequence[Any]
@@ -48,6 +57,41 @@ class CompletionBatch:
         return f"completion {self.place(row)} of {self.total or len(self)}{dataset_row}, {beginning!r}"
 
 
+def opening_of(prompt_text: str) -> str:
+    """The elements that a prompt opens at its end and leaves open, such as `<think>\n`; "" as a rule.
+
+    Args:
+        prompt_text: the prompt as the model sees it, the chat template's generation prompt included.
+    """
+    tail = prompt_text[-_LONGEST_OPENING:]
+    start, end = len(tail), len(tail)
+    for found in reversed(list(_OPENED.finditer(tail))):
+        if found.end() != start or found[1].lower() in _ROLES:
+            break
+        start = found.start()
+    return tail[start:end]
+
+
+def visible_completion(prompt_text: str, completion_text: str, prefill: str = "") -> str:
+    """The completion as rewards see it: what the prompt holds of the assistant's message comes before it.
+
+    A chat template that ends with `<think>\n` makes the model go on within the element, so that its own text has the
+    closing tag alone, and no reward that looks for `<think>…</think>` could ever be met.
+
+    Args:
+        prompt_text: the prompt's token ids, decoded in the same way as the completion's (with special tokens, or
+            without).
+        completion_text: what the model wrote.
+        prefill: the content of the prompt's last message, if it is the assistant's and is continued.
+
+    >>> visible_completion("<|im_start|>assistant\\n<think>\\n", "2 + 2\\n</think>\\n4")
+    '<think>\\n2 + 2\\n</think>\\n4'
+    >>> visible_completion("<|im_start|>assistant\\n", "4")
+    '4'
+    """
+    return (prefill or opening_of(prompt_text)) + completion_text
+
+
 def text_of(message: Any) -> str:
     """The text of one prompt or completion: plain text, chat messages, or messages with image and text parts."""
     if isinstance(message, str):
@@ -57,6 +101,11 @@ def text_of(message: Any) -> str:
     if isinstance(message, Sequence):
         return "".join(text_of(part) for part in message)
     return "" if message is None else str(message)
+
+
+def guessed_ids(completion: Any) -> list[int]:
+    """Zeros, as many as the text is likely to have tokens: for rewards that look at the length."""
+    return [0] * (len(text_of(completion)) // _CHARACTERS_PER_TOKEN + 1)
 
 
 def shorten(text: str, limit: int = 80) -> str:

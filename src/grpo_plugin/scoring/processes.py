@@ -30,7 +30,7 @@ class _BareProcess(SpawnProcess):
     """A spawned process that does not run the caller's main module again.
 
     Multiprocessing imports `__main__` in every child; under `axolotl train` that is the whole trainer, and in a
-    script without a `__main__` guard it is an endless loop. Nothing of ours lives there.
+    script without a `__main__` guard it is an endless loop. No reward needs it.
     """
 
     @staticmethod

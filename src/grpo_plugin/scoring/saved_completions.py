@@ -7,14 +7,13 @@ from typing import Any
 
 from grpo_plugin.errors import DataError
 from grpo_plugin.scoring.aggregate import totals
-from grpo_plugin.scoring.completions import text_of
+from grpo_plugin.scoring.completions import guessed_ids
 from grpo_plugin.scoring.reward_set import RewardSet
 
 COMPLETION_KEYS = ("completion", "response", "output", "text", "messages")
 _PROMPT_KEYS = ("prompt", "question", "problem")
 # Keys of a row that are no dataset columns.
 _NOT_COLUMNS = frozenset((*COMPLETION_KEYS, "prompt", "prompts", "completions", "completion_ids", "scores"))
-_CHARACTERS_PER_TOKEN = 4
 
 Row = dict[str, Any]
 
@@ -42,7 +41,7 @@ def score_rows(rewards: RewardSet, rows: Sequence[Row]) -> list[Row]:
     rewards.check_columns(columns)
     completions = [_first(row, COMPLETION_KEYS) for row in rows]
     prompts = [_first(row, _PROMPT_KEYS) or "" for row in rows]
-    ids = [row.get("completion_ids") or _guessed_ids(text) for row, text in zip(rows, completions, strict=True)]
+    ids = [row.get("completion_ids") or guessed_ids(text) for row, text in zip(rows, completions, strict=True)]
     scored = rewards.score(prompts, completions, ids, columns)
     named = {
         **dict(zip(rewards.names, scored.by_function, strict=True)),
@@ -66,8 +65,3 @@ def _row(where: str, line: str) -> Row:
 
 def _first(row: Row, keys: Sequence[str]) -> Any:
     return next((row[key] for key in keys if key in row), None)
-
-
-def _guessed_ids(completion: Any) -> list[int]:
-    """As many ids as the text is likely to have tokens, for rewards that look at the length."""
-    return [0] * (len(text_of(completion)) // _CHARACTERS_PER_TOKEN + 1)

@@ -1,4 +1,4 @@
-"""How a reward function wants to be called, read from its parameters.
+"""How a reward function is called, read from its parameters.
 
 Two families are known: TRL's (`completions` and dataset columns as keywords) and the three shapes of EasyR1's
 `compute_score` (`reward_inputs`, a list of dicts; `reward_input`, one dict; `prompts, responses, answers`).

@@ -40,7 +40,7 @@ class Verdicts:
         parts: for a function that returns dicts, every key with its value per completion.
         failures: why a completion has no score, by row.
         lost: the rows that failed by a time limit, a crash or memory, not by a broken grader.
-        seconds: how long each completion took; even shares where one call judged them all.
+        seconds: how long each completion took; even shares where one call scored them all.
         wall: seconds for all of them.
     """
 

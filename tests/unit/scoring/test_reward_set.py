@@ -118,7 +118,7 @@ def test_a_block_without_functions_is_refused(loaded: Loader) -> None:
         loaded()
 
 
-def test_modules_may_say_how_they_judge(loaded: Loader) -> None:
+def test_modules_may_say_how_they_score(loaded: Loader) -> None:
     rewards = loaded({"function": "rewards.raiden.vrar"}, "length")
     [note] = rewards.notes()
     assert note.startswith("rewards.raiden: similarity by ")

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
 from grpo_plugin.cli.check_rewards import check_rewards
 from grpo_plugin.cli.score import score
@@ -53,6 +55,72 @@ def test_check_rewards_stops_at_a_column_the_data_lacks(tmp_path: Path) -> None:
     result = CliRunner().invoke(check_rewards, [recipe(tmp_path, ["1", "2"], "needy.py:reward")])
     assert result.exit_code == 2
     assert "asks for the column 'solution'" in result.stderr
+
+
+def test_check_rewards_finds_a_reward_that_reads_another_gold_column(tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text(
+        "def reward(completions, ground_truth):\n"
+        "    return [float(gold in c[0]['content']) for c, gold in zip(completions, ground_truth)]\n"
+    )
+    path = recipe(tmp_path, ["1", "2"], "other.py:reward")
+    rows = [{"question": "q", "gold": "7", "ground_truth": "8"}, {"question": "r", "gold": "6", "ground_truth": "6"}]
+    (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    result = CliRunner().invoke(check_rewards, [path])
+    assert result.exit_code == 1
+    assert (
+        "reward reads the column 'ground_truth', which differs from the answer that the recipe names" in result.output
+    )
+    assert "in 1 rows (data.jsonl row 1: '8' and '7')" in " ".join(result.output.split())
+
+
+def tokenizer(folder: Path, chat_template: str | None) -> str:
+    """A tiny tokenizer on disk; its folder, as the recipe's base_model."""
+    backend = Tokenizer(models.WordLevel({"<unk>": 0, "<eos>": 1}, unk_token="<unk>"))
+    saved = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", eos_token="<eos>")
+    saved.chat_template = chat_template
+    saved.save_pretrained(folder / "model")
+    return str(folder / "model")
+
+
+def with_model(path: str, model: str) -> str:
+    Path(path).write_text(Path(path).read_text().replace("base_model: any", f"base_model: {model}"))
+    return path
+
+
+def test_check_rewards_tries_a_template_that_opens_think(tmp_path: Path) -> None:
+    template = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}<|assistant|>\n<think>\n"
+    path = with_model(recipe(tmp_path, ["1", "2"]), tokenizer(tmp_path, template))
+    (tmp_path / "seen.py").write_text(
+        "def reward(completions, answer):\n"
+        "    texts = [c[0]['content'] for c in completions]\n"
+        "    assert all(text.startswith('<think>') and text.count('<think>') == 1 for text in texts), texts\n"
+        "    return [float(text.endswith('{' + gold + '}.')) for text, gold in zip(texts, answer)]\n"
+    )
+    Path(path).write_text(Path(path).read_text().replace("rewards.math.accuracy", "seen.py:reward"))
+    result = CliRunner().invoke(check_rewards, [path])
+    assert result.exit_code == 0, result.output
+    assert "Prompts end with <think>, which rewards see at the beginning of each completion." in result.output
+    assert "format" in result.output and "1.000" in result.output
+
+
+def test_check_rewards_hands_text_to_rewards_of_a_model_without_chat_template(tmp_path: Path) -> None:
+    path = with_model(recipe(tmp_path, ["1", "2"], "chat.py:reward"), tokenizer(tmp_path, None))
+    (tmp_path / "chat.py").write_text("def reward(completions): return [len(c[0]['content']) for c in completions]\n")
+    result = CliRunner().invoke(check_rewards, [path])
+    assert result.exit_code == 2
+    assert "raised TypeError: string indices must be integers" in result.stderr
+
+
+def test_check_rewards_says_when_the_template_is_not_known(tmp_path: Path) -> None:
+    result = CliRunner().invoke(check_rewards, [recipe(tmp_path, ["1", "2"])])
+    assert result.exit_code == 0, result.output
+    assert "without the model's chat template, which is not known: tokenizer:" in result.output
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model that most recipes here name does not exist; nobody is asked for it."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
 
 @pytest.fixture
