@@ -60,7 +60,7 @@ def read(where: str, function: Callable[..., Any], kwargs: Mapping[str, Any]) ->
     named = {name: p for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     for key in kwargs:
         if key not in named and not takes_any:
-            hint = suggestion(key, named, f"it takes {', '.join(named)}.")
+            hint = suggestion(key, list(named), f"it takes {', '.join(named)}.")
             raise RewardError(f"{where}.kwargs.{key}: the function has no such parameter; {hint}")
     shape = _shape(where, function, named, takes_any)
     if shape != "trl":
