@@ -74,14 +74,14 @@ def compute_score(
 
 
 def answer_line(text: str) -> str | None:
-    """What follows the last `Answer:` on its line, or None."""
+    """What follows the last `Answer:`, on its line or on the next that has something; or None."""
     tail = text[-_TAIL:]
     lowered = tail.lower()
     place = lowered.rfind("answer")
     while place >= 0:
         rest = tail[place + len("answer") :].lstrip(" *")
-        if rest.startswith(":"):
-            line = rest[1:].strip(" *\t").partition("\n")[0].strip(" *")
+        if rest.startswith((":", "：")):
+            line = rest[1:].lstrip(" *\t\r\n").partition("\n")[0].strip(" *\t\r")
             return (last_box(line) or line) or None
         place = lowered.rfind("answer", 0, place)
     return None

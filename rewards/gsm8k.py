@@ -16,7 +16,8 @@ The format, newlines included:
     ([2.0], [0.5], [0.5], [0.5])
 
 Source: the GRPO demo on GSM8K by W. Brown, whose functions are known as correctness_reward_func and so on. Departures:
-answers are compared as numbers, so that 1,000 is 1000; the reasoning may have several lines; -5 is an integer.
+answers are compared as numbers, so that 1,000 is 1000; the reasoning may have several lines; -5 is an integer;
+without a newline after `</answer>`, `xml_count` takes off what follows the tag and not the length of the whole text.
 """
 
 from collections.abc import Sequence
@@ -50,7 +51,8 @@ def soft_format(completions: Sequence[Any], **columns: Any) -> list[float]:
 def xml_count(completions: Sequence[Any], **columns: Any) -> list[float]:
     """0.125 for each of the four tags that stands once on its line, less 0.001 for each character after the last.
 
-    At most 0.5; below 0 for much text after the answer.
+    The two tags of the answer each lose for what follows `</answer>`, its newline apart; an answer that is not closed
+    loses nothing. At most 0.5; below 0 for much text after the answer.
     """
     return [_count(text_of(text)) for text in completions]
 
@@ -83,9 +85,11 @@ def _is_soft(text: str) -> bool:
 
 
 def _count(text: str) -> float:
+    _, closed, after = text.rpartition("\n</answer>")
+    trailing = len(after.removeprefix("\n")) if closed else 0
     score = 0.125 * (text.count("<reasoning>\n") == 1) + 0.125 * (text.count("\n</reasoning>\n") == 1)
     if text.count("\n<answer>\n") == 1:
-        score += 0.125 - 0.001 * len(text.rpartition("\n</answer>\n")[2])
+        score += 0.125 - 0.001 * trailing
     if text.count("\n</answer>") == 1:
-        score += 0.125 - 0.001 * max(len(text.partition("\n</answer>")[2]) - 1, 0)
+        score += 0.125 - 0.001 * trailing
     return score

@@ -8,7 +8,8 @@ Reads the column `answer`: a number, an expression, a letter or words, in `<answ
     [1.0]
 
 Source: R1-V (github.com/Deep-Agent/R1-V); `compute_score` has the shape and meaning of EasyR1's
-examples/reward_function/r1v.py: sequential, half format and half accuracy unless said otherwise.
+examples/reward_function/r1v.py: sequential, half format and half accuracy unless said otherwise. Departure: `format`
+wants something in both parts.
 """
 
 from collections.abc import Sequence
@@ -49,8 +50,9 @@ def _is_correct(text: str, gold: Any) -> bool:
 
 
 def _has_format(text: str) -> bool:
-    """Each tag once and in order, with white space alone between the two parts."""
+    """Each tag once and in order, with something in each part and white space alone between the two."""
     if not once(text, *_OPENINGS) or not text.startswith("<think>") or not text.endswith("</answer>"):
         return False
     between = text[text.find("</think>") + len("</think>") : text.find("<answer>")]
-    return text.find("</think>") < text.find("<answer>") and not between.strip()
+    filled = (last(text, "think") or "").strip() and (last(text, "answer") or "").strip()
+    return bool(filled) and text.find("</think>") < text.find("<answer>") and not between.strip()

@@ -3,7 +3,8 @@
 Reads the columns `answer` (what the character should say) and, where there is one, `keywords` (a list, or words with
 commas between them).
 
-    accuracy  1.0 for the answer itself; 0.3 to 0.9 by the share of keywords; 0.3 to 0.6 by similarity; else 0
+    accuracy  1.0 for the answer itself; 0.3 to 0.9 by the share of keywords in its sentences; 0.3 to 0.6 by
+              similarity; else 0
     format    a third each for reasoning in <think>, an organised reply, a conclusion
     thinking  how far the reasoning goes: its length, its steps, and whether it speaks of what the answer needs
 
@@ -19,7 +20,8 @@ In a recipe, where every part is a metric of its own:
 
 Similarity is the cosine of sentence embeddings where sentence-transformers and its model are on this machine, else
 the F1 of shared tokens; `describe` says which. Source: RAIDEN-R1 (arXiv 2505.10218); the weights and ranges are the
-ones this project's recipe uses.
+ones this project's recipe uses. Departure: a keyword counts in a sentence that has other words too, half as many
+different ones as it has words of keywords (`and`, `or`, `the` apart), so that a heap of keywords is worth nothing.
 """
 
 import importlib.util
@@ -39,6 +41,8 @@ _STEP = re.compile(
     r"\b(?:because|so|therefore|since|first|then|but|should|if|hence|thus|must)\b|因为|所以|因此|首先|然后|但|应该|如果"
 )
 _CONCLUSION = re.compile(r"\b(?:in short|in conclusion|therefore|to sum up|overall)\b|总之|因此|综上", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?。！？\n]+")
+_JOINTS = frozenset(("and", "or", "the", "和", "与", "及"))
 _TOKEN = re.compile(r"[a-z0-9']+|[一-鿿]")
 _PUNCTUATION = re.compile(r"[\s.,;:!?'\"。，；：！？、“”‘’]+")
 
@@ -72,12 +76,25 @@ def accuracy_of(text: str, gold: str, keywords: Any = None) -> float:
         return 0.0
     if _plain(reply) == _plain(gold):
         return 1.0
-    wanted = _keywords(keywords)
-    covered = sum(word in reply.lower() for word in wanted) / len(wanted) if wanted else 0.0
+    covered = _coverage(reply.lower(), _keywords(keywords))
     similar = similarity()(reply, gold)
     by_keywords = 0.3 + 0.6 * covered if covered else 0.0
     by_similarity = 0.3 + 0.3 * similar if similar >= _SIMILAR else 0.0
     return round(max(by_keywords, by_similarity), 6)
+
+
+def _coverage(reply: str, keywords: list[str]) -> float:
+    """The share of keywords that occur in a sentence of `reply` which is one, and not a list of keywords."""
+    covered: set[str] = set()
+    for sentence in _SENTENCE_END.split(reply):
+        named = {word for word in keywords if word in sentence}
+        rest = sentence
+        for word in sorted(named, key=len, reverse=True):
+            rest = rest.replace(word, " ")
+        others = set(_TOKEN.findall(rest)) - _JOINTS
+        if 2 * len(others) >= sum(len(_TOKEN.findall(word)) for word in named):
+            covered |= named
+    return len(covered) / len(keywords) if keywords else 0.0
 
 
 def format_of(text: str) -> float:

@@ -12,6 +12,18 @@ def test_accuracy_is_plus_or_minus_one() -> None:
     assert dapo.accuracy_normalized(texts, golds) == [1.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 
+def test_the_answer_may_stand_on_the_next_line() -> None:
+    texts = [
+        "Answer:\n34",
+        "**Answer:**\n\n34",
+        "Answer: \r\n$34$\nDone.",
+        "Answer：34",
+        "Answer:\n",
+        "Answer:\n33\n34",
+    ]
+    assert dapo.accuracy(texts, ["34"] * 6) == [1.0, 1.0, 1.0, 1.0, -1.0, -1.0]
+
+
 def test_only_the_last_300_characters_count() -> None:
     assert dapo.accuracy(["Answer: 5\n" + "." * 300], ["5"]) == [-1.0]
 

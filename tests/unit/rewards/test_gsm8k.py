@@ -45,4 +45,9 @@ def test_xml_count_by_hand() -> None:
     assert gsm8k.xml_count(["<reasoning>\na"]) == [0.125]
     # Four tags, and ten characters after the last: 0.010 for the third tag, 0.010 for the fourth.
     assert gsm8k.xml_count([GOOD + "0123456789"]) == pytest.approx([0.5 - 0.010 - 0.010])
+    # No newline after the last tag, and three characters in its place; an answer that is not closed.
+    assert gsm8k.xml_count([GOOD.rstrip("\n")]) == [0.5]
+    assert gsm8k.xml_count([GOOD.rstrip("\n") + "xyz"]) == pytest.approx([0.5 - 0.003 - 0.003])
+    long = GOOD.replace("9 * 2", "9 * 2 " * 500)
+    assert gsm8k.xml_count([long, long.rstrip("\n"), long.replace("\n</answer>\n", "")]) == [0.5, 0.5, 0.375]
     assert gsm8k.xml_count(["", "<reasoning></reasoning><answer></answer>"]) == [0.0, 0.0]

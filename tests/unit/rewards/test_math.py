@@ -119,6 +119,25 @@ def test_format_wants_reasoning_first_and_then_a_complete_box() -> None:
     assert format([good, *bad]) == [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 
 
+def test_format_wants_something_in_each_part() -> None:
+    empty = [r"<think></think>\boxed{5}", "<think> \n</think>\\boxed{5}", r"<think>a</think>\boxed{}"]
+    empty += [r"<think>a</think>\boxed{ }", r"<think>a</think>\boxed{\text{}}", r"<think>a</think>\boxed{\quad}"]
+    assert format(empty) == [0.0] * 6
+    assert format([r"<think>a</think>\boxed{\pi}", r"<think>a</think>\boxed{0}"]) == [1.0, 1.0]
+
+
+def test_tolerance_is_a_share_of_the_gold_answer_and_0_by_default() -> None:
+    texts, golds = (
+        [r"\boxed{3.14}", r"\boxed{99}", r"\boxed{0.33}", r"\boxed{(1, 2.02)}"],
+        [r"\pi", "100", r"\frac13", "(1, 2)"],
+    )
+    assert accuracy(texts, golds) == [0.0] * 4
+    assert accuracy(texts, golds, tolerance=0.01) == [1.0] * 4
+    assert accuracy(texts, golds, tolerance=0.001) == [1.0, 0.0, 0.0, 0.0]
+    assert accuracy([r"\boxed{x}", r"\boxed{-100}", r"\boxed{0.001}"], ["100", "100", "0"], tolerance=0.5) == [0.0] * 3
+    assert accuracy(texts, golds) == [0.0] * 4, "verdicts with a tolerance are not kept for those without"
+
+
 def test_compute_score_is_easyr1s() -> None:
     inputs = [{"response": r"<think>a</think>\boxed{5}", "response_length": 9, "ground_truth": "5"}]
     assert compute_score(inputs, format_weight=0.25) == [{"overall": 1.0, "format": 1.0, "accuracy": 1.0}]

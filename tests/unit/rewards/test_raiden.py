@@ -21,6 +21,27 @@ def test_keywords_from_0_3_to_0_9() -> None:
     assert raiden.accuracy_of(reply("nobody"), "x", "Li Bai, poet") == 0.0
 
 
+def test_a_heap_of_keywords_is_no_answer() -> None:
+    words = ["Li Bai", "poet", "Tang", "wine"]
+    heaps = [
+        "Li Bai poet Tang wine",
+        "Li Bai, poet, Tang, wine.",
+        "Li Bai and the poet and Tang and wine",
+        "wine. " * 9,
+    ]
+    heaps += ["Li Bai. Poet. Tang. Wine. In short, therefore, overall."]
+    assert [raiden.accuracy_of(reply(heap), "x", words) for heap in heaps] == [0.0] * 5
+    # One of four keywords in a sentence, the others in a heap behind it.
+    assert raiden.accuracy_of(reply("They call me Li Bai. Poet, Tang, wine."), "x", words) == pytest.approx(0.45)
+    # Five words of keywords and three others, a, of, fond: enough for half of five; with two others it is not.
+    assert raiden.accuracy_of(reply("Li Bai, a poet fond of Tang wine"), "x", words) == pytest.approx(0.9)
+    assert raiden.accuracy_of(reply("Li Bai, poet fond of Tang wine"), "x", words) == 0.0
+    assert raiden.accuracy_of(reply("我是李白，爱喝酒"), "x", ["李白", "酒"]) == pytest.approx(0.9)
+    assert raiden.accuracy_of(reply("李白，诗人，唐朝"), "x", ["李白", "诗人", "唐朝"]) == 0.0
+    text = reply("Li Bai poet Tang wine", "because so therefore li bai poet tang wine " + "word " * 60)
+    assert raiden.vrar([text], ["x"], [words])[0]["accuracy"] == 0.0
+
+
 def test_similarity_from_0_3_to_0_6() -> None:
     # Four of five and of five tokens shared: F1 = 0.8, so 0.3 + 0.3 * 0.8.
     assert raiden.token_f1("one two three four five", "one two three four six") == pytest.approx(0.8)

@@ -33,6 +33,12 @@ def test_r1v_format_and_accuracy() -> None:
     good = "<think>I see 3 cubes.</think>\n<answer>3</answer>"
     texts = [good, "<answer>3</answer>", good + ".", "<think>a</think> 3 <answer>3</answer>", good + good]
     assert r1v.format(texts) == [1.0, 0.0, 0.0, 0.0, 0.0]
+    empty = [
+        "<think></think><answer>3</answer>",
+        "<think>a</think><answer> </answer>",
+        "<think>\n</think><answer></answer>",
+    ]
+    assert r1v.format(empty) == [0.0, 0.0, 0.0]
     assert r1v.accuracy([good, "3", good, "<answer>3"], ["<answer> 3 </answer>", "3", "4", "3"]) == [1.0, 1.0, 0.0, 0.0]
 
 

@@ -19,27 +19,32 @@ _log = logging.getLogger(__name__)
 _LOGGED = 500
 
 
-def agrees(answer: str | None, gold: Any) -> bool:
-    """Whether an extracted answer is equivalent to the gold answer of a row, or to one of several in a list."""
+def agrees(answer: str | None, gold: Any, tolerance: float = 0.0) -> bool:
+    """Whether an extracted answer is equivalent to the gold answer of a row, or to one of several in a list.
+
+    Rounding: a decimal of at least six places, or seven digits, that rounds or cuts off an irrational or periodic
+    number is that number; any other rounded value is another number. With a `tolerance`, numbers may differ by that
+    share of the gold one.
+    """
     if answer is None:
         return False
     golds = gold if isinstance(gold, (list, tuple)) else [gold]
-    return _guarded(equivalence.matches_any, False, answer, [gold_text(one) for one in golds])
+    return _guarded(equivalence.matches_any, False, answer, [gold_text(one) for one in golds], tolerance)
 
 
-def response_agrees(response: str, gold: Any) -> bool:
+def response_agrees(response: str, gold: Any, tolerance: float = 0.0) -> bool:
     """Whether the final answer of a whole response is equivalent to the gold answer of a row, or to one of several.
 
     An answer spread over several boxes counts as the list of them too.
     """
-    if agrees(extract(response), gold):
+    if agrees(extract(response), gold, tolerance):
         return True
-    return agrees(_guarded(final_answer.joined_boxes, None, response), gold)
+    return agrees(_guarded(final_answer.joined_boxes, None, response), gold, tolerance)
 
 
-def equivalent(answer: str, gold: str) -> bool:
+def equivalent(answer: str, gold: str, tolerance: float = 0.0) -> bool:
     """Whether `answer` says the same as `gold`; a gold that cannot be read is never matched."""
-    return _guarded(equivalence.matches_any, False, answer, [gold])
+    return _guarded(equivalence.matches_any, False, answer, [gold], tolerance)
 
 
 def extract(response: str) -> str | None:

@@ -5,18 +5,21 @@ from functools import lru_cache
 
 from grpo_plugin.scoring.mathematics.compare import math_verify_fallback
 from grpo_plugin.scoring.mathematics.compare.answers import same
+from grpo_plugin.scoring.mathematics.compare.scalars import allowed_difference
 from grpo_plugin.scoring.mathematics.parse import words
 from grpo_plugin.scoring.mathematics.parse.reading import MAX_LENGTH, Reading, read
 
 _SHORT = 18
 
 
-def matches_any(answer: str, golds: Sequence[str]) -> bool:
+def matches_any(answer: str, golds: Sequence[str], tolerance: float = 0.0) -> bool:
     """Whether `answer` says the same as one of `golds`; a gold that cannot be read is never matched.
 
     What this package cannot decide is asked of math-verify, for all golds in one question with one budget.
     """
     if any(_matches(answer, gold) for gold in golds):
+        return True
+    if tolerance > 0 and any(_about(answer, gold, tolerance) for gold in golds):
         return True
     asked = tuple(gold for gold in golds if _is_open(answer, gold))
     return bool(asked) and math_verify_fallback.verify(asked, answer)
@@ -44,6 +47,13 @@ def _decided(answer: str, gold: str) -> bool:
 def _same_quantities(one: Reading, other: Reading) -> bool:
     """3m against 3 metres."""
     return any(same(left, right) for left in one.nodes if left[0] == "q" for right in other.quantities)
+
+
+@lru_cache(maxsize=50_000)
+def _about(answer: str, gold: str, tolerance: float) -> bool:
+    """The verdict where numbers may differ by a share of the gold one."""
+    with allowed_difference(tolerance):
+        return _decided.__wrapped__(answer, gold)
 
 
 def _is_open(answer: str, gold: str) -> bool:

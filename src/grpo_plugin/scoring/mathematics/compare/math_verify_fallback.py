@@ -9,6 +9,7 @@ and does not change it.
 
 import atexit
 import json
+import multiprocessing
 import os
 import select
 import subprocess
@@ -39,9 +40,13 @@ def is_readable(gold: str) -> bool:
 
 
 def warm_up() -> None:
-    """Start the process now, for it takes a second or two; it gets ready while other work goes on."""
-    with _lock:
-        _current()
+    """Start the process now, for it takes a second or two; it gets ready while other work goes on.
+
+    A worker process starts its own at its first question, which may never come.
+    """
+    if multiprocessing.parent_process() is None:
+        with _lock:
+            _current()
 
 
 @lru_cache(maxsize=50_000)

@@ -1,6 +1,9 @@
 """Whether two expressions are equal: exact arithmetic first, then 50 digits, at points where there are symbols."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -11,6 +14,7 @@ from grpo_plugin.scoring.mathematics.compare.no_value import NotExact, TooBig, U
 from grpo_plugin.scoring.mathematics.compare.numeric import DIGITS, Values, evaluate
 from grpo_plugin.scoring.mathematics.parse.nodes import CONTAINERS, Node, has_constant, symbols
 
+_tolerance: ContextVar[float] = ContextVar("tolerance", default=0.0)
 _TOLERANCE = 10.0 ** (8 - DIGITS)
 _ROUGH_DIGITS = 25
 # A decimal with this many places or digits may stand for an irrational or periodic number that it rounds.
@@ -34,7 +38,9 @@ def same_scalar(left: Node, right: Node) -> bool:
 def same_constant(left: Node, right: Node) -> bool:
     exact_left, exact_right = exact_or_none(left), exact_or_none(right)
     if exact_left is not None and exact_right is not None:
-        return exact_left == exact_right or _rounds(left, right, exact_right) or _rounds(right, left, exact_left)
+        if exact_left == exact_right or _rounds(left, right, exact_right) or _rounds(right, left, exact_left):
+            return True
+        return _within_tolerance(left, right)
     if _infinity(left) or _infinity(right):
         return _infinity(left) == _infinity(right)
     if not surely_differ(left, right):
@@ -43,7 +49,28 @@ def same_constant(left: Node, right: Node) -> bool:
             same = _agree(left, right, {}, True)
         if same:
             return True
-    return _rounds_irrational(left, right) or _rounds_irrational(right, left)
+    return _rounds_irrational(left, right) or _rounds_irrational(right, left) or _within_tolerance(left, right)
+
+
+@contextmanager
+def allowed_difference(share: float) -> Iterator[None]:
+    """Within the block (and this thread), numbers are the same that differ by at most this share of the first."""
+    token = _tolerance.set(share)
+    try:
+        yield
+    finally:
+        _tolerance.reset(token)
+
+
+def _within_tolerance(gold: Node, answer: Node) -> bool:
+    share = _tolerance.get()
+    if not share:
+        return False
+    try:
+        value, other = evaluate(gold, {}), evaluate(answer, {})
+    except (Undefined, NotExact, TooBig):
+        return False
+    return bool(abs(value - other) <= share * abs(value))
 
 
 def approximates(decimal: Node, other: Node) -> bool:

@@ -24,7 +24,8 @@ _WORDS_FOR_SETS: dict[str, Node] = {
 _JOINTS = (" and ", " or ", ",", ";")
 _LETTER_UNIT = re.compile(r"[0-9] [mgshLlNJWVKACFT](?![a-zA-Z])|[0-9][a-zA-Z]/")
 _ATTACHED_UNIT = re.compile(r"([0-9])([mgshLlNJWVKACFT])\Z")
-_DECIMAL_COMMA = re.compile(r"-?0,[0-9]+\Z")
+# 0,1 is a list of two; 0,125 is neither a list nor a thousand.
+_DECIMAL_COMMA = re.compile(r"-?0,[0-9]{3,}\Z")
 _ZERO_GROUP = re.compile(r",0[0-9]")
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 _LOOSE_SPACE = re.compile(r"(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])")
