@@ -28,6 +28,7 @@ bench: env vllm  ## the figures of the README, as ratios
 	python benchmarks/update.py
 	python benchmarks/advantages.py
 	python -m benchmarks.rewards
+	python -m benchmarks.grading --fuzz 50000
 	python benchmarks/stats.py
 
 # What a machine with torch, CUDA and transformers, and without a network, lacks for TRL's path and the planner.

@@ -91,6 +91,13 @@ ADVERSARIES = {
     "roots": r"\boxed{" + r"\sqrt " * 300 + "2}",
     "sum of roots": r"\boxed{" + "+".join(rf"\sqrt{{{n}}}" for n in range(2, 150)) + "}",
     "power": r"\boxed{(x+1)^{99999}}",
+    "matrix powers": r"\boxed{((\begin{pmatrix}x&y\\y&x\end{pmatrix}^{12})^{12})^{12}}",
+    "matrix products": r"\boxed{" + r"\begin{pmatrix}x&y\\1&x\end{pmatrix}" * 60 + "}",
+    "ragged matrix": r"\boxed{\begin{matrix}1&2\\3\end{matrix}^2}",
+    "denials": "The answer is not 5. " * 4_000,
+    "corrections": "The answer is 5? No, wait, " * 3_000,
+    "special tokens": "<|im_start|>" * 8_000,
+    "Chinese": r"\boxed{" + "一百" * 5_000 + "}",
     "signs": r"\boxed{" + r"\pm 1" * 300 + "}",
 }
 GOLDS = ("42", r"\sqrt{2}", "x+1", r"\{1, 2\}", "x = 5", "(1, 2]")

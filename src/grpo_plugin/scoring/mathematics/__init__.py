@@ -39,6 +39,8 @@ def response_agrees(response: str, gold: Any, tolerance: float = 0.0) -> bool:
     """
     if agrees(extract(response), gold, tolerance):
         return True
+    if response.count("\\boxed") < 2:
+        return False
     return agrees(_guarded(final_answer.joined_boxes, None, response), gold, tolerance)
 
 

@@ -14,10 +14,11 @@ for case in cases():
 
 
 @pytest.mark.parametrize("about", BY_SUBJECT)
-def test_every_case_of_a_kind(about: str) -> None:
+def test_every_case_of_a_kind(about: str, caplog: pytest.LogCaptureFixture) -> None:
     judged = {"equivalent": equivalent, "accuracy": response_agrees}
     wrong = [case for case in BY_SUBJECT[about] if judged[case.kind](case.answer, case.gold) != case.expected]
     assert not wrong
+    assert not caplog.records, "an error inside the grader"
 
 
 def test_golds_longer_than_the_reader_takes_want_their_equal() -> None:

@@ -10,6 +10,7 @@ from grpo_plugin.scoring.mathematics.compare.scalars import approximates, exact_
 from grpo_plugin.scoring.mathematics.parse.nodes import CONTAINERS, Node, has_constant
 
 _MAX_ITEMS = 200
+_NUMBERS = ("n", "%", "°")
 _MARKS = ("%", "°")
 _HALF_OPEN = {("(", "]"), ("[", ")")}
 
@@ -103,7 +104,7 @@ def _same_value(gold: Node, answer: Node) -> bool:
     """Scalars, with 50% as 0.5 or 50, and 90° as 90 or, against a multiple of π, as radians."""
     if same_scalar(gold, answer):
         return True
-    if (renamed := with_names_of(gold, answer)) is not None:
+    if gold[0] not in _NUMBERS and answer[0] not in _NUMBERS and (renamed := with_names_of(gold, answer)) is not None:
         return same_scalar(gold, renamed)
     if "%" in (gold[0], answer[0]) and "°" in (gold[0], answer[0]):
         return False

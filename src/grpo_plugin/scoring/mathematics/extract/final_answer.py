@@ -21,6 +21,7 @@ _END_OF_TURN = re.compile(
     r"<\|(?:im_end|eot_id|end_of_text|endoftext|end|eom_id|end_of_turn)\|>|</s>|<eos>|<end_of_turn>|<｜end▁of▁sentence｜>"
     r"|<\|im_start\|>user|<\|start_header_id\|>user"
 )
+_TOKEN_MARKS = ("<|", "<｜", "</s>", "<s>", "<eos>", "<bos>", "<pad>", "<unk>", "_of_turn>")
 _SPECIAL_TOKEN = re.compile(
     r"<\|[a-z_]{2,30}\|>(?:assistant\b)?|<｜[^<>｜]{2,40}｜>|<s>|<bos>|<pad>|<unk>|<start_of_turn>(?:model\b)?"
 )
@@ -47,7 +48,7 @@ def extract(response: str) -> str | None:
 
 def _without_special_tokens(response: str) -> str:
     """What stands before the end of the turn, without the special tokens of chat templates."""
-    if "<" not in response:
+    if not any(mark in response for mark in _TOKEN_MARKS):
         return response
     turn = next((part for part in _END_OF_TURN.split(response) if part.strip()), "")
     return _SPECIAL_TOKEN.sub("", turn)
@@ -144,8 +145,6 @@ def joined_boxes(response: str) -> str | None:
 
     None where the last box stands alone; of an answer in several boxes, `extract` gives the last.
     """
-    if response.count("\\boxed") < 2:
-        return None
     text = after_reasoning(_without_special_tokens(response))
     try:
         boxes = [] if text is None else _find_boxes(text)

@@ -5,12 +5,16 @@ from functools import reduce
 
 from grpo_plugin.scoring.mathematics.parse.nodes import CONTAINERS, Node, add, multiply, negate
 
-_MAX_POWER, _MAX_SIZE = 12, 8
+_MAX_POWER = 12
+# Nodes in the factors of a product: symbolic entries grow with each.
+_MAX_WEIGHT = 2_000
 
 
 def folded(node: Node) -> Node:
     """`node` with sums, products and small powers of matrices worked out, as far as their sizes allow."""
     kind = node[0]
+    if kind in ("list", "rel"):
+        return (kind, tuple(map(folded, node[1])), node[2])
     if kind == "-":
         inner = folded(node[1])
         return _each(negate, inner) if inner[0] == "mat" else node
@@ -53,8 +57,9 @@ def _product(left: Node, right: Node) -> Node | None:
             if scalar[0] in CONTAINERS:
                 return None
             return _each(lambda entry, scalar=scalar: multiply(scalar, entry), matrix)
-    if len(left[1][0]) != len(right[1]) or max(*_size(left), *_size(right)) > _MAX_SIZE:
-        return None
+    width = _size(left)[1]
+    if width != len(right[1]) or _size(right)[1] < 0 or _weight((left, right), _MAX_WEIGHT) > _MAX_WEIGHT:
+        return None  # sizes that do not fit, or products that would grow beyond any use
     columns = list(zip(*right[1], strict=True))
     return ("mat", tuple(tuple(_dot(row, column) for column in columns) for row in left[1]))
 
@@ -71,6 +76,17 @@ def _power(node: Node) -> Node:
     for _ in range(exponent[1] - 1):
         result = _product(result, base) if result else None
     return node if result is None else result
+
+
+def _weight(node: object, most: int) -> int:
+    """The number of tuples in a node, counted until there are more than `most`."""
+    count, left = 0, [node]
+    while left and count <= most:
+        current = left.pop()
+        if isinstance(current, tuple):
+            count += 1
+            left.extend(current)
+    return count
 
 
 def _size(matrix: Node) -> tuple[int, int]:

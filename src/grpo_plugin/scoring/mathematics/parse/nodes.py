@@ -28,6 +28,7 @@ from grpo_plugin.scoring.mathematics.parse.unparsable import Unparsable
 Node = tuple[Any, ...]
 
 MAX_DIGITS = 2_000
+_LEAVES = frozenset(("n", "c", "text", "time"))
 # Nodes that are no scalars.
 CONTAINERS = frozenset(("list", "seq", "set", "rel", "mat", "text", "time", "≈", "reals", "empty"))
 
@@ -87,12 +88,23 @@ def children(node: Node) -> Iterator[Node]:
 
 def symbols(node: Node) -> set[str]:
     """The names of all symbols in an expression."""
+    found: set[str] = set()
+    _collect_symbols(node, found)
+    return found
+
+
+def _collect_symbols(node: Node, found: set[str]) -> None:
     kind = node[0]
     if kind == "v":
-        return {node[1]}
-    if kind in ("n", "c", "text", "time"):
-        return set()
-    return set().union(*map(symbols, children(node)))
+        found.add(node[1])
+    elif kind not in _LEAVES:
+        for part in node[1:]:
+            if type(part) is tuple and part:
+                if type(part[0]) is tuple:
+                    for child in part:
+                        _collect_symbols(child, found)
+                else:
+                    _collect_symbols(part, found)
 
 
 def has_constant(node: Node, name: str) -> bool:

@@ -132,7 +132,8 @@ def _as_mathematics(text: str) -> tuple[tuple[Node, ...], bool]:
     beyond = "\\" in text and any(command in BIG_OPERATORS for command in _COMMAND.findall(text))
     for join_thousands, letter_units in ways:
         try:
-            node = canonical(grammar.parse(tokenize(text, join_thousands, letter_units)))
+            node = grammar.parse(tokenize(text, join_thousands, letter_units))
+            node = canonical(folded(node) if "\\begin" in text else node)
         except UnknownCommand:
             beyond = True
         except (Unparsable, RecursionError):
@@ -212,7 +213,7 @@ def _expand(node: Node) -> list[Node]:
     if node[0] == "seq":
         return [(*node[:3], tuple(variant for item in node[3] for variant in _expand(item)))]
     if not _has_sign_pair(node):
-        return [folded(node)]
+        return [node]
     return [_choose(node, add), _choose(node, lambda left, right: add(left, negate(right)))]
 
 

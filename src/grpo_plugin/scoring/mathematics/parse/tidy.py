@@ -64,7 +64,7 @@ def _in_signs(text: str) -> str:
     """21st as 21, 7 squared as 7^2, 7 minus 1 as 7-1."""
     if any(ending in text for ending in ("st", "nd", "rd", "th")):
         text = _ORDINAL.sub(r"\1", text)
-    if _OPERATION_WORD.search(text):
+    if " " in text and _OPERATION_WORD.search(text):
         for words, sign in _OPERATIONS:
             text = words.sub(sign, text)
     return text
