@@ -3,7 +3,7 @@
     python benchmarks/advantages.py [--rounds 21]
 
 Bookkeeping is what every step does besides: which groups carry a signal and which dynamic sampling keeps, and the soft
-overlong penalty. The last line is the dearest there is: a KL in the reward, spread over the tokens. Medians of the
+overlong penalty. The last line is the slowest: a KL in the reward, spread over the tokens. Medians of the
 processor time of one thread, which other work on the machine does not stretch.
 """
 

@@ -1,4 +1,4 @@
-"""The output head of a model as it is found: a linear layer, or whatever else maps hidden states to logits."""
+"""Log-probabilities through the output head of a model: a linear layer, or any module that gives logits."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -27,9 +27,9 @@ def head_logprobs(
 ) -> Pair:
     """Log-probabilities and entropies (K,) as of `token_logprobs`, through the module.
 
-    A linear layer's weight is used directly, but within a call of the layer: what hangs on its calls (ZeRO-3 and FSDP
-    gather weights there) happens. Anything else, such as an adapter around the layer, is called on one chunk of tokens
-    at a time, forward and again in the backward pass.
+    A linear layer's weight is used directly, within a call of the layer, so that the hooks on it run (ZeRO-3 and FSDP
+    gather weights in theirs). Anything else, such as an adapter around the layer, is called on one chunk of tokens at
+    a time, forward and again in the backward pass.
 
     Args:
         fp32: run a linear layer in fp32, also under autocast and with 16-bit weights.

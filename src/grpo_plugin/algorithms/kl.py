@@ -17,7 +17,7 @@ from torch import Tensor
 
 from grpo_plugin.algorithms import registry
 
-# exp of more than this says nothing but "far away", and soon overflows.
+# The exponential of more than this is useless as a weight, and soon overflows.
 EXPONENT_LIMIT = 20.0
 
 
@@ -65,7 +65,7 @@ def kl(logps: Tensor, ref_logps: Tensor, estimator: str) -> Tensor:
 
 @dataclass
 class AdaptiveCoefficient:
-    """A KL coefficient steered towards a target divergence (arXiv 1909.08593, section 2.2).
+    """A KL coefficient that is moved so that the divergence reaches a target (arXiv 1909.08593, section 2.2).
 
     Attributes:
         value: the coefficient now.

@@ -65,7 +65,7 @@ def policy_loss(
     policy_mask: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss of a micro-batch, and what there is to log of it.
+    """The loss of a micro-batch, and its metrics.
 
     Args:
         logps: (B, T) log-probabilities of the policy, with gradient; anything outside the mask.

@@ -95,7 +95,7 @@ def gmpo(terms: Terms) -> Loss:
     """−A·(geometric mean of the clipped token ratios) of each completion (arXiv 2507.20673).
 
     Here `clip_low` and `clip_high` bound the log-ratio: the ratio stays within exp(−clip_low) and exp(clip_high). As
-    in PPO, only the side that the advantage would run away to is held.
+    in PPO, an update is held only at the bound it moves towards.
     """
     low = -math.inf if terms.clip_low is None else -terms.clip_low
     high = math.inf if terms.clip_high is None else terms.clip_high
@@ -131,6 +131,6 @@ def vespo(
 
 
 def _clip_metrics(terms: Terms, ratio: Tensor) -> dict[str, Tensor]:
-    """Where the bounds cut the gradient off: they hold only the side that the advantage would run away to."""
+    """Where the gradient is 0: below the lower bound at a negative advantage, above the upper one at a positive."""
     low, high = terms.bounded(ratio) > ratio, terms.bounded(ratio) < ratio
     return {"clip/low": low & (terms.advantages < 0), "clip/high": high & (terms.advantages > 0)}

@@ -6,7 +6,7 @@ from grpo_plugin.algorithms.presets import COLUMNS, PRESETS, markdown, rows
 
 
 @click.command()
-@click.option("--markdown", "as_markdown", is_flag=True, help="As a Markdown table, as the README has it.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="As a Markdown table, as docs/algorithms.md has it.")
 def algorithms(as_markdown: bool) -> None:
     """Print what each name of `algorithm: {name: …}` stands for; any part may be overridden by its key."""
     click.echo(markdown().rstrip() if as_markdown else text())

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class Ragged(NamedTuple):
-    """Six completions of 9, 1, 4, 0, 9 and 6 tokens; logps carry a gradient, padding holds rubbish."""
+    """Six completions of 9, 1, 4, 0, 9 and 6 tokens; logps carry a gradient, padding holds random values."""
 
     logps: Tensor
     old_logps: Tensor

@@ -133,4 +133,8 @@ def test_what_the_command_line_reads_needs_no_torch(module: str) -> None:
 
 
 def test_the_documentation_shows_the_table_as_it_is() -> None:
-    assert presets.markdown() in (Path(__file__).parents[3] / "docs" / "algorithms.md").read_text(encoding="utf-8")
+    root = Path(__file__).parents[3]
+    assert presets.markdown() in (root / "docs" / "algorithms.md").read_text(encoding="utf-8")
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert "docs/algorithms.md" in readme
+    assert not any(f"| {name} |" in readme for name in PRESETS)
