@@ -42,7 +42,11 @@ def parse(values: Mapping[str, Any]) -> Recipe:
     recipe = Recipe(values=values, **blocks)  # type: ignore[arg-type]
     _check_needs(recipe)
     check_effects(recipe)
-    of_recipe(recipe.algorithm, recipe.trl)
+    advantage = of_recipe(recipe.algorithm, recipe.trl).preset.advantage
+    if values.get("rl") == "gdpo" and advantage != "gdpo":
+        raise RecipeError(
+            f"rl: 'gdpo' contradicts advantage {advantage!r}; set rl: grpo, or algorithm.advantage: gdpo."
+        )
     return recipe
 
 

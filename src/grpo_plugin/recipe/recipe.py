@@ -27,7 +27,11 @@ class Recipe:
 
     @property
     def trl(self) -> Mapping[str, Any]:
-        return self.values.get("trl") or {}
+        """The keys of `trl:`; without our algorithm block, `rl: gdpo` is the key that Axolotl makes of it."""
+        trl = self.values.get("trl") or {}
+        if self.values.get("rl") == "gdpo" and self.algorithm is None:
+            return {"multi_objective_aggregation": "normalize_then_sum", **trl}
+        return trl
 
     @property
     def vllm(self) -> Mapping[str, Any]:

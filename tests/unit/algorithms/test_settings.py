@@ -101,7 +101,7 @@ def test_without_a_block_the_keys_of_trl_keep_their_meaning(trl, expected):
         ({"loss_type": "rloo"}, "trl.loss_type: 'rloo' is not known; known: grpo, bnpo, dr_grpo, dapo, cispo, sapo,"),
         ({"scale_rewards": "std"}, "trl.scale_rewards: 'std' is not known; known: group, batch, none, true, false."),
         ({"importance_sampling_level": "seq"}, "trl.importance_sampling_level: 'seq' is not known"),
-        ({"top_entropy_quantile": 20}, "trl.top_entropy_quantile: input should be less than or equal to 1, got 20"),
+        ({"top_entropy_quantile": 20}, "trl.top_entropy_quantile: expected a number over 0 and up to 1, got 20."),
     ],
 )
 def test_values_that_trl_does_not_know_are_refused(trl, sentence):

@@ -1,5 +1,6 @@
 import pytest
 
+from grpo_plugin.algorithms.settings import of_recipe
 from grpo_plugin.config.axolotl_values import AxolotlValues, TrlValues, VllmValues
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe import check, read
@@ -34,6 +35,13 @@ def test_a_right_recipe_gives_its_blocks():
     assert checked.uses_vllm and checked.serves
 
 
+def test_rl_gdpo_is_the_estimator_of_that_name():
+    found = check(recipe(rl="gdpo"))
+    assert of_recipe(found.algorithm, found.trl).preset.advantage == "gdpo"
+    block = {"plugins": [*PLUGINS, "grpo_plugin.AlgorithmPlugin"], "algorithm": {"name": "gdpo"}}
+    assert check(recipe(rl="gdpo", **block)).trl == {}
+
+
 def test_vllm_can_be_turned_off_or_be_elsewhere():
     assert not check(recipe(trl={"use_vllm": False})).uses_vllm
     elsewhere = check(recipe(rollout={"url": "http://host:8000"}))
@@ -54,6 +62,10 @@ def test_vllm_can_be_turned_off_or_be_elsewhere():
         ({"rewards": None}, "rewards: missing, though grpo_plugin.RewardPlugin is in `plugins`"),
         ({"rewards": None, "plugins": ["grpo_plugin.RolloutPlugin"], "prompts": None}, "the recipe names no reward"),
         ({"rl": "dpo"}, "rl: got 'dpo'"),
+        (
+            {"rl": "gdpo", "plugins": [*PLUGINS, "grpo_plugin.AlgorithmPlugin"], "algorithm": {"name": "dapo"}},
+            "rl: 'gdpo' contradicts advantage 'grpo'; set rl: grpo, or algorithm.advantage: gdpo.",
+        ),
         (
             {"plugins": [*PLUGINS, "grpo_plugin.AlgorithmPlugin"], "algorithm": {"name": "gprp"}},
             "algorithm.name: unknown value 'gprp'; did you mean 'grpo'?",
