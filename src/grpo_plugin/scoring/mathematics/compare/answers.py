@@ -8,6 +8,7 @@ from grpo_plugin.scoring.mathematics.compare.free_names import with_names_of
 from grpo_plugin.scoring.mathematics.compare.reals import same_set, to_reals
 from grpo_plugin.scoring.mathematics.compare.scalars import approximates, exact_or_none, same_scalar
 from grpo_plugin.scoring.mathematics.parse.nodes import CONTAINERS, Node, has_constant
+from grpo_plugin.scoring.mathematics.parse.units import is_dimension
 
 _MAX_ITEMS = 200
 _NUMBERS = ("n", "%", "°")
@@ -86,14 +87,21 @@ def _same_quantity(gold: Node, answer: Node) -> bool:
 
 
 def _of_one_mark(gold: Node, answer: Node) -> bool:
-    """Per cent are no feet, and degrees no dollars; an angle may say degrees beside its sign, and radians without."""
+    """Per cent are no feet, and degrees no dollars; an angle may be in radians, and degrees a temperature."""
     marked, other = (gold, answer) if gold[0] in _MARKS else (answer, gold)
-    return marked[0] == "°" and other[3] == (("radian", 1),) and _same_value(marked, other[1])
+    if marked[0] != "°" or len(other[3]) != 1:
+        return False
+    dimension = other[3][0][0]
+    if dimension in ("celsius", "fahrenheit"):
+        return _same_value(marked[1], other[1])
+    return dimension == "radian" and _same_value(marked, other[1])
 
 
 def _overlapping(gold: Sequence[tuple[str, int]], answer: Sequence[tuple[str, int]]) -> bool:
-    """red apples against apples: one says more words of the same unit."""
-    return bool(gold) and bool(answer) and (set(gold) <= set(answer) or set(answer) <= set(gold))
+    """red apples against apples: one says more words of the same unit, none of them a unit of measure."""
+    if not gold or not answer or not (set(gold) <= set(answer) or set(answer) <= set(gold)):
+        return False
+    return not any(is_dimension(name) for name, _ in set(gold) ^ set(answer))
 
 
 def _scaled(quantity: Node) -> Node:

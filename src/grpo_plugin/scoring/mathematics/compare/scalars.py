@@ -84,7 +84,7 @@ def approximates(decimal: Node, other: Node) -> bool:
         gap = abs(evaluate(decimal, {}) - evaluate(other, {}))
     except (Undefined, NotExact, TooBig):
         return False
-    return bool(gap <= 10.0 ** -(number[2] or 0))
+    return bool(gap < 10.0 ** -(number[2] or 0))
 
 
 def exact_or_none(node: Node) -> Rational | None:

@@ -16,6 +16,13 @@ _SENTENCE_END = re.compile(
 )
 # What follows the letter A where it is a choice and no article.
 _IS_CHOICE = re.compile(r"[^a-z]|and\b|or\b")
+# Answers that are no value, in the sentence that states them.
+_NO_VALUE = re.compile(
+    r"\b(?:does not exist|doesn't exist|no (?:real |integer )?solutions?|cannot be determined|undefined"
+    r"|not enough information|infinitely many solutions)\b",
+    re.IGNORECASE,
+)
+_COUNTED = re.compile(r"\b(?:step|case|part|question|problem|equation|method|option)\s+[0-9]+[:.)]*", re.IGNORECASE)
 _SHARE_OF = re.compile(r"(-?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?\s?\\?%?)\s+of\b")
 _CLAUSE = re.compile(r"\s(?:that|which|who|whose|such|satisfying|for which|in total|altogether)\b")
 _POLITE_ENDING = re.compile(r"\s*(?:です|である|になります|となります|입니다|이다|이에요)\Z")
@@ -98,6 +105,8 @@ def _first_sentence(text: str) -> str:
 def _within(phrase: str) -> str | None:
     """The answer within a phrase or a sentence: all of it, or what its verb states, or its mathematics alone."""
     phrase = phrase.strip().strip("*").strip()
+    if (verdict := _NO_VALUE.search(phrase)) and not _NUMBER.search(phrase):
+        return verdict[0]
     standing = what_stands(phrase)
     if standing is None:
         return None
@@ -160,6 +169,7 @@ def _last_mathematics(sentence: str) -> str | None:
     formulas = list(_FORMULA.finditer(sentence))
     if formulas:
         return next(group for group in formulas[-1].groups() if group).strip()
+    sentence = _COUNTED.sub("", sentence)
     if (first := _NUMBER.search(sentence)) and (clause := _CLAUSE.search(sentence, first.end())):
         sentence = sentence[: clause.start()]
     numbers = list(_NUMBER.finditer(sentence))[-_MAX_WORDS:]

@@ -57,7 +57,7 @@ NO_UNITS = words(
 # Words before an answer that are no part of it.
 FILLERS = words(
     "therefore thus hence so indeed finally then and approximately about exactly simply just only equal to the a an",
-    "now still clearly obviously also",
+    "now still clearly obviously also choose select pick roughly around",
 )
 # Words that make a phrase a sentence about an answer, not an answer.
 PROSE = words(

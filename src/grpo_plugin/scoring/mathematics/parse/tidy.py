@@ -12,7 +12,10 @@ _PUNCTUATED_GROUPS = re.compile(r"(?<![0-9.,])([0-9]{1,3})((?:(?:\{,\}|,?\\[,!;:
 _REPETEND = re.compile(r"([0-9]*\.[0-9]*)\s*(?:\\(?:overline|bar|dot)\s*\{([0-9]+)\}|\(([0-9]+)\))")
 _ELLIPSIS = re.compile(r"([0-9]*)\.([0-9]+)\s*(?:\.\.\.|\\ldots|\\dots|\\cdots)(?![a-zA-Z])")
 _EMPTY_TEXT = re.compile(r"\\text\s*\{\s*[.,;:]?\s*\}")
-_LEADING = re.compile(r"^(?:=|:=|\\approx|\\equiv|~)\s*")
+_LEADING = re.compile(
+    r"^(?:(?:=|:=|\\approx|\\equiv|~)\s*|(?:about|approximately|roughly|around|exactly)\s+(?=[-0-9.$\\]))",
+    re.IGNORECASE,
+)
 _NEGATIVE = re.compile(r"^(?:negative|minus)\s+(?=[0-9.\\$(])", re.IGNORECASE)
 _TIMES_TEN = re.compile(r"(?<=[0-9])\s*[xX]\s*(?=10\s*(?:\^|\*\*))")
 _HALF_OF_DAY = re.compile(r"\b([ap])\.\s?m\b\.?", re.IGNORECASE)

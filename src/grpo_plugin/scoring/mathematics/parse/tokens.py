@@ -108,7 +108,7 @@ def _command(text: str, position: int, name: str, tokens: list[Token], spaced: b
 
 def _word(run: str, tokens: list[Token], spaced: bool, in_text: bool) -> None:
     """A run of letters: a function, a unit after a number, a product of symbols, or a word."""
-    if tokens and tokens[-1].kind == "number" and len(run) > 1 and (is_unit(run) or run == "in"):
+    if tokens and tokens[-1].kind == "number" and len(run) > 1 and (is_unit(run) or run in _AFTER_NUMBER):
         tokens.append(Token("word", run, spaced))
     elif run in PLAIN_COMMANDS:
         tokens.append(Token("command", SYNONYMS.get(PLAIN_COMMANDS[run], PLAIN_COMMANDS[run]), spaced))
@@ -124,6 +124,7 @@ def _word(run: str, tokens: list[Token], spaced: bool, in_text: bool) -> None:
             spaced = False
 
 
+_AFTER_NUMBER = frozenset(("in", "sq", "cu"))
 _UNIT_MAY_FOLLOW = frozenset((")", "}", "/", "!", "%"))
 
 

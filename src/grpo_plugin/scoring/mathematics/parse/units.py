@@ -66,6 +66,11 @@ def is_unit(name: str) -> bool:
     return _find(name) is not None or name in _PRODUCTS or name.lower() in SCALES
 
 
+def is_dimension(name: str) -> bool:
+    """Whether `name` is a dimension that is measured, and no thing that is counted."""
+    return name in _UNITS
+
+
 def read(name: str) -> Unit:
     """Factor and dimensions of one unit word; a word that is no unit is a dimension of its own, fillers are none."""
     if name.lower() in UNIT_FILLERS:
