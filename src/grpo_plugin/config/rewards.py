@@ -56,7 +56,7 @@ class RewardsConfig(Block):
         Field(
             ge=0,
             le=1,
-            description="With exclude: the share of a batch that may fail in one function before the run stops.",
+            description="Share of a batch without a score of one function: crashes, time limits, excluded errors.",
         ),
     ] = 0.1
     aggregation: Annotated[
