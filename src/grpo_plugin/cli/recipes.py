@@ -37,7 +37,7 @@ def recipes(name: str | None, out: Path | None, force: bool) -> None:
 def recipes_folder() -> Path:
     """The recipes in an installed package; in a clone the repository's own."""
     package = Path(str(files("grpo_plugin")))
-    installed = package / "recipes"
+    installed = package / "recipes_data"
     return installed if installed.is_dir() else package.parents[1] / "recipes"
 
 

@@ -201,7 +201,7 @@ def grouped(rows: Sequence[Row], column: str) -> dict[str, list[int]]:
     for index, row in enumerate(rows):
         if column not in row:
             raise DataError(
-                f"validation.group_by: the held-out rows have no column {column!r}; {suggestion(column, row)}"
+                f"validation.group_by: the held-out rows have no column {column!r}; {suggestion(column, list(row))}"
             )
         groups.setdefault(str(row[column]), []).append(index)
     return groups
