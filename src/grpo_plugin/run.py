@@ -8,7 +8,7 @@ from grpo_plugin.compat.axolotl_train import is_training
 from grpo_plugin.console import curve, final_report, training_process
 from grpo_plugin.console.screen import Screen
 from grpo_plugin.console.timing import Stopwatch
-from grpo_plugin.recipe.recipe import Recipe
+from grpo_plugin.recipe import Recipe
 from grpo_plugin.rollout.generation_log import GenerationLog
 from grpo_plugin.rollout.run_server import RunServer
 from grpo_plugin.scoring import RewardSet, load

@@ -6,7 +6,7 @@ import pytest
 from grpo_plugin import run as run_module
 from grpo_plugin import session
 from grpo_plugin.console.screen import Screen
-from grpo_plugin.recipe.recipe import parse
+from grpo_plugin.recipe import parse
 from grpo_plugin.rollout.server.server_plan import ServerPlan
 from grpo_plugin.run import Run
 from grpo_plugin.validation.evaluation import Accuracy, Evaluation

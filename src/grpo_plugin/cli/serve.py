@@ -11,7 +11,7 @@ import click
 
 from grpo_plugin.cli.exit_codes import errors_exit_2
 from grpo_plugin.config.rollout import RolloutConfig
-from grpo_plugin.recipe.recipe import Recipe, check, read
+from grpo_plugin.recipe import Recipe, check, read
 from grpo_plugin.rollout.server.endpoint import make_run_dir
 from grpo_plugin.rollout.server.server_plan import ServerPlan, plan_server
 

@@ -8,7 +8,7 @@ from grpo_plugin.console.examples import Example, examples
 from grpo_plugin.console.log_columns import WIDTH, clock, decimal
 from grpo_plugin.console.screen import Screen
 from grpo_plugin.console.timing import Stopwatch
-from grpo_plugin.recipe.recipe import Recipe
+from grpo_plugin.recipe import Recipe
 from grpo_plugin.validation.evaluation import Accuracy, Evaluation
 
 GROUPS = 20

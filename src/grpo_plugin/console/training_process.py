@@ -12,8 +12,7 @@ from grpo_plugin.compat import axolotl_log, axolotl_train, telemetry
 from grpo_plugin.console.failure import report_failure
 from grpo_plugin.console.redirect import redirect
 from grpo_plugin.console.screen import Screen
-from grpo_plugin.recipe import checkpoints
-from grpo_plugin.recipe.recipe import Recipe, check
+from grpo_plugin.recipe import Recipe, check, checkpoints
 from grpo_plugin.session import Session, end_with_parent, is_main
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)

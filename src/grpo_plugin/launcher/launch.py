@@ -19,8 +19,8 @@ from grpo_plugin.launcher.arguments import TrainArguments, read_train
 from grpo_plugin.launcher.debug_log import DebugLog
 from grpo_plugin.launcher.machines import check_machine
 from grpo_plugin.launcher.supervisor import Supervisor, fork
-from grpo_plugin.recipe import checkpoints
-from grpo_plugin.recipe.recipe import Recipe, check, is_ours, read
+from grpo_plugin.recipe import Recipe, check, checkpoints, read
+from grpo_plugin.recipe.plugin_names import is_ours
 from grpo_plugin.rollout.server.process import Server
 from grpo_plugin.rollout.server.server_plan import ServerPlan, plan_server
 from grpo_plugin.session import Session

@@ -7,7 +7,7 @@ from grpo_plugin.errors import RecipeError
 from grpo_plugin.launcher.arguments import TrainArguments
 from grpo_plugin.planning.machine import Machine
 from grpo_plugin.planning.problems import problems
-from grpo_plugin.recipe.recipe import Recipe
+from grpo_plugin.recipe import Recipe
 from grpo_plugin.rollout.server.devices import visible_gpus
 
 

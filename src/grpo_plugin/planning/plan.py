@@ -1,4 +1,4 @@
-"""A recipe on a machine: roles, batch, memory, disk, command, problems and warnings, all computed."""
+"""A recipe on a machine: roles, batch, memory, disk, command and problems, all computed."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +9,6 @@ from grpo_plugin.planning.disk import Disk, disk
 from grpo_plugin.planning.machine import Machine, card
 from grpo_plugin.planning.memory import Estimate, trainer_memory
 from grpo_plugin.planning.model_shapes import Model, find_model
-from grpo_plugin.planning.plan_warnings import warnings_of
 from grpo_plugin.planning.problems import batch_of, plan_of_server, problems, serving_gpus
 from grpo_plugin.planning.serving import Serving, serving
 from grpo_plugin.planning.training import Training, from_recipe, longest_sequence
@@ -99,10 +98,6 @@ class Plan:
     @cached_property
     def problems(self) -> list[str]:
         return problems(self.recipe, self.machine)
-
-    @cached_property
-    def warnings(self) -> list[str]:
-        return list(warnings_of(self))
 
     @property
     def card(self) -> int | None:

@@ -6,6 +6,7 @@ from fractions import Fraction
 from grpo_plugin.algorithms.settings import of_recipe
 from grpo_plugin.planning.machine import GIB
 from grpo_plugin.planning.plan import Plan
+from grpo_plugin.planning.plan_warnings import warnings_of
 
 WIDTH = 14
 
@@ -14,7 +15,7 @@ def report(plan: Plan) -> str:
     """The whole plan, one fact per line."""
     lines = [*_roles(plan), *_batch(plan), *_memory(plan), *_disk(plan), *_command(plan)]
     lines += _list("problems", plan.problems, "none; `axolotl train` would start")
-    lines += _list("warnings", plan.warnings, "none")
+    lines += _list("warnings", warnings_of(plan), "none")
     return "\n".join(lines)
 
 

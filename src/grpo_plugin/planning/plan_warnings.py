@@ -2,29 +2,22 @@
 
 from collections.abc import Iterator
 from math import ceil
-from typing import TYPE_CHECKING
 
 from grpo_plugin.planning.machine import GIB, USABLE, card
+from grpo_plugin.planning.plan import Plan
 from grpo_plugin.planning.problems import over_positions, positions_of
 
-if TYPE_CHECKING:
-    from grpo_plugin.planning.plan import Plan
-
 SMALL_LEARNING_RATE = 5e-5
-LONG = 8192  # tokens; from here on vLLM reserves noticeably for sequences that never come
+LONG = 8192  # tokens; for longer sequences vLLM reserves memory that shorter ones would need
 
 
-def warnings_of(plan: "Plan") -> Iterator[str]:
-    """One sentence for each, with its remedy."""
-    if plan.machine.gpus:
-        yield from _memory(plan)
-        yield from _idle(plan)
-    yield from _gradients(plan)
-    yield from _rounding(plan)
-    yield from _lengths(plan)
+def warnings_of(plan: Plan) -> list[str]:
+    """One sentence for each, with its remedy; empty if there is none."""
+    on_gpus = [*_memory(plan), *_idle(plan)] if plan.machine.gpus else []
+    return [*on_gpus, *_gradients(plan), *_rounding(plan), *_lengths(plan)]
 
 
-def _memory(plan: "Plan") -> Iterator[str]:
+def _memory(plan: Plan) -> Iterator[str]:
     machine = plan.machine
     if plan.trainer and plan.trainer.total > machine.usable:
         yield (
@@ -39,7 +32,7 @@ def _memory(plan: "Plan") -> Iterator[str]:
         )
 
 
-def _smaller(plan: "Plan") -> Iterator[str]:
+def _smaller(plan: Plan) -> Iterator[str]:
     """Ways to need less memory per GPU, or to have more of it."""
     assert plan.trainer is not None
     if plan.batch.micro > 1:
@@ -54,7 +47,7 @@ def _smaller(plan: "Plan") -> Iterator[str]:
         yield "train an adapter (adapter: lora)"
 
 
-def _more_gpus(plan: "Plan", least: int) -> Iterator[str]:
+def _more_gpus(plan: Plan, least: int) -> Iterator[str]:
     """Of this machine if it has so many beside vLLM's, else more machines like it; each trains on the same number."""
     here, nodes = plan.machine.gpus - plan.serving_gpus, plan.machine.nodes
     if here < 1:
@@ -65,7 +58,7 @@ def _more_gpus(plan: "Plan", least: int) -> Iterator[str]:
         yield f"train on {ceil(least / here)} such machines (--nodes)"
 
 
-def _gradients(plan: "Plan") -> Iterator[str]:
+def _gradients(plan: Plan) -> Iterator[str]:
     if plan.training.gathers_gradients and plan.batch.processes > 1:
         yield (
             "FSDP keeps whole gradients on every GPU while they accumulate; accelerator_config: "
@@ -73,7 +66,7 @@ def _gradients(plan: "Plan") -> Iterator[str]:
         )
 
 
-def _rounding(plan: "Plan") -> Iterator[str]:
+def _rounding(plan: Plan) -> Iterator[str]:
     rate = plan.recipe.values.get("learning_rate") or 0
     if 0 < rate < SMALL_LEARNING_RATE and not plan.training.keeps_small_updates:
         yield (
@@ -82,7 +75,7 @@ def _rounding(plan: "Plan") -> Iterator[str]:
         )
 
 
-def _lengths(plan: "Plan") -> Iterator[str]:
+def _lengths(plan: Plan) -> Iterator[str]:
     if plan.serving is None or plan.model is None:
         return
     if not plan.model.exact and (sentence := over_positions(plan.model, plan.recipe)):
@@ -95,7 +88,7 @@ def _lengths(plan: "Plan") -> Iterator[str]:
         )
 
 
-def _idle(plan: "Plan") -> Iterator[str]:
+def _idle(plan: Plan) -> Iterator[str]:
     machine, processes = plan.machine, plan.batch.processes
     if processes < (machine.gpus - plan.serving_gpus) * machine.nodes:
         idle = machine.gpus * machine.nodes - plan.serving_gpus - processes

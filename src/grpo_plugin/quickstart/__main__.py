@@ -39,7 +39,7 @@ def _keep_libraries_quiet() -> None:
 def _wanted(target: str) -> tuple[Path, QuickstartConfig]:
     if Path(target).suffix not in (".yaml", ".yml"):
         return Path(target), QuickstartConfig()
-    from grpo_plugin.recipe.recipe import read
+    from grpo_plugin.recipe import read
 
     values = read(target)
     return Path(values["base_model"]), QuickstartConfig.parse("quickstart", values.get("quickstart"))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grpo_plugin.recipe.recipe import Recipe
+from grpo_plugin.recipe import Recipe
 from grpo_plugin.rollout.server.endpoint import make_run_dir
 from grpo_plugin.rollout.server.handle import Host
 from grpo_plugin.rollout.server.process import Server

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from grpo_plugin.cli.main import grpo
 from grpo_plugin.cli.recipes import copied, recipes_folder
-from grpo_plugin.recipe.recipe import parse, read
+from grpo_plugin.recipe import parse, read
 
 ROOT = Path(__file__).parents[3]
 

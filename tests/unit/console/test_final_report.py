@@ -13,7 +13,7 @@ from grpo_plugin.console.final_report import (
 )
 from grpo_plugin.console.screen import Screen
 from grpo_plugin.console.timing import Stopwatch
-from grpo_plugin.recipe.recipe import parse
+from grpo_plugin.recipe import parse
 from grpo_plugin.rollout.generation_log import GenerationLog, Generations
 from grpo_plugin.validation.evaluation import Accuracy, Evaluation
 

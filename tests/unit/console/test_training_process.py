@@ -12,7 +12,7 @@ import pytest
 
 from grpo_plugin.console import training_process
 from grpo_plugin.console.screen import Screen
-from grpo_plugin.recipe.recipe import parse
+from grpo_plugin.recipe import parse
 
 RECIPE = {
     "base_model": "user/model",

@@ -9,7 +9,7 @@ from grpo_plugin.errors import RecipeError
 from grpo_plugin.launcher import launch
 from grpo_plugin.launcher.arguments import read_train
 from grpo_plugin.launcher.launch import before_axolotl
-from grpo_plugin.recipe.recipe import parse, read
+from grpo_plugin.recipe import parse, read
 
 MEETING = ("--num-machines=2", "--machine-rank=0", "--main-process-ip=10.0.0.1", "--main-process-port=29500")
 RECIPE = """

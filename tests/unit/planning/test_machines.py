@@ -9,6 +9,7 @@ import pytest
 from grpo_plugin.launcher.arguments import read_train
 from grpo_plugin.planning.machine import Machine
 from grpo_plugin.planning.plan import Plan
+from grpo_plugin.planning.plan_warnings import warnings_of
 from grpo_plugin.planning.problems import problems
 from grpo_plugin.recipe import parse, read
 
@@ -50,6 +51,6 @@ def test_raidens_two_machines_train_what_one_does(monkeypatch, tmp_path, rank):
     two = Plan(parse(read(arguments.recipe, arguments.overrides)), machine)
     one = Plan(parse(read(arguments.recipe)), Machine(8, 6))
     assert [problem for problem in two.problems if not problem.startswith("prompts.train: ")] == []
-    assert two.warnings == []
+    assert warnings_of(two) == []
     assert two.batch.processes == 12
     assert (two.batch.per_step, two.batch.per_rollout) == (one.batch.per_step, one.batch.per_rollout)

@@ -2,25 +2,26 @@ import pytest
 
 from grpo_plugin.planning.machine import GIB, Machine, card
 from grpo_plugin.planning.plan import Plan
+from grpo_plugin.planning.plan_warnings import warnings_of
 
 
 def test_small_updates_are_warned_of(recipe):
-    lossy = Plan(recipe(optimizer="adamw_torch_fused"), Machine(2, 1)).warnings
+    lossy = warnings_of(Plan(recipe(optimizer="adamw_torch_fused"), Machine(2, 1)))
     assert any("optimizer: adamw_torch_fused on 16-bit weights rounds most updates away" in line for line in lossy)
     for changes in ({}, {"optimizer": "adamw_torch_fused", "adapter": "lora"}, {"learning_rate": 1e-3}):
-        assert Plan(recipe(**changes), Machine(2, 1)).warnings == []
+        assert warnings_of(Plan(recipe(**changes), Machine(2, 1))) == []
 
 
 def test_without_a_limit_vllm_is_started_for_the_longest_sequence(recipe, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     unlimited = {"train": "user/data@train"}
     plan = Plan(recipe(base_model="Qwen/Qwen2.5-0.5B", prompts=unlimited), Machine(2, 1))
-    assert any("vLLM is started for sequences of 32768 tokens" in line for line in plan.warnings)
-    assert Plan(recipe(prompts=unlimited), Machine(2, 1)).warnings == []
+    assert any("vLLM is started for sequences of 32768 tokens" in line for line in warnings_of(plan))
+    assert warnings_of(Plan(recipe(prompts=unlimited), Machine(2, 1))) == []
 
 
 def memory_warning(plan: Plan) -> str:
-    return next(line for line in plan.warnings if line.startswith("The trainer needs"))
+    return next(line for line in warnings_of(plan) if line.startswith("The trainer needs"))
 
 
 def test_what_would_not_fit_is_warned_of(recipe):
@@ -28,7 +29,7 @@ def test_what_would_not_fit_is_warned_of(recipe):
     assert memory_warning(tight).startswith(
         "The trainer needs about 2.3 GiB per GPU, and of 1 GiB 0.9 are usable (driver and fragments take 5%); "
     )
-    assert any(line.startswith("vLLM needs about") for line in tight.warnings)
+    assert any(line.startswith("vLLM needs about") for line in warnings_of(tight))
     assert tight.least_trainers is None
     assert Plan(recipe(), Machine(2, 1)).least_trainers == 1
 
@@ -82,12 +83,12 @@ def test_sequences_over_the_positions_of_the_table_are_warned_of(recipe, tmp_pat
         "prompts.max_length: sequences of 42048 tokens are over the 32768 positions of the table of well-known shapes, "
         "which vLLM refuses if the model's config.json says so too; "
     )
-    assert any(line.startswith(expected) for line in plan.warnings), plan.warnings
+    assert any(line.startswith(expected) for line in warnings_of(plan)), warnings_of(plan)
     yarn = '--hf-overrides={"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}'
     for told in ({"env": {"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}}, {"args": [yarn]}):
-        assert not any("tokens are over" in line for line in long(rollout=told).warnings)
+        assert not any("tokens are over" in line for line in warnings_of(long(rollout=told)))
     for told in ({"env": {"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "0"}}, {"args": ["--hf-overrides={}"]}):
-        assert any("tokens are over" in line for line in long(rollout=told).warnings)
+        assert any("tokens are over" in line for line in warnings_of(long(rollout=told)))
 
 
 def test_a_completion_alone_may_be_over_the_positions(recipe):

@@ -11,6 +11,7 @@ import pytest
 from grpo_plugin.planning.machine import Machine
 from grpo_plugin.planning.plan import Plan
 from grpo_plugin.planning.plan_text import requirement
+from grpo_plugin.planning.plan_warnings import warnings_of
 from grpo_plugin.planning.problems import serving_gpus
 from grpo_plugin.recipe import Recipe, check, read
 
@@ -79,7 +80,7 @@ def test_its_plan_has_neither_problem_nor_warning_on_the_gpus_it_names(name, wor
     assert f"# Needs {requirement(plan)}\n" in text(name), requirement(plan)
     assert plan.card is not None
     fitting = Plan(recipe, Machine(plan.machine.gpus, plan.machine.num_processes, gpu_memory=plan.card * 2**30))
-    assert fitting.warnings == []
+    assert warnings_of(fitting) == []
 
 
 @pytest.mark.parametrize("name", NAMES)

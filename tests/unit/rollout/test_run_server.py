@@ -2,7 +2,7 @@
 
 import pytest
 
-from grpo_plugin.recipe.recipe import parse
+from grpo_plugin.recipe import parse
 from grpo_plugin.rollout.run_server import RunServer
 from grpo_plugin.rollout.server.process import Server
 from grpo_plugin.rollout.server.server_plan import ServerPlan
