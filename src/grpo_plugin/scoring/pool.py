@@ -87,11 +87,19 @@ class WorkerPool:
             ) from error
 
     def depends_on_batch(self, reward: Reward, batch: CompletionBatch) -> bool:
-        """Whether a function scores completions differently together and one by one; False where it fails."""
+        """Whether a function scores completions differently together and one by one; False where it fails.
+
+        Raises:
+            RewardError: the function is broken, and `rewards.on_error` is raise.
+        """
         part = batch.take(range(len(batch)), reward.signature.columns(batch.columns))
         limit = self._config.timeout * 2
         try:
             return bool(self._schedule(worker.depends_on_batch, limit, reward.index, part, limit).result())
+        except RewardError:
+            if self._config.on_error == "raise":
+                raise
+            return False
         except Exception:
             # The batch's own scoring will fail too, and name the completion.
             return False

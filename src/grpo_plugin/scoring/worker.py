@@ -45,8 +45,18 @@ def score_together(index: int, batch: CompletionBatch, limit: float) -> list[Out
 
 
 def depends_on_batch(index: int, batch: CompletionBatch, limit: float) -> bool:
-    """Whether a function scores completions differently together and one by one."""
-    alone = [outcome.score for outcome in score_each(index, batch, limit)]
+    """Whether a function scores completions differently together and one by one; False where one of them is lost.
+
+    Raises:
+        RewardError: the function is broken on one of them.
+    """
+    outcomes = score_each(index, batch, limit)
+    for outcome in outcomes:
+        if outcome.error is not None and not outcome.lost:
+            raise RewardError(outcome.error)
+    if any(outcome.lost for outcome in outcomes):
+        return False
+    alone = [outcome.score for outcome in outcomes]
     try:
         return [outcome.score for outcome in score_together(index, batch, limit)] != alone
     except RewardError:

@@ -39,6 +39,12 @@ def test_sys_exit_in_a_call_for_the_whole_batch(loaded: Loader) -> None:
         score(rewards, ["a"])
 
 
+def test_sys_exit_while_it_is_seen_how_a_function_scores(loaded: Loader) -> None:
+    """Before its first batch a function is tried on a few completions; what fails there is not passed over."""
+    with pytest.raises(RewardError, match=r"raised SystemExit: .* on completion 1 of 6.*\(batch 1 of this process\)"):
+        score(loaded(entry("exits_later"), workers=1), ["a"] * 6)
+
+
 def test_a_trainer_stopped_by_a_signal_in_a_reward_is_stopped(loaded: Loader) -> None:
     """The run's handlers raise SystemExit(143) wherever the trainer is; that is no failure of the reward."""
 
