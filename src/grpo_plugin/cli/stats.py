@@ -21,7 +21,7 @@ PICTURES = (".png", ".pdf", ".svg")
 
 @click.command()
 @click.argument("recipe", required=False, type=FILE)
-@click.option("--dataset", multiple=True, help="Data in place of the recipe's, in the words of prompts.train.")
+@click.option("--dataset", multiple=True, help="Data instead of the recipe's, written as in prompts.train.")
 @click.option("--tokenizer", "tokenizers", multiple=True, help="Folder or hub name; may be given several times.")
 @click.option("--split", type=click.Choice(["train", "validation"]), default="train", show_default=True)
 @click.option("--prompt-key", help="Column with the question, or with chat messages.")
@@ -97,11 +97,11 @@ def _run(
 
 
 def _check_picture(png: Path | None) -> None:
-    """A picture that cannot be written is told before hours of measuring."""
+    """Check that the picture can be written, before anything is measured."""
     if png is None:
         return
     if png.suffix.lower() not in PICTURES:
-        raise RecipeError(f"--png: {str(png)!r} is no picture that can be drawn; known: {', '.join(PICTURES)}.")
+        raise RecipeError(f"--png: {str(png)!r} is no known kind of picture; known: {', '.join(PICTURES)}.")
     try:
         png.parent.mkdir(parents=True, exist_ok=True)
         png.open("ab").close()
@@ -111,7 +111,7 @@ def _check_picture(png: Path | None) -> None:
 
 @contextmanager
 def _progress(total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on the error stream while rows are measured, where someone can see it."""
+    """A progress bar on the error stream, where that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,16 +1,14 @@
-"""Datasets become prompts: sources, wording, checks, length limits, images, order.
+"""Prompts from datasets: reading rows, chat messages, checks, length limits, images, order.
 
-`load` imports `datasets` when it is first asked for; `check_sources` costs nothing.
+`load` imports `datasets` when it is first used.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from grpo_plugin.recipe.sources import check_sources
-
 if TYPE_CHECKING:
     from grpo_plugin.prompts.loading import PromptData, load
 
-__all__ = ["PromptData", "check_sources", "load"]
+__all__ = ["PromptData", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ _KINDS: dict[type, str] = {bool: "bool", int: "int", float: "float", str: "text"
 
 
 class Columns:
-    """Learns the columns of all rows (`observe`), then encodes rows chunk by chunk (`encode`)."""
+    """The columns of a table: `observe` collects the types of all rows, `encode` then converts values to Arrow."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, set[str]] = {}

@@ -1,4 +1,4 @@
-"""What a result depends on, in one key: the block, the template's words, every byte of the data, the tokenizers."""
+"""The cache key of prepared data: a hash of the block, the template's text, the data, and the tokenizers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ def data_key(
 
     Args:
         more: whatever else the result depends on, such as the layout of the result itself.
-        without: fields of the block that do not matter; which sources it names never does, only what they hold.
+        without: fields of the block that do not matter; the names of sources never matter, only their content.
     """
     block = config.model_dump(exclude={"train", "validation", "streaming", *without})
     template = template_text(config.template, base_dir) if config.template else None

@@ -1,7 +1,7 @@
-"""Images of a row: read, checked, brought into bounds, and placed in the text.
+"""Images of a row: read, checked, resized to the pixel bounds, and placed in the text.
 
-Whatever the trainer and vLLM would otherwise treat each in their own way is settled here once: colour mode,
-transparency (on white), EXIF orientation, size. An image that needs none of this keeps its bytes.
+The trainer and vLLM would treat colour mode, transparency, EXIF orientation and size each in its own way; here an image
+becomes RGB, on white, upright, within bounds, once for both. An image that is all of this keeps its bytes.
 """
 
 import io
@@ -94,29 +94,29 @@ def _normalise(data: bytes, bounds: PixelBounds) -> Picture:
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
-            settled = _settle(image, bounds)
-            if settled is image:
+            ready = _as_upright_rgb(image, bounds)
+            if ready is image:
                 return Picture(data, image.height, image.width)
     except RowError:
         raise
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise RowError("an image that cannot be read") from error
-    return Picture(_png(settled), settled.height, settled.width)
+    return Picture(_png(ready), ready.height, ready.width)
 
 
-def _settle(image: Image.Image, bounds: PixelBounds) -> Image.Image:
+def _as_upright_rgb(image: Image.Image, bounds: PixelBounds) -> Image.Image:
     """The image as RGB, upright and within bounds; the same object when it is all of that already."""
-    settled = image
+    ready = image
     if image.getexif().get(_ORIENTATION, 1) != 1:
-        settled = ImageOps.exif_transpose(settled)
-    if settled.mode == "F":
-        raise RowError("an image of floating-point pixels, whose black and white nobody knows; save it with 8 bits")
-    if settled.mode.startswith("I"):  # 16 bits, of which conversion would take all but the darkest for white
-        settled = settled.point(lambda level: level * (1 / 256)).convert("L")
-    if settled.mode != "RGB":
-        settled = _on_white(settled) if settled.has_transparency_data else settled.convert("RGB")
-    size = bounds.fit(settled.width, settled.height)
-    return settled if size == settled.size else settled.resize(size, Image.Resampling.BICUBIC)
+        ready = ImageOps.exif_transpose(ready)
+    if ready.mode == "F":
+        raise RowError("an image of floating-point pixels, whose range is unknown; save it with 8 bits")
+    if ready.mode.startswith("I"):  # 16 bits: `convert` would turn every level over 255 white
+        ready = ready.point(lambda level: level * (1 / 256)).convert("L")
+    if ready.mode != "RGB":
+        ready = _on_white(ready) if ready.has_transparency_data else ready.convert("RGB")
+    size = bounds.fit(ready.width, ready.height)
+    return ready if size == ready.size else ready.resize(size, Image.Resampling.BICUBIC)
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -138,7 +138,7 @@ def place(messages: list[dict[str, Any]], images: int) -> list[dict[str, Any]]:
     Without any mark, the images come before the text of the first user message.
 
     Raises:
-        RowError: as many marks as images are not there.
+        RowError: the number of marks is not the number of images.
     """
     placed = [{**message, "content": _blocks(message)} for message in messages]
     marks = sum(block["type"] == "image" for message in placed for block in message["content"])

@@ -12,7 +12,7 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 
 
 def items(file: TextIO) -> Iterator[Any]:
-    """What stands in the list that a file holds.
+    """The items of the JSON list in a file.
 
     Raises:
         ValueError: not one JSON list, or one that does not end.
@@ -30,7 +30,7 @@ def items(file: TextIO) -> Iterator[Any]:
 
 
 class _Text:
-    """A file's text from where reading stands."""
+    """The text of a file, read block by block, with a position in it."""
 
     def __init__(self, file: TextIO) -> None:
         self._file, self._text, self._at = file, "", 0
@@ -43,7 +43,7 @@ class _Text:
                 return self._text[self._at : self._at + 1]
 
     def expect(self, characters: str) -> str:
-        """Take one of some characters."""
+        """Read one of some characters; ValueError for another one."""
         found = self.next()
         if not found or found not in characters:
             raise ValueError(f"expected {' or '.join(characters)}, got {found or 'the end'}")
@@ -51,7 +51,7 @@ class _Text:
         return found
 
     def value(self) -> Any:
-        """Take an object; other values could be cut off at the end of a block, and are no rows anyway."""
+        """Read a value. Only objects are read whole for sure: a number could be cut off at the end of a block."""
         self.next()
         while True:
             try:
@@ -62,7 +62,7 @@ class _Text:
                     raise
 
     def _grow(self) -> bool:
-        """Read on, twice as far each time, so that an item of many blocks is not parsed once for each."""
+        """Read more, twice as much each time, so that an item of many blocks is not parsed once for each block."""
         more = self._file.read(max(BLOCK, len(self._text) - self._at))
         self._text, self._at = self._text[self._at :] + more, 0
         return bool(more)

@@ -1,7 +1,8 @@
 """How many tokens a prompt has once the model's own chat template is around it.
 
-The numbers are those of `len(tokenizer.apply_chat_template(messages, add_generation_prompt=True))`, row for row; they
-are found faster by rendering with transformers' own compiled template, and by tokenizing in batches, each segment once.
+The numbers are those of `len(tokenizer.apply_chat_template(messages, add_generation_prompt=True))`, row for row; for a
+chat that ends with a message of the assistant, those with `continue_final_message=True`. They are found faster by
+rendering with transformers' own compiled template, and by tokenizing in batches, each segment once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from grpo_plugin.prompts.chat_ending import ending
 from grpo_plugin.prompts.chat_template import ChatTemplate
 from grpo_plugin.prompts.segments import SegmentCounter
 
@@ -32,7 +34,8 @@ class RefusedChat(ValueError):
     """The chat template raised on the chat at `position`."""
 
     def __init__(self, position: int, reason: Exception) -> None:
-        super().__init__(f"messages that the model's chat template refuses ({reason})")
+        first_line = (str(reason).splitlines() or [type(reason).__name__])[0]
+        super().__init__(f"messages that the model's chat template refuses ({first_line})")
         self.position = position
 
 
@@ -79,7 +82,7 @@ class ChatCounter:
         return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
     def count(self, chats: Sequence[Chat]) -> list[int]:
-        """Tokens of each prompt, the generation prompt included.
+        """Tokens of each prompt, with the header of the assistant's turn.
 
         Raises:
             RefusedChat: the chat template raised on one of them.
@@ -93,7 +96,7 @@ class ChatCounter:
         return [len(self._tokenizer.encode(text, add_special_tokens=False)) for text in texts]
 
     def render(self, chats: Sequence[Chat]) -> Sequence[Chat]:
-        """The text the model sees for each chat, where this tokenizer's rendering is known; else the chats.
+        """The text of each chat in the template, where template and encoding are transformers' own; else the chats.
 
         Raises:
             RefusedChat: the chat template raised on one of them.
@@ -104,12 +107,12 @@ class ChatCounter:
         for position, chat in enumerate(chats):
             try:
                 rendered.append(self._template.render(cast(Any, chat)))
-            except Exception as error:  # a template may raise on purpose, or trip over what it did not expect
+            except Exception as error:  # a template may raise on purpose, or on what it did not expect
                 raise RefusedChat(position, error) from error
         return rendered
 
     def count_rendered(self, rendered: Sequence[Any]) -> list[int]:
-        """Tokens of what `render` gave; for most of the time Python's lock is free."""
+        """Tokens of what `render` returned; most of the time Python's lock is not held."""
         if not self.chats:
             return [len(self._tokenizer.encode(text)) for text in rendered]
         if self._segments:
@@ -120,14 +123,14 @@ class ChatCounter:
         return self._tokenizer.apply_chat_template(
             chat,
             chat_template=self._chat_template,
-            add_generation_prompt=True,
             return_dict=False,
+            **ending(chat),
             **self._template_kwargs,
         )
 
 
 def _is_stock(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether templating and encoding are transformers' own, so that rendering and Rust backend can be called apart."""
+    """Whether template and encoding are transformers' own, so that both can be called separately."""
     from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
     return isinstance(tokenizer, TokenizersBackend) and all(
@@ -139,8 +142,9 @@ def _is_stock(tokenizer: PreTrainedTokenizerBase) -> bool:
 def ahead(chunks: Iterable[Chunk], prepare: Callable[[Chunk], Callable[[], Result]]) -> Iterator[tuple[Chunk, Result]]:
     """Each chunk with the result of the work prepared for it, in order.
 
-    `prepare` runs here, the work it returns in one of two threads: while one of them holds Python's lock, to cut texts
-    or to count what came back, the tokenizer's own threads have the other's to do. No more than three chunks are held.
+    `prepare` runs in this thread; the function it returns runs in one of two others: while one of them holds Python's
+    lock, to cut texts or to count tokens, the tokenizer's own threads encode the texts of the other. At most three
+    chunks are in memory.
     """
     pending: deque[tuple[Chunk, Future[Result]]] = deque()
     with ThreadPoolExecutor(THREADS, thread_name_prefix="tokenize") as pool:
@@ -155,10 +159,10 @@ def ahead(chunks: Iterable[Chunk], prepare: Callable[[Chunk], Callable[[], Resul
 
 @contextmanager
 def frozen_heap() -> Iterator[None]:
-    """Keep Python's garbage collector off the libraries' million objects while all rows are counted.
+    """Exclude all objects that exist now from Python's garbage collection while the rows are counted.
 
-    It would walk through them again and again, holding Python's lock. Not for a stream that lasts as long as a
-    training run: what exists now and is dropped within would not be freed.
+    The libraries have about a million of them, and each collection would walk through all, holding Python's lock. Not
+    for a stream that lasts as long as a training run: cycles among these objects are not freed within.
     """
     gc.freeze()
     try:

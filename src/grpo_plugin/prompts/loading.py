@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-# Part of every key: raise it when the same rows would be prepared differently.
+# Part of every cache key: raise it when the same rows would be prepared differently.
 LAYOUT = 1
 
 
 @dataclass(frozen=True)
 class PromptData:
-    """Rows for the trainer, and what was found out on the way.
+    """Rows for the trainer, with their columns, longest prompt and notes.
 
     A row has `prompt` (chat messages; text if the tokenizer has no chat template), `answer` if an answer_key is set,
     `images` (PIL) if an image_key is, and every other column of the data.
 
     Args:
         columns: names in a training row.
-        longest: tokens of the longest prompt kept, over both; None when nothing was measured.
+        longest: tokens of the longest prompt kept, of train and validation; None when nothing was measured.
         notes: one line each for the user: what was dropped, cut, left out or mixed.
     """
 
@@ -65,7 +65,7 @@ def load(
 
     Args:
         base_dir: the recipe's folder, where relative paths start.
-        seed: decides which rows a weighted source gives; the order of training is the trainer's (`PromptOrder`).
+        seed: decides which rows a weighted source gives; the order of training is `prompts.order`'s.
         tokenizer: the model's own, as it will train; without one nothing is measured.
         processor: a vision model's own, to count the tokens of images.
         template_kwargs: `trl.chat_template_kwargs`.
@@ -130,7 +130,7 @@ class _Loader:
         return _Split(rows, tuple(rows.column_names), report["longest"], notes)
 
     def stream(self) -> _Split:
-        """Training rows read while training; the first chunk now, to see that they are sound."""
+        """Training rows read while training; the first chunk is read and checked now."""
         resolved = resolve("prompts.train", self.config.train, self.base_dir)
         stream = Stream(self._preparation("prompts.train"), resolved)
         return _Split(stream.dataset(self.seed), stream.columns, stream.longest, [])

@@ -1,4 +1,4 @@
-"""Prompts over `max_length`: dropped, refused, or cut from the left; and the line that says which."""
+"""Prompts over `max_length`: dropped, an error, or cut from the left; and a note with their row numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Messages = list[dict[str, Any]]
 
 @dataclass
 class LengthLimit:
-    """Applies `prompts.max_length` and `prompts.overlong` to measured prompts, and remembers what it did.
+    """Applies `prompts.max_length` and `prompts.overlong` to prompts, and collects the rows over the limit.
 
     Args:
         most: longest prompt in tokens, or None for no limit.
@@ -32,7 +32,7 @@ class LengthLimit:
     overlong: dict[str, list[int]] = field(default_factory=dict)
 
     def apply(self, label: str, prompt: Prompt, tokens: int, row_errors: RowErrors) -> Prompt | None:
-        """The prompt as it is trained on, or None when it is not."""
+        """The prompt to train on, shortened where the policy says so; None when it is dropped or an error."""
         self.total += 1
         if self.most is None or tokens <= self.most:
             self.longest = max(self.longest, tokens)
@@ -50,7 +50,7 @@ class LengthLimit:
         return shortened
 
     def _truncated(self, prompt: Prompt) -> Prompt:
-        """The prompt without the first characters of its longest user text, as few as make it fit."""
+        """The prompt without the first characters of its longest user text: as few as are needed to fit."""
         if self.policy == "error":
             raise RowError(f"a prompt over max_length {self.most} tokens (prompts.overlong: error)")
         text, put = _longest_user_text(prompt.messages)

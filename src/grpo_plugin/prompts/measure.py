@@ -1,4 +1,4 @@
-"""Prompts with their lengths in tokens, images included."""
+"""Lengths of prompts in tokens, images included."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Measure:
         """The same only where the same prompts have the same lengths."""
         if self.counter is None:
             return None
-        # A few sizes tell processors apart as far as image lengths go.
+        # Two processors that agree on these sizes are taken to count images alike.
         sizes = [self.image_tokens(*size) for size in PROBES] if self.image_tokens else []
         return f"{self.counter.identity} {sizes}"
 
@@ -41,10 +41,13 @@ class Measure:
         return self.counter is None or self.counter.chats
 
     def chat(self, prompt: Prompt) -> Chat:
-        """The prompt as the trainer sees it: chat messages, or text for a tokenizer without a chat template.
+        """The prompt as the trainer gets it: chat messages; for a tokenizer without a chat template, text.
+
+        That text is the question, as the recipe's template words it; a system message stands above it, with a blank
+        line between.
 
         Raises:
-            RowError: a chat that is more than a question under a system message, or has images, for such a tokenizer.
+            RowError: several turns, or images, and no chat template.
         """
         if self.chats:
             return prompt.messages

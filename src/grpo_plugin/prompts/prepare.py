@@ -1,4 +1,4 @@
-"""One split, from its sources to a table on disk: worded, checked, measured, within the length limit."""
+"""One split, from its sources to a table on disk: chat messages, checked, measured, within the length limit."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Preparation:
             for chunk in self.reader.chunks(source):
                 empty = False
                 for row in chunk.rows:
-                    with suppress(RowError):  # told, with its row number, when the rows are written
+                    with suppress(RowError):  # reported, with its row number, when the rows are written
                         columns.observe(self.reader.columns(row))
             if empty:
                 raise DataError(f"{self.field}: {source.spec!r} has no rows; name a file or split that has some.")

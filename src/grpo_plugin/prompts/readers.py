@@ -74,7 +74,7 @@ def _parse(path: Path, number: int, line: str) -> Any:
 
 
 def _check_text(value: Any) -> None:
-    """Half of a surrogate pair is no text, and no tokenizer takes it: a ValueError."""
+    """Raise ValueError for half of a surrogate pair, which is not text and which no tokenizer accepts."""
     json.dumps(value, ensure_ascii=False).encode()
 
 
@@ -140,13 +140,13 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
 def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
     import pyarrow.parquet as pq
 
-    with _sound_parquet(path), pq.ParquetFile(path) as file:
+    with _parquet_errors(path), pq.ParquetFile(path) as file:
         rows = (row for batch in file.iter_batches(batch_size=CHUNK_WITH_IMAGES) for row in batch.to_pylist())
         yield from enumerate(rows, 1)
 
 
 @contextmanager
-def _sound_parquet(path: Path) -> Iterator[None]:
+def _parquet_errors(path: Path) -> Iterator[None]:
     import pyarrow as pa
 
     try:
@@ -164,7 +164,7 @@ READERS: dict[str, Callable[[Path], Iterator[tuple[int, Row]]]] = {
 
 
 def expected_rows(sources: Sequence[Source]) -> int | None:
-    """About how many rows the sources have, for a progress bar, without reading them; None where nobody knows."""
+    """About how many rows the sources have, for a progress bar, without reading them; None where it is unknown."""
     counts = [_lines(file) for source in sources for file in source.files]
     return None if None in counts or any(source.hub for source in sources) else sum(filter(None, counts))
 
@@ -186,5 +186,5 @@ def parquet_rows(path: Path) -> int:
     """
     import pyarrow.parquet as pq
 
-    with _sound_parquet(path):
+    with _parquet_errors(path):
         return int(pq.read_metadata(path).num_rows)

@@ -1,4 +1,4 @@
-"""The prompts of a run, worded and measured with the tokenizer and processor that its model brings."""
+"""The prompts of a recipe, measured with the tokenizer and processor of its model."""
 
 from __future__ import annotations
 

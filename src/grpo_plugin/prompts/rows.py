@@ -1,4 +1,4 @@
-"""From a row of the data to a row for the trainer."""
+"""Rows of the data become rows for the trainer."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +16,7 @@ from grpo_plugin.prompts.gold_answers import EXTRACTORS
 from grpo_plugin.prompts.images import Picture, PixelBounds, pictures, place
 from grpo_plugin.prompts.readers import CHUNK, CHUNK_WITH_IMAGES, Chunk, Row, read
 from grpo_plugin.prompts.row_errors import RowError, RowErrors
-from grpo_plugin.prompts.wording import Message, compile_template, template_text, word
+from grpo_plugin.prompts.wording import Message, chat_messages, compile_template, template_text
 from grpo_plugin.recipe.sources import Source
 
 Result = TypeVar("Result")
@@ -47,7 +47,7 @@ class PromptChunk:
 
 @dataclass(frozen=True)
 class RowReader:
-    """Reads sources as the `prompts:` block says. Bad rows are gathered, not raised one by one.
+    """Reads sources as the `prompts:` block says. Errors of rows are collected, not raised one by one.
 
     `replaced` collects the data's own columns whose names the trainer needs for something else.
     """
@@ -63,11 +63,11 @@ class RowReader:
         return compile_template(template_text(template, self.base_dir)) if template else None
 
     def chunks(self, source: Source, *, streaming: bool = False) -> Iterator[Chunk]:
-        """The rows as they are, few at a time where they hold images."""
+        """The rows as the data has them; in smaller chunks where they hold images."""
         return read(source, streaming=streaming, size=CHUNK_WITH_IMAGES if self.config.image_key else CHUNK)
 
     def read(self, source: Source, row_errors: RowErrors, *, streaming: bool = False) -> Iterator[PromptChunk]:
-        """Every good row of a source, a chunk at a time; what is wrong with the others goes to `row_errors`."""
+        """Every good row of a source, a chunk at a time; the errors of the others go to `row_errors`."""
         for chunk in self.chunks(source, streaming=streaming):
             yield PromptChunk(chunk.label, list(self._prompts(chunk, row_errors)))
 
@@ -89,7 +89,7 @@ class RowReader:
     def _map(
         self, attempt: Callable[[int, Row], Result], numbers: Iterable[int], rows: Iterable[Row]
     ) -> Iterator[Result]:
-        """In threads where there are images to decode, which leaves Python's lock free; in turn otherwise."""
+        """In threads where there are images, as decoding them does not hold Python's lock; one by one otherwise."""
         if self.config.image_key is None:
             yield from map(attempt, numbers, rows)
             return
@@ -98,7 +98,7 @@ class RowReader:
 
     def _prompt(self, number: int, row: Row, folders: tuple[Path, ...]) -> Prompt:
         config = self.config
-        messages = word(value(row, config.prompt_key, "prompt_key"), row, self.template, config.system)
+        messages = chat_messages(value(row, config.prompt_key, "prompt_key"), row, self.template, config.system)
         columns = self.columns(row)
         if not config.image_key:
             return Prompt(number, messages, [], columns)
@@ -118,7 +118,7 @@ class RowReader:
         return columns
 
     def _free(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """The names among a row's that the trainer does not need; all rows of a file have the same, as a rule."""
+        """The columns of a row whose names the trainer does not use itself; kept for rows of the same columns."""
         if names not in self._known:
             config = self.config
             taken = TAKEN | ({"answer"} if config.answer_key else set())

@@ -1,8 +1,8 @@
-"""Token counts of many similar texts: what stands between two special tokens is tokenized once.
+"""Token counts of many similar texts: equal parts between special tokens are tokenized once.
 
 Why this is exact. A tokenizer of the `tokenizers` library first cuts a text at its raw added tokens (those matched
 before normalisation; leftmost, longest, not overlapping), and from there on treats every piece alone: normaliser,
-remaining added tokens, pre-tokeniser, model. Two things look beyond a piece, and both are met. The Metaspace
+remaining added tokens, pre-tokeniser, model. Two things look beyond a piece, and both are handled. The Metaspace
 pre-tokeniser asks whether a piece begins the text: a unit here is a piece with the special token before it, so only a
 text's own first unit stands at its beginning. And added tokens with `lstrip`, `rstrip` or `single_word` look at their
 neighbours: no cut is made at such a token, nor at one that begins or ends with a letter, digit, underscore or space.
@@ -74,7 +74,7 @@ def _may_cut(token: AddedToken) -> bool:
 class SegmentCounter:
     """Counts tokens as `len(tokenizer.encode(text, add_special_tokens=False).ids)` does.
 
-    Units that come more than once in a call are remembered for the next ones: at most `REMEMBERED` of them.
+    Counts of units that occur more than once in a call are kept for the next calls: at most `REMEMBERED` of them.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -116,7 +116,7 @@ class SegmentCounter:
 
 
 class _Parallel:
-    """How many are using the tokenizer's threads, and what the environment said before the first of them."""
+    """How many callers use the tokenizer's threads, and the value of the variable before the first of them."""
 
     lock = threading.Lock()
     users = 0

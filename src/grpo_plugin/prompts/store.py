@@ -1,4 +1,4 @@
-"""Prepared prompts on disk, found again by the content of everything they were made from."""
+"""A cache on disk, whose keys are hashes of everything that a result was made from."""
 
 import hashlib
 import json
@@ -36,31 +36,31 @@ def prepared(
     root: Path,
     key: str,
     prepare: Callable[[Path], dict[str, Any]],
-    still_true: Callable[[dict[str, Any]], bool] = lambda _: True,
+    is_current: Callable[[dict[str, Any]], bool] = lambda _: True,
 ) -> tuple[Path, dict[str, Any]]:
     """The folder prepared under `key` and its report.
 
-    Made by `prepare(folder)` if it is not there, or if its report is no longer `still_true`. Many processes may ask at
+    Made by `prepare(folder)` if it is not there, or if its report is no longer `is_current`. Many processes may ask at
     once: one prepares, the others wait. A folder appears complete or not at all.
     """
     root.mkdir(parents=True, exist_ok=True)
     folder = root / key
     with FileLock(root / f"{key}.lock"):
-        if folder.is_dir() and not still_true(_report(folder)):
+        if folder.is_dir() and not is_current(_report(folder)):
             shutil.rmtree(folder)
         if not folder.is_dir():
             _make(root, folder, prepare)
     return folder, _report(folder)
 
 
-def kept(
-    root: Path, key: str, make: Callable[[], dict[str, Any]], still_true: Callable[[dict[str, Any]], bool]
+def stored(
+    root: Path, key: str, make: Callable[[], dict[str, Any]], is_current: Callable[[dict[str, Any]], bool]
 ) -> dict[str, Any]:
-    """The values kept under `key`, as JSON; made if they are not there, not readable, or no longer `still_true`."""
+    """The values stored under `key`, as JSON; made if they are missing, not readable, or no longer `is_current`."""
     path = root / f"{key}.json"
     with suppress(OSError, ValueError):
         values = json.loads(path.read_text(encoding="utf-8"))
-        if still_true(values):
+        if is_current(values):
             return values
     values = make()
     root.mkdir(parents=True, exist_ok=True)
@@ -74,10 +74,10 @@ def _report(folder: Path) -> dict[str, Any]:
 
 
 def _make(root: Path, folder: Path, prepare: Callable[[Path], dict[str, Any]]) -> None:
-    workshop = Path(tempfile.mkdtemp(prefix="making-", dir=root))
+    temporary = Path(tempfile.mkdtemp(prefix="making-", dir=root))
     try:
-        report = prepare(workshop)
-        (workshop / REPORT).write_text(json.dumps(report), encoding="utf-8")
-        workshop.rename(folder)
+        report = prepare(temporary)
+        (temporary / REPORT).write_text(json.dumps(report), encoding="utf-8")
+        temporary.rename(folder)
     finally:
-        shutil.rmtree(workshop, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -23,7 +23,7 @@ LOG = logging.getLogger(__name__)
 
 
 class Stream:
-    """Sources as a stream of rows. The first chunk of each is read and checked at once, and gives the columns.
+    """Sources as a stream of rows. The first chunk of each is read and checked at once, and decides the columns.
 
     Raises:
         DataError: bad rows in a first chunk; those further on stop the run when they are reached.
@@ -70,7 +70,7 @@ class Stream:
                 if new := row.keys() - set(self.columns):
                     raise DataError(
                         f"{self._work.field}: column {min(new)!r} of {source.spec} comes first in row {prompt.number}, "
-                        "too late for a stream; give it in every row, or set streaming: false."
+                        "too late for a stream; add it to every row, or set streaming: false."
                     )
                 yield {name: row.get(name) for name in self.columns}
 

@@ -1,4 +1,4 @@
-"""How a row is worded: its question through the recipe's Jinja template, under the recipe's system message."""
+"""The chat messages of a row: the recipe's system message, and the question through the recipe's Jinja template."""
 
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ from grpo_plugin.prompts.row_errors import RowError
 
 Message = dict[str, Any]
 
-# Where an image stands in a text.
+# Marks the place of an image in a text.
 MARK = "<image>"
 
 
 def template_text(template: str, base_dir: Path) -> str:
-    """What `prompts.template` names or says: a file beside the recipe or in the working directory, or text.
+    """The text of `prompts.template`: that of a file beside the recipe or in the working directory, or its own.
 
     Raises:
         RecipeError: neither a file nor Jinja text.
@@ -45,11 +45,12 @@ def compile_template(text: str) -> Template:
         raise RecipeError(f"prompts.template: line {error.lineno}: {error.message}; correct the template.") from None
 
 
-def word(question: Any, row: dict[str, Any], template: Template | None, system: str | None) -> list[Message]:
+def chat_messages(question: Any, row: dict[str, Any], template: Template | None, system: str | None) -> list[Message]:
     """The chat messages of one row.
 
     Args:
-        question: text, or chat messages; the template rewords the text, or the last user message.
+        question: text, or chat messages; the template is applied to the text, or to the last user message. A last
+            message of the assistant stays last, and the completion continues it.
         row: every column, which the template sees beside `content`.
 
     Raises:
@@ -57,7 +58,7 @@ def word(question: Any, row: dict[str, Any], template: Template | None, system: 
     """
     messages = _messages(question)
     if template is not None:
-        messages = _reword(messages, row, template)
+        messages = _with_template(messages, row, template)
     if system is None:
         return messages
     if messages[0]["role"] == "system":
@@ -78,7 +79,7 @@ def _messages(question: Any) -> list[Message]:
     return [{key: value for key, value in message.items() if value is not None} for message in question]
 
 
-def _reword(messages: list[Message], row: dict[str, Any], template: Template) -> list[Message]:
+def _with_template(messages: list[Message], row: dict[str, Any], template: Template) -> list[Message]:
     last = max((i for i, message in enumerate(messages) if message["role"] == "user"), default=None)
     if last is None:
         raise RowError("no user message for the template")
@@ -88,12 +89,12 @@ def _reword(messages: list[Message], row: dict[str, Any], template: Template) ->
         reason = str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
         raise RowError(f"columns that do not fit the template ({reason})") from None
     if not content.strip():
-        raise RowError("an empty prompt, once the template has worded it")
+        raise RowError("an empty prompt after the template")
     return [*messages[:last], {**messages[last], "content": content}, *messages[last + 1 :]]
 
 
 def _is_empty(content: Any) -> bool:
-    """Whether a content, or each of several, is nothing that can be read or seen."""
+    """Whether a content, or each of several, has neither text nor an image."""
     if isinstance(content, list):
         return all(_is_empty(part) for part in content)
     if isinstance(content, dict):

@@ -46,7 +46,7 @@ def _to_tens(number: int) -> int:
 
 @dataclass(frozen=True)
 class Split:
-    """Problems to learn from, and problems that nothing ever learns from."""
+    """Problems to train on, and problems that are never trained on."""
 
     train: list[Addition]
     held_out: list[Addition]

@@ -1,4 +1,4 @@
-"""Having the quickstart's model, whoever makes it. Imports torch only to make it."""
+"""Make the quickstart's model, or wait for the process that makes it. torch is imported only to make it."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Whether a folder holds the model that some settings ask for. Imports no torch: the launcher asks, too."""
+"""Whether a folder holds the model of some settings. Does not import torch, as the launcher asks, too."""
 
 import hashlib
 import json

@@ -16,14 +16,14 @@ from grpo_plugin.quickstart.fingerprint import FILE, fingerprint, is_ready, read
 from grpo_plugin.quickstart.teach import measure, teach
 from grpo_plugin.quickstart.tokenizer import make_tokenizer
 
-THREADS = 2  # more only get in each other's way on matrices this small
+THREADS = 2  # more threads are slower on matrices this small
 
 
 def make(folder: str | Path, settings: QuickstartConfig, progress: Callable[[float], None]) -> None:
     """Make the model in `folder`, on the CPU; do nothing if it is there already.
 
-    The folder appears complete or not at all, also when two processes make it at once. `progress` is told the share
-    of the supervised run that is done, in (0, 1].
+    The folder appears complete or not at all, also when two processes make it at once. `progress` is called
+    with the share of the supervised run that is done, in (0, 1].
 
     Raises:
         RecipeError: when `folder` holds something that this did not make.
@@ -36,8 +36,8 @@ def make(folder: str | Path, settings: QuickstartConfig, progress: Callable[[flo
             f"base_model: {str(folder)!r} exists and the quickstart did not make it; name a folder that is free."
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as bench:
-        made = Path(bench) / "made"
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        made = Path(temporary) / "made"
         made.mkdir()
         _write(made, settings, progress)
         _put_in_place(made, folder, settings)
@@ -85,7 +85,7 @@ def _accuracy(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerBase, probl
 
 @contextmanager
 def _deterministic(seed: int) -> Iterator[None]:
-    """Same seed, same bits on the same machine; the caller's random state and threads come back afterwards."""
+    """Same seed, same bits on the same machine; the caller's random state and number of threads are restored."""
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

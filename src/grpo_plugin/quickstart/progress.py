@@ -1,4 +1,4 @@
-"""One line that says how far a minute's work has come."""
+"""One line that shows how much of a task is done."""
 
 import time
 from types import TracebackType

@@ -1,6 +1,6 @@
-"""The supervised run: demonstrations of which some work the sum out and some estimate it.
+"""Supervised training on demonstrations, of which some compute the sum step by step and some estimate it.
 
-The model learns to do both, and which of the two it does is left to chance; finding out which pays is left to GRPO.
+The model learns both ways and chooses at random; GRPO then learns which of them is rewarded.
 """
 
 import random
@@ -30,7 +30,7 @@ def teach(
     seed: int,
     progress: Callable[[float], None],
 ) -> None:
-    """Train `model` in place; `progress` is told the share that is done, in (0, 1]."""
+    """Train `model` in place; `progress` is called with the share that is done, in (0, 1]."""
     rng = random.Random(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=BETAS)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm_then_linear(step, steps))

@@ -21,7 +21,7 @@ PREVIEW = 80
 
 @dataclass(frozen=True, order=True)
 class LongRow:
-    """One of the longest rows: `tokens`, and where it is to be found."""
+    """One of the longest rows: `tokens`, file, row number and how its text begins."""
 
     tokens: int
     label: str
@@ -31,7 +31,7 @@ class LongRow:
 
 @dataclass
 class Lengths:
-    """What one tokenizer makes of the data."""
+    """Lengths of the data under one tokenizer."""
 
     prompt: Distribution = field(default_factory=Distribution)
     answer: Distribution = field(default_factory=Distribution)
@@ -80,16 +80,16 @@ def analyse(
     """The lengths of all rows under each tokenizer.
 
     Args:
-        reader: words the rows as the run would.
+        reader: makes chat messages of the rows as the run would.
         measures: by the tokenizer's name; each with a counter.
-        progress: told how many rows are done, a chunk at a time.
+        progress: called after each chunk with its number of rows.
 
     Raises:
         DataError: bad rows, or none at all.
     """
     analysis = Analysis({name: Lengths() for name in measures})
     with frozen_heap():
-        for chunk, counted in ahead(_sound(reader, sources), lambda chunk: _work(chunk, list(measures.values()))):
+        for chunk, counted in ahead(_good_rows(reader, sources), lambda chunk: _work(chunk, list(measures.values()))):
             for lengths, (prompts, answers) in zip(analysis.lengths.values(), counted, strict=True):
                 lengths.add(chunk, prompts, answers)
             analysis.image_files |= file_states(image for prompt in chunk.prompts for image in prompt.images)
@@ -99,7 +99,7 @@ def analyse(
     return analysis
 
 
-def _sound(reader: RowReader, sources: Iterable[Source]) -> Iterator[PromptChunk]:
+def _good_rows(reader: RowReader, sources: Iterable[Source]) -> Iterator[PromptChunk]:
     row_errors = RowErrors("stats")
     for source in sources:
         for chunk in reader.read(source, row_errors, streaming=True):
@@ -135,7 +135,7 @@ def completion_lengths(texts: Iterable[Sequence[str]], counter: ChatCounter) -> 
     """Lengths of generated completions, given chunk by chunk.
 
     Raises:
-        DataError: none at all.
+        DataError: no completions.
     """
     distribution = Distribution()
     for _, lengths in ahead(texts, lambda chunk: lambda: counter.count_texts(chunk)):

@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from grpo_plugin.config.prompts import WeightedSource
-from grpo_plugin.errors import DataError, nearest
+from grpo_plugin.errors import DataError, suggestion
 from grpo_plugin.prompts.identity import data_key
 from grpo_plugin.prompts.images import images_unchanged
 from grpo_plugin.prompts.measure import Measure
 from grpo_plugin.prompts.readers import read
 from grpo_plugin.prompts.rows import RowReader
-from grpo_plugin.prompts.store import kept
+from grpo_plugin.prompts.store import stored
 from grpo_plugin.recipe.sources import Source, resolve
 from grpo_plugin.stats.analysis import Analysis, Lengths, analyse, as_text, completion_lengths
 from grpo_plugin.stats.distribution import Distribution
 from grpo_plugin.stats.recommend import Recommendation, recommend
 from grpo_plugin.stats.request import Request
 
-# Part of every key: raise it when the same data would give other numbers.
+# Part of every cache key: raise it when the same data would give other numbers.
 LAYOUT = 2
 UNMEASURED = frozenset({"max_length", "overlong"})
 LIMITS = (256, 512, 1024, 2048, 4096, 8192)
@@ -29,7 +29,7 @@ LIMITS = (256, 512, 1024, 2048, 4096, 8192)
 
 @dataclass(frozen=True)
 class TokenizerReport:
-    """What one tokenizer makes of the data, and what to put into the recipe."""
+    """Lengths of the data under one tokenizer, and the values to put into the recipe."""
 
     lengths: Lengths
     completion: Distribution | None
@@ -61,7 +61,7 @@ def report(
     cache: Path | None = None,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> dict[str, TokenizerReport]:
-    """Measure what was asked for, by tokenizer; what was measured before comes from the cache.
+    """Measure the data of a request with each tokenizer; equal measurements come from the cache.
 
     Args:
         completions: generated completions to measure too (a file or folder; `output_dir/generations`).
@@ -103,7 +103,7 @@ def _measured(
         return measure().lengths
     names = list(measures)
     key = data_key(request.config, request.base_dir, sources, [*measures.values()], LAYOUT, names, without=UNMEASURED)
-    values = kept(cache, key, lambda: measure().to_json(), images_unchanged)
+    values = stored(cache, key, lambda: measure().to_json(), images_unchanged)
     return Analysis.from_json(values).lengths
 
 
@@ -118,7 +118,6 @@ def _texts(sources: Sequence[Source], key: str) -> Iterator[list[str]]:
     for chunk in (chunk for source in sources for chunk in read(source)):
         for number, row in zip(chunk.numbers, chunk.rows, strict=True):
             if row.get(key) is None:
-                close = nearest(key, row)
-                known = f"did you mean {close!r}?" if close else f"columns: {', '.join(row)}."
+                known = suggestion(key, row, f"columns: {', '.join(row)}.")
                 raise DataError(f"--completion-key: {chunk.label} row {number} has no {key!r}; {known}")
         yield [as_text(row[key]) for row in chunk.rows]

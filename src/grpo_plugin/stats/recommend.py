@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from grpo_plugin.stats.distribution import Distribution
 
 STEP = 64
-# Answers in data sets are terse; a policy that reasons writes more.
+# Answers in datasets are short; a policy that reasons writes more.
 REASONING = 4
 LEAST_COMPLETION = 256
 
@@ -35,11 +35,11 @@ class Recommendation:
 def recommend(
     prompt: Distribution, answer: Distribution, completion: Distribution | None = None, in_recipe: int | None = None
 ) -> Recommendation:
-    """Lengths that hold the data without paying for outliers, in steps of 64 tokens.
+    """Lengths that hold all of the data but outliers, in multiples of 64 tokens.
 
     Args:
-        completion: generated completions, the best ground for max_completion_length.
-        in_recipe: the recipe's own max_completion_length, the next best.
+        completion: generated completions; where there are some, max_completion_length follows from them.
+        in_recipe: the recipe's own max_completion_length, used where there are none.
     """
     length, why_length = _covering(prompt, "prompts")
     if completion is not None and completion.rows:
@@ -55,7 +55,7 @@ def recommend(
 
 
 def _covering(lengths: Distribution, what: str) -> tuple[int, str]:
-    """A limit, and why; dropping a few outliers saves much memory."""
+    """A limit and the reason for it; without a few outliers it can be much lower."""
     limit = _up(lengths.usual)
     if limit >= lengths.most:
         return limit, f"holds all {what}"

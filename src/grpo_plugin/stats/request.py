@@ -52,10 +52,10 @@ class Request:
 def request(
     recipe: Path | None, dataset: Sequence[str], tokenizers: Sequence[str], split: Split, **wording: Any
 ) -> Request:
-    """Put a request together; what the command line says goes before what the recipe says.
+    """Make a request; the command line takes precedence over the recipe.
 
     Args:
-        dataset: sources in the words of `prompts.train`, in place of the recipe's.
+        dataset: sources, written as in `prompts.train`, instead of the recipe's.
         wording: fields of the `prompts:` block; None leaves the recipe's.
 
     Raises:

@@ -44,12 +44,12 @@ def _details(name: str, report: TokenizerReport) -> list[RenderableType]:
     return [
         Text(f"\nLengths in tokens of {name}", style="bold"),
         _figures(report),
-        Text("\ntemplated prompts", style="bold"),
+        Text("\nprompts in the chat template", style="bold"),
         histogram(prompt),
-        Text(f"dropped by a limit: {over}"),
-        Text("\nthe longest", style="bold"),
+        Text(f"prompts over a limit: {over}"),
+        Text("\nlongest prompts", style="bold"),
         longest,
-        Text("\nfor the recipe", style="bold"),
+        Text("\nrecommended for the recipe", style="bold"),
         Syntax(as_yaml(report.recommendation), "yaml", background_color="default"),
     ]
 
@@ -70,7 +70,7 @@ def histogram(lengths: Distribution) -> Text:
 
 
 def _bar(share: float) -> str:
-    """A bar of at most BAR characters; what is not nothing is never drawn as nothing."""
+    """A bar of at most BAR characters; a share over 0 is drawn as an eighth of a character at least."""
     eighths = max(round(share * BAR * 8), 1 if share else 0)
     full, rest = divmod(eighths, 8)
     return ("█" * full + (EIGHTHS[rest] if rest else "")).ljust(BAR)

@@ -14,7 +14,7 @@ from grpo_plugin.stats.request import Request
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# Keys by which Axolotl changes a tokenizer; with one of them only Axolotl's own loader gives the run's tokenizer.
+# With one of these keys Axolotl changes the tokenizer, and only its own loader gives the tokenizer of the run.
 CHANGES = frozenset(
     {"chat_template", "chat_template_jinja", "special_tokens", "tokens", "added_tokens_overrides", "tokenizer_type"}
     | {"tokenizer_use_fast", "tokenizer_legacy", "tokenizer_use_mistral_common", "default_system_message"}

@@ -63,7 +63,7 @@ def test_two_machines():
         "--main-process-port=29500 recipe.yaml"
     )
     assert converted.draft.recipe()["rollout"]["gpus"] == 2
-    assert "# 2 machines of 8 GPUs, where EasyR1 had 8 for both in turns: 6 train on each;" in recipe_text(converted)
+    assert "# 2 machines of 8 GPUs, where EasyR1 used 8 for both, in turns: 6 train on each;" in recipe_text(converted)
 
 
 def test_one_gpu_becomes_one_to_train_and_one_to_serve():
@@ -71,7 +71,9 @@ def test_one_gpu_becomes_one_to_train_and_one_to_serve():
     assert converted.scale.processes == converted.scale.serving == 1
     assert "fsdp_config" not in converted.draft.recipe()
     text = recipe_text(converted)
-    assert "# 2 GPUs: 1 trains, the last serves vLLM. EasyR1 had 1 for both in turns; this recipe needs 1 more." in text
+    assert (
+        "# 2 GPUs: 1 trains, the last serves vLLM. EasyR1 used 1 for both, in turns; this recipe needs 1 more." in text
+    )
 
 
 def test_single_completions_become_pairs_where_nothing_compares_them():

@@ -118,7 +118,7 @@ def test_of_two_spellings_one_counts_and_the_other_is_named():
     """In the oldest versions a KL in the loss had a coefficient of its own."""
     converted = convert_config(nest(OLDEST))
     assert converted.draft.recipe()["algorithm"]["kl_coef"] == 0.001
-    assert "#   algorithm.kl_coef: 0.0 — worker.actor.kl_loss_coef stands in its place" in recipe_text(converted)
+    assert "#   algorithm.kl_coef: 0.0 — worker.actor.kl_loss_coef is used instead" in recipe_text(converted)
     kept_out = convert_config(nest(OLDEST | {"worker.actor.use_kl_loss": False}))
     assert kept_out.draft.recipe()["algorithm"]["kl_coef"] == 0.0
 

@@ -39,6 +39,40 @@ def test_counts_are_those_of_apply_chat_template(kind, template):
     assert [tokens for _, counts in measured for tokens in counts] == expected
 
 
+CONTINUED = [
+    [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "The sum is"}],
+    [SYSTEM, {"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "<think>\nFirst, "}],
+]
+
+
+@pytest.mark.parametrize("template", [CHATML, DEFAULT_SYSTEM, LLAMA], ids=["chatml", "default_system", "llama"])
+@pytest.mark.parametrize("kind", ["qwen", "word_piece", "awkward"])
+def test_a_last_message_of_the_assistant_is_counted_as_continued(kind, template):
+    tokenizer = wrapped(TOKENIZERS[kind](), template)
+    first, second = (
+        len(tokenizer.apply_chat_template(chat, continue_final_message=True, return_dict=False)) for chat in CONTINUED
+    )
+    counted = ChatCounter(tokenizer).count([CONTINUED[0], CHATS[0], CONTINUED[1]])
+    assert counted == [first, naive(tokenizer, CHATS[0]), second]
+
+
+def test_a_tokenizer_with_a_way_of_its_own_is_asked_to_continue():
+    class Own(PreTrainedTokenizerFast):
+        def apply_chat_template(self, conversation, **kwargs):
+            return [0] * (5 if kwargs.get("continue_final_message") and not kwargs["add_generation_prompt"] else 7)
+
+    tokenizer = Own(tokenizer_object=qwen())
+    tokenizer.chat_template = CHATML
+    assert ChatCounter(tokenizer).count([CONTINUED[0], CHATS[0]]) == [5, 7]
+
+
+def test_a_template_that_drops_the_message_to_continue_is_refused_in_one_line():
+    without = "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"
+    with pytest.raises(RefusedChat) as refused:
+        ChatCounter(wrapped(qwen(), without)).count([CONTINUED[0]])
+    assert refused.value.position == 0 and "\n" not in str(refused.value)
+
+
 def test_template_variables_and_another_template_count():
     tokenizer = wrapped(
         qwen(), CHATML.replace("assistant\n", "assistant\n{% if not thinking %}<think></think>{% endif %}")

@@ -3,7 +3,7 @@ import pytest
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.prompts.gold_answers import boxed, gsm8k
 from grpo_plugin.prompts.row_errors import RowError
-from grpo_plugin.prompts.wording import compile_template, template_text, word
+from grpo_plugin.prompts.wording import chat_messages, compile_template, template_text
 
 
 def user(text: str) -> dict:
@@ -12,7 +12,7 @@ def user(text: str) -> dict:
 
 def test_text_becomes_a_user_message_under_the_system_message():
     template = compile_template("{{ source }}: {{ content }}")
-    assert word("2+2?", {"source": "gsm8k"}, template, "Be brief.") == [
+    assert chat_messages("2+2?", {"source": "gsm8k"}, template, "Be brief.") == [
         {"role": "system", "content": "Be brief."},
         user("gsm8k: 2+2?"),
     ]
@@ -20,15 +20,15 @@ def test_text_becomes_a_user_message_under_the_system_message():
 
 def test_messages_stay_and_the_template_rewords_the_last_user_message():
     chat = [user("a"), {"role": "assistant", "content": "b", "name": None}, user("c")]
-    assert word(chat, {}, None, None) == [user("a"), {"role": "assistant", "content": "b"}, user("c")]
-    assert word(chat, {}, compile_template("<{{ content }}>"), None)[-1] == user("<c>")
+    assert chat_messages(chat, {}, None, None) == [user("a"), {"role": "assistant", "content": "b"}, user("c")]
+    assert chat_messages(chat, {}, compile_template("<{{ content }}>"), None)[-1] == user("<c>")
     assert chat[-1] == user("c")
 
 
 def test_images_among_content_blocks_are_marks_for_the_template():
     blocks = [{"type": "image"}, {"type": "text", "text": "How many?"}]
     template = compile_template("{{ content }} Think.")
-    assert word([{"role": "user", "content": blocks}], {}, template, None) == [user("<image>How many? Think.")]
+    assert chat_messages([{"role": "user", "content": blocks}], {}, template, None) == [user("<image>How many? Think.")]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_images_among_content_blocks_are_marks_for_the_template():
         ([{"role": "system", "content": "Be brief."}, user(" \n")], None, None, "an empty prompt"),
         ([user("a"), {"role": "assistant", "content": "b"}, user("")], None, None, "an empty prompt"),
         ([{"role": "user", "content": [{"type": "text", "text": " "}]}], None, None, "an empty prompt"),
-        ("2+2?", "{{ '' }}\n", None, "an empty prompt, once the template has worded it"),
+        ("2+2?", "{{ '' }}\n", None, "an empty prompt, after the template"),
         ("2+2?", "{{ content + 1 }}", None, "columns that do not fit the template .TypeError: "),
         ("2+2?", "{{ 1 / 0 }}", None, "columns that do not fit the template .ZeroDivisionError: "),
         ("2+2?", "{% for i in range(10**9) %}{% endfor %}", None, "do not fit the template .OverflowError: "),
@@ -55,12 +55,12 @@ def test_images_among_content_blocks_are_marks_for_the_template():
 )
 def test_faults(question, template, system, words):
     with pytest.raises(RowError, match=words):
-        word(question, {}, compile_template(template) if template else None, system)
+        chat_messages(question, {}, compile_template(template) if template else None, system)
 
 
 def test_an_image_alone_is_a_prompt():
     shown = [{"role": "user", "content": [{"type": "image"}]}]
-    assert word(shown, {}, None, None) == shown
+    assert chat_messages(shown, {}, None, None) == shown
 
 
 def test_templates_are_files_or_text(tmp_path, monkeypatch):

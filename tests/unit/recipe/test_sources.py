@@ -4,9 +4,8 @@ import pytest
 
 from grpo_plugin.config.prompts import PromptsConfig, WeightedSource
 from grpo_plugin.errors import DataError
-from grpo_plugin.prompts import check_sources
 from grpo_plugin.prompts.readers import read
-from grpo_plugin.recipe.sources import Hub, Source, resolve
+from grpo_plugin.recipe.sources import Hub, Source, check_sources, resolve
 
 
 def one(spec: str, folder: Path) -> Source:

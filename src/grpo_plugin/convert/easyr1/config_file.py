@@ -1,4 +1,4 @@
-"""EasyR1's file and command line, over its defaults, under the names that its keys have now."""
+"""EasyR1's file and command line merged over its defaults, with keys of earlier versions renamed."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from grpo_plugin.convert.easyr1.flat_values import Outdone, Source, flatten
+from grpo_plugin.convert.easyr1.flat_values import Overridden, Source, flatten
 from grpo_plugin.convert.easyr1.known_keys import DEFAULTS, OF_KL_LOSS, OPEN, RENAMED
 from grpo_plugin.convert.easyr1.value_types import KNOWN, read_value
 from grpo_plugin.errors import RecipeError
@@ -33,21 +33,21 @@ def read_source(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Sou
     """
     leaves, hidden = _leaves(values, overrides)
     winners = _winners(leaves)
-    outdone = [
-        Outdone(name, leaves[name], winners[key]) for name in leaves for key in _now(name) if winners[key] != name
+    overridden = [
+        Overridden(name, leaves[name], winners[key]) for name in leaves for key in _now(name) if winners[key] != name
     ]
     typed = {key: _typed(key, name, leaves[name]) for key, name in winners.items()}
-    return Source({**KNOWN, **typed}, winners, (*hidden, *outdone))
+    return Source({**KNOWN, **typed}, winners, (*hidden, *overridden))
 
 
-def _leaves(values: Mapping[str, Any], overrides: Iterable[str]) -> tuple[dict[str, Any], list[Outdone]]:
-    """Every leaf by its dotted key as written, the last word of each; and those that a later word has cut off."""
+def _leaves(values: Mapping[str, Any], overrides: Iterable[str]) -> tuple[dict[str, Any], list[Overridden]]:
+    """Every leaf by its dotted key as written, with its last value; and those that a later override removed."""
     leaves: dict[str, Any] = {}
-    hidden: dict[str, Outdone] = {}
+    hidden: dict[str, Overridden] = {}
     for section in (values, *map(_override, overrides)):
         for key, value in flatten(section):
             for old in [old for old in leaves if value != {} and _overlap(old, key)]:
-                hidden[old] = Outdone(old, leaves.pop(old), key)
+                hidden[old] = Overridden(old, leaves.pop(old), key)
             leaves[key] = value
     return leaves, [one for key, one in hidden.items() if key not in leaves]
 
@@ -67,7 +67,7 @@ def _override(word: str) -> dict[str, Any]:
 
 
 def _winners(leaves: Mapping[str, Any]) -> dict[str, str]:
-    """By what each key is called now, the spelling of it that counts."""
+    """For each key's name of today, the spelling of it that is used."""
     winners: dict[str, str] = {}
     for name in sorted(leaves, key=lambda name: _rank(name, leaves)):
         for key in _now(name):
@@ -76,7 +76,7 @@ def _winners(leaves: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _rank(name: str, leaves: Mapping[str, Any]) -> tuple[bool, int]:
-    """Smaller counts more: a value before none, then the newest name, but that of a KL in the loss if there is one."""
+    """The smallest is used: a value before a null, then the newest name; but with a KL in the loss, the keys of it."""
     empty = leaves[name] is None
     if name in OF_KL_LOSS:
         in_loss = [value for key, value in leaves.items() if key.endswith(".use_kl_loss")]
@@ -85,7 +85,7 @@ def _rank(name: str, leaves: Mapping[str, Any]) -> tuple[bool, int]:
 
 
 def _now(name: str) -> tuple[str, ...]:
-    """What a key is called now."""
+    """The names that a key has today."""
     if name in RENAMED:
         return RENAMED[name]
     for old, new in RENAMED.items():

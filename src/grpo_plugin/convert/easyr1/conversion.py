@@ -2,7 +2,7 @@
 
 EasyR1 trains and generates on the same GPUs in turns and counts in prompts and rollout batches; here vLLM has GPUs of
 its own, and counts are of completions and optimizer steps. So GPUs are split, and batches rounded to what the
-remaining trainers can share; both are said in the recipe's comments.
+remaining trainers can share; the recipe's comments say both.
 """
 
 from collections.abc import Iterable, Mapping
@@ -58,11 +58,11 @@ def convert_config(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> 
 
 
 def _explain_the_rest(draft: Draft) -> None:
-    outdone = {one.key: one for one in draft.source.outdone}
+    overridden = {one.key: one for one in draft.source.overridden}
     values = {name: draft.source[key] for key, name in draft.source.spelling.items()}
     for name in draft.unexplained:
-        if name in outdone:
-            draft.left.append(Left(name, outdone[name].value, f"{outdone[name].by} stands in its place"))
+        if name in overridden:
+            draft.left.append(Left(name, overridden[name].value, f"{overridden[name].by} is used instead"))
         else:
             draft.left.append(Left(name, values[name], _unknown(name)))
 

@@ -1,6 +1,7 @@
-"""A recipe in the making: its values, the keys that each came from, and what was left and why.
+"""A recipe being written: its values, the keys they came from, and the keys not converted, with reasons.
 
-Whatever the author set is in the text: beside the key it became, or at the end. `unexplained` is how that is kept.
+Every key of the configuration appears in the recipe's text: beside the key it became, or at the end. `unexplained`
+lists those that would be missing.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ _NEVER = object()
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a value of the recipe comes from: keys of the other configuration, and what else is to know."""
+    """Where a value of the recipe comes from: keys of the configuration, and a note."""
 
     keys: tuple[str, ...]
     note: str
@@ -46,7 +47,7 @@ class Draft:
     remarks: list[str] = field(default_factory=list)
 
     def put(self, key: str, value: Any, *origins: str, note: str = "") -> None:
-        """Set a dotted key of the recipe; None says that what `origins` ask for happens without a key."""
+        """Set a dotted key of the recipe; None: what `origins` ask for happens here without a key."""
         if value is None:
             self.same += origins
         else:
@@ -54,22 +55,22 @@ class Draft:
             self.origins[key] = Origin(origins, note)
 
     def move(self, origin: str, key: str) -> None:
-        """Take a value over as it is."""
+        """Set `key` of the recipe to the value of `origin`, unchanged."""
         self.put(key, self.source[origin], origin)
 
     def head(self, key: str, *origins: str) -> None:
-        """Say which keys switch on the mapping `key`, whose values are put by themselves."""
+        """Record that the mapping `key` is there because of `origins`; its values are set one by one."""
         self.origins[key] = Origin(origins, "")
 
     def leave(self, origin: str, reason: str, *, same_at: Any = _NEVER) -> None:
-        """Say why a key has no counterpart; at the value `same_at` none is needed."""
+        """Record why a key is not converted; with the value `same_at` it needs no counterpart."""
         if self.source[origin] == same_at:
             self.same.append(origin)
         elif origin in self.source.spelling:
             self.left.append(Left(self.source.spelling[origin], self.source[origin], reason))
 
     def leave_under(self, prefix: str, reason: str) -> None:
-        """Say why nothing that the author set at or below `prefix` has a counterpart."""
+        """Record one reason for every key that the author set at or below `prefix`."""
         for key in self.source.under(prefix):
             self.leave(key, reason)
 
@@ -79,7 +80,7 @@ class Draft:
 
     @property
     def unneeded(self) -> dict[str, Any]:
-        """What the author set and the recipe need not say, as written."""
+        """The keys, as written, that have the same effect here without a key, with their values."""
         left = {one.key for one in self.left}
         keys = [key for key in self.same if key in self.source.spelling and not self.mentions(key)]
         names = {self.source.spelling[key]: self.source[key] for key in keys}
@@ -87,7 +88,7 @@ class Draft:
 
     @property
     def unexplained(self) -> list[str]:
-        """The keys, as written, that nothing in this draft speaks of."""
+        """The keys, as written, that nothing in this draft mentions."""
         explained = {name for origin in self.origins.values() for name in self.source.names(origin.keys)}
         explained |= {left.key for left in self.left} | self.unneeded.keys()
         return sorted(self.source.written - explained)

@@ -1,4 +1,4 @@
-"""The other configuration, flat: every key with its value, and the words in which its author wrote it."""
+"""A configuration as dotted keys: each with its value, and with its spelling in the file."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Outdone:
-    """A key, as written, that does not count, because the key `by` says the same thing."""
+class Overridden:
+    """A key, as written, without effect, because the key `by` sets the same value."""
 
     key: str
     value: Any
@@ -21,12 +21,12 @@ class Source:
     Attributes:
         values: by dotted key, under its newest name.
         spelling: for the keys that the author set, the dotted key as written.
-        outdone: keys that another spelling of the same key, or a later word, stands in for.
+        overridden: keys without effect, because another spelling of the same key or a later override is used.
     """
 
     values: Mapping[str, Any]
     spelling: Mapping[str, str]
-    outdone: tuple[Outdone, ...] = ()
+    overridden: tuple[Overridden, ...] = ()
 
     def __getitem__(self, key: str) -> Any:
         return self.values[key]
@@ -49,7 +49,7 @@ class Source:
 
     @property
     def written(self) -> set[str]:
-        return {*self.spelling.values(), *(one.key for one in self.outdone)}
+        return {*self.spelling.values(), *(one.key for one in self.overridden)}
 
 
 def flatten(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

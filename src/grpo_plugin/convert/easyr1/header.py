@@ -10,7 +10,7 @@ def header(draft: Draft, scale: Scale) -> list[str]:
     """Comment lines."""
     lines = ["Imported from EasyR1; `axolotl grpo plan` says what it needs.", "", *_indented(command(scale)), ""]
     lines += [*(_one_machine(scale) if scale.nodes == 1 else _machines(scale)), *draft.remarks]
-    lines.append("Beside each key stands EasyR1's; (default) marks those that the configuration does not hold.")
+    lines.append("After each value: EasyR1's key for it; (default) where the configuration does not set that key.")
     return [f"# {line}".rstrip() for line in lines]
 
 
@@ -31,13 +31,13 @@ def _indented(words: str) -> list[str]:
 def _one_machine(scale: Scale) -> list[str]:
     more = scale.here - scale.gpus
     needs = f"; this recipe needs {more} more." if more else "."
-    return [f"{scale.here} GPUs: {_roles(scale)} EasyR1 had {scale.gpus} for both in turns{needs}"]
+    return [f"{scale.here} GPUs: {_roles(scale)} EasyR1 used {scale.gpus} for both, in turns{needs}"]
 
 
 def _machines(scale: Scale) -> list[str]:
     return [
         "The same command on each machine: RANK is 0 on the first, 1 on the next; FIRST is the address of the first.",
-        f"{scale.nodes} machines of {scale.here} GPUs, where EasyR1 had {scale.gpus} for both in turns: "
+        f"{scale.nodes} machines of {scale.here} GPUs, where EasyR1 used {scale.gpus} for both, in turns: "
         f"{scale.processes // scale.nodes} train on each;",
         f"the last {scale.serving} of the first serve vLLM, the last {scale.serving} of every other stay idle.",
     ]

@@ -23,7 +23,7 @@ def _adamw(draft: Draft) -> None:
     if "adapter" in draft.values:
         draft.put("optimizer", "adamw_torch_fused", f"{_OPTIM}.strategy", note="; the adapter is fp32")
     else:
-        note = "; as on fp32 weights, in half the memory: pip install torch-optimi"
+        note = "; as precise as fp32 weights in half the memory; needs: pip install torch-optimi"
         draft.put("optimizer", "optimi_adamw", f"{_OPTIM}.strategy", note=note)
     draft.move(f"{_OPTIM}.lr", "learning_rate")
     for number, beta in enumerate(draft.source[f"{_OPTIM}.betas"], 1):
@@ -42,7 +42,7 @@ def _schedule(draft: Draft, size: Scale) -> None:
     if steps is None:
         draft.put("warmup_ratio", ratio or None, f"{_OPTIM}.lr_warmup_ratio")
     else:
-        draft.leave(f"{_OPTIM}.lr_warmup_ratio", "lr_warmup_steps goes before it")
+        draft.leave(f"{_OPTIM}.lr_warmup_ratio", "lr_warmup_steps takes precedence")
     if kind == "cosine":
         draft.move(f"{_OPTIM}.min_lr_ratio", "cosine_min_lr_ratio")
     else:

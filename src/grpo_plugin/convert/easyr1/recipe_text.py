@@ -1,4 +1,4 @@
-"""A draft as a recipe's text: the command, each value with where it comes from, then what was left and why."""
+"""A draft as a recipe's text: the command, each value with its origin, then the keys not converted, with reasons."""
 
 import json
 import textwrap
@@ -75,7 +75,7 @@ def _left(draft: Draft) -> list[str]:
         return []
     reasons = list(dict.fromkeys(left.reason for left in draft.left))
     ordered = sorted(draft.left, key=lambda left: reasons.index(left.reason))
-    lines = ["", "# Not taken over:"]
+    lines = ["", "# Not converted:"]
     for reason, group in groupby(ordered, key=lambda left: left.reason):
         lines += _listed([(left.key, left.value) for left in group], f" — {reason}")
     return lines
@@ -84,7 +84,7 @@ def _left(draft: Draft) -> list[str]:
 def _same(draft: Draft) -> list[str]:
     if not draft.unneeded:
         return []
-    return ["", "# The same here without a key:", *_listed(draft.unneeded.items())]
+    return ["", "# No key is needed for these; the same happens here without one:", *_listed(draft.unneeded.items())]
 
 
 def _listed(pairs: Iterable[tuple[str, Any]], end: str = "") -> list[str]:

@@ -14,7 +14,7 @@ def server(draft: Draft, size: Scale) -> None:
     draft.put("rollout.gpus", size.serving, note="vLLM has GPUs of its own")
     _arguments(draft)
     tensor = f"{_ROLLOUT}.tensor_parallel_size"
-    shared = f": {draft.source[tensor]}, of GPUs it shares"
+    shared = f": {draft.source[tensor]}, of the GPUs that it shared with the trainer"
     draft.put("vllm.tensor_parallel_size", size.serving, tensor, note=shared)
     dtype = draft.source[f"{_ROLLOUT}.dtype"]
     draft.put("vllm.dtype", _DTYPES.get(dtype, dtype), f"{_ROLLOUT}.dtype")

@@ -55,7 +55,7 @@ def _folders(draft: Draft) -> None:
         draft.put("output_dir", folder, _SAVE, _PROJECT, _EXPERIMENT)
     if source[load]:
         draft.leave(load, "EasyR1's checkpoints have another format; merge it to a model")
-        draft.leave("trainer.find_last_checkpoint", f"{load} goes before it")
+        draft.leave("trainer.find_last_checkpoint", f"{load} takes precedence")
     else:
         draft.leave(load, "", same_at=source[load])
         resumes = source["trainer.find_last_checkpoint"] or None
