@@ -131,7 +131,8 @@ class TrainerSetup(AxolotlGRPOTrainer):
     def _make_generator(self, backend: Backend) -> Generator:
         forbidden = self.policy.vision.placeholders if self.policy.vision else []
         sampling = replace(Sampling.from_args(self.args), logit_bias=dict.fromkeys(forbidden, FORBIDDEN))
-        tokenizer = PromptTokenizer(self._tokenize_prompts, self.processing_class)
+        template = {"tools": self.tools or None, "chat_template": self.chat_template, **self.chat_template_kwargs}
+        tokenizer = PromptTokenizer(self._tokenize_prompts, self.processing_class, template=template)
         return Generator(backend, tokenizer, sampling, self.run_.watch)
 
     def _make_canary(self) -> Canary | None:

@@ -3,7 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from transformers import ProcessorMixin
 from trl.data_utils import is_conversational, prepare_multimodal_messages
+
+from grpo_plugin.prompts.chat_ending import ending, tokenized_by_ending
 
 Row = Mapping[str, Any]
 Images = list[Any] | None
@@ -16,22 +19,41 @@ class PromptTokenizer:
         tokenize: TRL's: prompts to (token ids, images, …).
         processing_class: the tokenizer, or the processor of a model with images.
         keep_special_tokens: in the text of completions, as reward functions and logs see it.
+        template: arguments of `apply_chat_template` that TRL gives: `tools`, `chat_template`, `chat_template_kwargs`.
     """
 
     def __init__(
-        self, tokenize: Callable[[list[Any]], Any], processing_class: Any, keep_special_tokens: bool = False
+        self,
+        tokenize: Callable[[list[Any]], Any],
+        processing_class: Any,
+        keep_special_tokens: bool = False,
+        template: Mapping[str, Any] | None = None,
     ) -> None:
-        self._tokenize, self._processing_class = tokenize, processing_class
+        self._tokenize, self._processing_class, self._template = tokenize, processing_class, template or {}
         self._keep_special_tokens = keep_special_tokens
 
     def prompts(self, rows: Sequence[Row]) -> tuple[list[list[int]], list[Images]]:
-        """Token ids and images of the rows' prompts."""
+        """Token ids and images of the rows' prompts; a last message of the assistant is continued."""
         if not rows:
             return [], []
         images = [images_of(row) for row in rows]
         prompts = [with_images(row["prompt"], of_row) for row, of_row in zip(rows, images, strict=True)]
-        ids, *_ = self._tokenize(prompts)
-        return [list(row) for row in ids], images
+        return tokenized_by_ending(prompts, lambda chats: self._tokenize(chats)[0], self._continued), images
+
+    def _continued(self, chats: list[Any]) -> list[list[int]]:
+        tokenized = self._processing_class.apply_chat_template(
+            conversation=[self._blocks(chat) for chat in chats],
+            tokenize=True,
+            return_dict=True,
+            **ending(chats[0]),
+            **self._template,
+        )
+        ids: list[list[int]] = tokenized["input_ids"]
+        return ids
+
+    def _blocks(self, chat: Any) -> Any:
+        """The chat with content blocks in place of text for a processor, as TRL gives it."""
+        return prepare_multimodal_messages(chat) if isinstance(self._processing_class, ProcessorMixin) else chat
 
     def text(self, token_ids: Sequence[int]) -> str:
         """What a person reads of token ids."""

@@ -22,11 +22,10 @@ def test_the_rendered_text_ends_with_the_words_to_continue():
 
 def test_the_tokens_are_those_of_transformers():
     tokenizer = wrapped(qwen())
-    for chat, words in ((ASKED, "<|im_start|>assistant\n"), (BEGUN, "<|im_start|>assistant\nThe sum is")):
+    start = "<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n"
+    for chat, text in ((ASKED, start), (BEGUN, f"{start}The sum is")):
         ids = tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False, **ending(chat))
-        text = tokenizer.decode(ids)
-        assert text.endswith(words) and text.count("<|im_start|>assistant") == 1
-        assert "<|im_end|>" not in text.partition("assistant")[2]
+        assert ids == tokenizer.encode(text, add_special_tokens=False)
 
 
 def test_prompts_of_both_kinds_keep_their_order():

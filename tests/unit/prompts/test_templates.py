@@ -52,19 +52,19 @@ LINES = "<reasoning>\n2 and 2.\n</reasoning>\n<answer>\n4\n</answer>\n"
 
 
 @pytest.mark.parametrize(
-    ("function", "completion", "score"),
+    ("function", "completion", "gold", "score"),
     [
-        (math.accuracy, BOXED, 1.0),
-        (math.format, BOXED, 1.0),
-        (dapo.accuracy, "2 and 2.\nAnswer: 4", 1.0),
-        (r1v.accuracy, TAGGED, 1.0),
-        (r1v.format, TAGGED, 1.0),
-        (tags.structure, TAGGED, 1.0),
-        (gsm8k.correctness, LINES, 2.0),
-        (gsm8k.strict_format, LINES, 0.5),
-        (number_game.accuracy, "4", 1.0),
+        (math.accuracy, BOXED, "4", 1.0),
+        (math.format, BOXED, "4", 1.0),
+        (dapo.accuracy, "2 and 2.\nAnswer: 4", "4", 1.0),
+        (r1v.accuracy, TAGGED, "4", 1.0),
+        (r1v.format, TAGGED, "4", 1.0),
+        (tags.structure, TAGGED, "4", 1.0),
+        (gsm8k.correctness, LINES, "4", 2.0),
+        (gsm8k.strict_format, LINES, "4", 0.5),
+        (number_game.accuracy, "2", "2", 1.0),
     ],
     ids=lambda value: f"{value.__module__}.{value.__name__}" if callable(value) else "",
 )
-def test_an_answer_in_that_form_is_rewarded_in_full(function, completion, score):
-    assert function([completion], answer=["4"]) == [score]
+def test_an_answer_in_that_form_is_rewarded_in_full(function, completion, gold, score):
+    assert function([completion], answer=[gold]) == [score]

@@ -40,7 +40,7 @@ def test_images_among_content_blocks_are_marks_for_the_template():
         ([{"role": "system", "content": "Be brief."}, user(" \n")], None, None, "an empty prompt"),
         ([user("a"), {"role": "assistant", "content": "b"}, user("")], None, None, "an empty prompt"),
         ([{"role": "user", "content": [{"type": "text", "text": " "}]}], None, None, "an empty prompt"),
-        ("2+2?", "{{ '' }}\n", None, "an empty prompt, after the template"),
+        ("2+2?", "{{ '' }}\n", None, "an empty prompt after the template"),
         ("2+2?", "{{ content + 1 }}", None, "columns that do not fit the template .TypeError: "),
         ("2+2?", "{{ 1 / 0 }}", None, "columns that do not fit the template .ZeroDivisionError: "),
         ("2+2?", "{% for i in range(10**9) %}{% endfor %}", None, "do not fit the template .OverflowError: "),

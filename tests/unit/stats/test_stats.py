@@ -124,7 +124,7 @@ def test_screen_and_picture(recipe, tmp_path):
         "Lengths in tokens",
         "p99.9",
         "█",
-        "dropped by a limit",
+        "prompts over a limit: over ",
         "train.jsonl row",
         "max_length: ",
         "max_model_len: ",
@@ -139,7 +139,7 @@ def test_a_narrow_screen_shows_all_and_its_recipe_is_yaml(recipe, jsonl):
     assert max(len(line) for line in lines if not line.startswith("picture")) <= 80
     start = next(i for i, line in enumerate(lines) if line.split() == ["tokens", "row", "begins"])
     assert f"train.jsonl row {len(ROWS) + 1:,} word word" in " ".join(lines[start + 1].split())
-    block = lines[next(i for i, line in enumerate(lines) if line.startswith("for the recipe")) + 1 : -1]
+    block = lines[next(i for i, line in enumerate(lines) if line.startswith("recommended for the recipe")) + 1 : -1]
     written = yaml.safe_load("\n".join(block))
     assert written["sequence_len"] == written["prompts"]["max_length"] + written["trl"]["max_completion_length"]
 
@@ -151,7 +151,10 @@ def test_a_narrow_screen_shows_all_and_its_recipe_is_yaml(recipe, jsonl):
         (["gone.yaml"], "recipe 'gone.yaml': cannot be read"),
         (["--dataset", "train.jsonl", "--tokenizer", "/nowhere"], "tokenizer: '/nowhere' cannot be loaded"),
         (["--dataset", "gone.jsonl", "--tokenizer", "x"], "'gone.jsonl' was not found"),
-        (["--dataset", "train.jsonl", "--tokenizer", "x", "--png", "x.xyz"], "--png: 'x.xyz' is no picture"),
+        (
+            ["--dataset", "train.jsonl", "--tokenizer", "x", "--png", "x.xyz"],
+            "--png: 'x.xyz' is no known kind of picture; known: .png, .pdf, .svg.",
+        ),
         (["--dataset", "train.jsonl", "--tokenizer", "x", "--png", "train.jsonl/x.png"], "cannot be written"),
     ],
 )
