@@ -9,7 +9,7 @@ def continues(prompt: Any) -> bool:
     return isinstance(prompt, list) and bool(prompt) and prompt[-1].get("role") == "assistant"
 
 
-def ending(prompt: Any) -> dict[str, bool]:
+def ending(prompt: Any) -> dict[str, Any]:
     """The arguments of transformers' `apply_chat_template` for this prompt.
 
     A second assistant header behind an assistant's message would make the model start its answer again.

@@ -41,7 +41,7 @@ class ChatTemplate:
         """By transformers' own function, which finds where the last message ends in the rendered text."""
         from transformers.utils.chat_template_utils import render_jinja_template
 
-        (text,), _ = render_jinja_template(
+        texts_and_spans: Any = render_jinja_template(
             [messages], chat_template=self._source, **ending(messages), **self._variables
         )
-        return str(text)
+        return str(texts_and_spans[0][0])
