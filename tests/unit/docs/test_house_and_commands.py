@@ -1,11 +1,12 @@
-"""The page on the house is the house that test_architecture.py checks; the page on commands has them all."""
+"""What pages say of the code: the house that test_architecture.py checks, all commands, the number of presets."""
 
 import re
 
 import pytest
 
+from grpo_plugin.algorithms.presets import PRESETS
 from grpo_plugin.cli.main import COMMANDS
-from tests.unit.docs.pages import DOCS, prose
+from tests.unit.docs.pages import DOCS, PAGES, prose
 from tests.unit.test_architecture import FLOORS
 
 ROOM = re.compile(r"`([a-z_]+)(?:/|\.py)`")
@@ -20,3 +21,8 @@ def test_the_floors_stand_in_order() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_is_on_the_page(name: str) -> None:
     assert f"`axolotl grpo {name}" in prose(DOCS / "commands.md")
+
+
+def test_the_number_of_presets() -> None:
+    said = [number for page in PAGES for number in re.findall(r"(\d+)\s+presets", page.read_text(encoding="utf-8"))]
+    assert said and set(said) == {str(len(PRESETS))}
