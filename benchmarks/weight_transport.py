@@ -35,9 +35,9 @@ from grpo_plugin.rollout.client.http import Client
 from grpo_plugin.rollout.server.command import server_command
 from grpo_plugin.rollout.server.devices import DeviceSplit
 from grpo_plugin.rollout.server.endpoint import choose_endpoint, make_run_dir
-from grpo_plugin.rollout.server.handle import Host
+from grpo_plugin.rollout.server.handle import ServerHandle
 from grpo_plugin.rollout.server.process import Server
-from grpo_plugin.rollout.sync.file import FileUpdater
+from grpo_plugin.rollout.sync.file import FileTransport
 from tests.tiny import make_tokenizer
 
 AXOLOTL_REQUEST = 10 * 2**20
@@ -149,12 +149,12 @@ def compare(model: torch.nn.Module, pairs: int) -> tuple[list[Cost], list[Cost]]
     """What ours and Axolotl's cost, pair by pair, after one pair of warm-up."""
     expected = sorted(sums((name, parameter.data) for name, parameter in model.named_parameters()))
     with other_process() as address, requests.Session() as session, tempfile.TemporaryDirectory() as run_dir:
-        host: Any = SimpleNamespace(client=Client(address), run_dir=Path(run_dir))
-        updater = FileUpdater(host, Accelerator(cpu=True), timeout=60.0)
+        handle: Any = SimpleNamespace(client=Client(address), run_dir=Path(run_dir), reload_method="reload_weights")
+        transport = FileTransport(handle, Accelerator(cpu=True), timeout=60.0)
         ours, theirs = [], []
         for _ in range(pairs + 1):
             for costs, send in (
-                (ours, lambda: updater.push(model, 1)),
+                (ours, lambda: transport.push(model, 1)),
                 (theirs, lambda: send_as_axolotl(session, address, model)),
             ):
                 costs.append(measure(send, lambda: session.post(f"{address}/report").json(), expected))
@@ -173,12 +173,12 @@ def into_vllm(model: Qwen2ForCausalLM, python: str, pushes: int) -> float:
         server = Server.launch(command, run_dir, folder / "vllm.log")
         try:
             server.wait_ready(600)
-            host = Host(server, Client(endpoint.address), None, timeout=60.0)
-            updater = FileUpdater(host, Accelerator(cpu=True), timeout=60.0)
+            handle = ServerHandle(server, Client(endpoint.address), None, timeout=60.0)
+            transport = FileTransport(handle, Accelerator(cpu=True), timeout=60.0)
             times = []
             for _ in range(pushes + 1):
                 start = time.perf_counter()
-                updater.push(model, 1)
+                transport.push(model, 1)
                 times.append(time.perf_counter() - start)
         finally:
             server.stop()

@@ -14,9 +14,10 @@ from grpo_plugin.rollout.client.sampling import Sampling
 from grpo_plugin.rollout.logp_gap import Gap, logp_gap
 from grpo_plugin.rollout.server.command import server_command
 from grpo_plugin.rollout.server.devices import DeviceSplit
-from grpo_plugin.rollout.server.endpoint import choose_endpoint, make_run_dir, shared_memory_dir
-from grpo_plugin.rollout.server.handle import Host
+from grpo_plugin.rollout.server.endpoint import choose_endpoint, make_run_dir
+from grpo_plugin.rollout.server.handle import ServerHandle
 from grpo_plugin.rollout.server.process import Server
+from tests.shared_memory import folders_of
 from tests.training import VLLM_PYTHON
 
 PROMPTS = [[5, 6, 7, 8], [9, 10, 11]]
@@ -27,25 +28,25 @@ ROUNDING = 1e-4
 @contextmanager
 def serving(
     model: Path, rollout: dict[str, Any] | None = None, sync: Literal["file", "nccl"] = "file", **recipe: Any
-) -> Iterator[Host]:
+) -> Iterator[ServerHandle]:
     """`rollout` and `recipe` are added to a recipe for `model`; the log is `model`/vllm.log."""
     config = RolloutConfig(python=str(VLLM_PYTHON), **(rollout or {}))
     run_dir = make_run_dir()
     endpoint = choose_endpoint(config, run_dir)
     command = server_command({"base_model": str(model), **recipe}, config, DeviceSplit(), endpoint, sync)
     server = Server.launch(command, run_dir, model / "vllm.log")
-    host = Host(server, Client(endpoint.address, timeout=120.0), None, timeout=120.0)
+    handle = ServerHandle(server, Client(endpoint.address, timeout=120.0), None, timeout=120.0)
     try:
-        host.wait_ready(500.0)
-        yield host
+        handle.wait_ready(500.0)
+        yield handle
     finally:
-        host.stop()
-        assert not shared_memory_dir(run_dir).exists()
+        handle.stop()
+        assert folders_of(run_dir) == []
 
 
-def gap(model: nn.Module, host: Host, version: int) -> Gap:
+def gap(model: nn.Module, handle: ServerHandle, version: int) -> Gap:
     """Sample from the server, and ask both sides what they think of each token."""
-    groups = host.client.complete(PROMPTS, n=8, sampling=Sampling(max_tokens=24), version=version)
+    groups = handle.client.complete(PROMPTS, n=8, sampling=Sampling(max_tokens=24), version=version)
     ours, theirs = [], []
     for prompt, completions in zip(PROMPTS, groups, strict=True):
         for completion in completions:

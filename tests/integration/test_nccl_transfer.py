@@ -13,7 +13,7 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout.server.handle import Host
+from grpo_plugin.rollout.server.handle import ServerHandle
 from tests.agreement import ROUNDING, gap, serving
 from tests.tiny import make_model
 from tests.training import ROOT, VLLM_PYTHON
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def host(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+def handle(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerHandle]:
     site = tmp_path_factory.mktemp("site")
     metadata = site / "tcp_for_nccl-0.dist-info"
     metadata.mkdir()
@@ -43,10 +43,10 @@ def host(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hos
         yield running
 
 
-def transfer(host: Host, folder: Path, changed: Path, case: str) -> list[str]:
+def transfer(handle: ServerHandle, folder: Path, changed: Path, case: str) -> list[str]:
     """What the trainer's side prints; its interpreter is vLLM's, as `sync: nccl` asks for."""
     done = subprocess.run(
-        [VLLM_PYTHON, HERE / "transfer_weights.py", host.client.address, folder, changed, case],
+        [VLLM_PYTHON, HERE / "transfer_weights.py", handle.client.address, folder, changed, case],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,
@@ -56,19 +56,19 @@ def transfer(host: Host, folder: Path, changed: Path, case: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_both_pushes_arrive_and_count(host: Host, folder: Path, tmp_path: Path) -> None:
-    assert transfer(host, folder, tmp_path, "push") == [
+def test_both_pushes_arrive_and_count(handle: ServerHandle, folder: Path, tmp_path: Path) -> None:
+    assert transfer(handle, folder, tmp_path, "push") == [
         "EngineTransfer sent, version 1",
         "EngineTransfer sent, version 2",
     ]
-    assert gap(AutoModelForCausalLM.from_pretrained(tmp_path), host, 2).max < ROUNDING
-    assert gap(AutoModelForCausalLM.from_pretrained(folder), host, 2).mean > 0.1
+    assert gap(AutoModelForCausalLM.from_pretrained(tmp_path), handle, 2).max < ROUNDING
+    assert gap(AutoModelForCausalLM.from_pretrained(folder), handle, 2).mean > 0.1
 
 
 def test_what_vllm_refuses_ends_the_transfer_and_the_server_refuses_to_generate(
-    host: Host, folder: Path, tmp_path: Path
+    handle: ServerHandle, folder: Path, tmp_path: Path
 ) -> None:
-    (line,) = transfer(host, folder, tmp_path, "unknown tensor")
+    (line,) = transfer(handle, folder, tmp_path, "unknown tensor")
     assert line.startswith("failed: vLLM failed on /update_weights (500)")
     with pytest.raises(RolloutError):
-        gap(AutoModelForCausalLM.from_pretrained(folder), host, 2)
+        gap(AutoModelForCausalLM.from_pretrained(folder), handle, 2)

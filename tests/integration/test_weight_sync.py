@@ -15,13 +15,13 @@ from transformers import AutoModelForCausalLM
 from grpo_plugin.errors import RolloutError
 from grpo_plugin.rollout.client.http import StaleWeights
 from grpo_plugin.rollout.logp_gap import check
-from grpo_plugin.rollout.server.endpoint import shared_memory_dir
-from grpo_plugin.rollout.server.handle import Host
+from grpo_plugin.rollout.server.handle import ServerHandle
 from grpo_plugin.rollout.sync import file
-from grpo_plugin.rollout.sync.adapter import AdapterUpdater
+from grpo_plugin.rollout.sync.adapter import AdapterTransport
 from grpo_plugin.rollout.sync.base import SyncFailed
-from grpo_plugin.rollout.sync.file import FileUpdater
+from grpo_plugin.rollout.sync.file import FileTransport
 from tests.agreement import ROUNDING, gap, perturb, serving
+from tests.shared_memory import folders_of
 from tests.tiny import make_model
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def host(folder: Path) -> Iterator[Host]:
+def handle(folder: Path) -> Iterator[ServerHandle]:
     with serving(folder, {"lora": "adapter"}, adapter="lora", lora_r=8) as running:
         yield running
 
@@ -50,54 +50,56 @@ def accelerator() -> Accelerator:
     return Accelerator(cpu=True)
 
 
-def test_a_fresh_server_agrees(host: Host, model: nn.Module) -> None:
-    assert gap(model, host, 0).max < ROUNDING
+def test_a_fresh_server_agrees(handle: ServerHandle, model: nn.Module) -> None:
+    assert gap(model, handle, 0).max < ROUNDING
 
 
-def test_every_push_arrives(host: Host, model: nn.Module, accelerator: Accelerator) -> None:
-    updater = FileUpdater(host, accelerator, timeout=60.0)
+def test_every_push_arrives(handle: ServerHandle, model: nn.Module, accelerator: Accelerator) -> None:
+    transport = FileTransport(handle, accelerator, timeout=60.0)
     for version in (1, 2, 3):
         perturb(model, version)
-        updater.push(model, version)
-        assert gap(model, host, version).max < ROUNDING
-        assert not shared_memory_dir(host.run_dir).exists()
+        transport.push(model, version)
+        assert gap(model, handle, version).max < ROUNDING
+        assert folders_of(handle.run_dir) == []
 
 
-def test_completions_of_other_weights_are_refused(host: Host, model: nn.Module, accelerator: Accelerator) -> None:
-    FileUpdater(host, accelerator, timeout=60.0).push(model, 4)
+def test_completions_of_other_weights_are_refused(
+    handle: ServerHandle, model: nn.Module, accelerator: Accelerator
+) -> None:
+    FileTransport(handle, accelerator, timeout=60.0).push(model, 4)
     with pytest.raises(StaleWeights):
-        gap(model, host, 5)
+        gap(model, handle, 5)
 
 
-def test_a_merged_adapter_arrives(host: Host, model: nn.Module, accelerator: Accelerator) -> None:
+def test_a_merged_adapter_arrives(handle: ServerHandle, model: nn.Module, accelerator: Accelerator) -> None:
     adapted = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "down_proj", "lm_head"], use_dora=True))
     perturb(adapted, 6)
-    FileUpdater(host, accelerator, timeout=60.0).push(adapted, 6)
-    assert gap(adapted, host, 6).max < ROUNDING
+    FileTransport(handle, accelerator, timeout=60.0).push(adapted, 6)
+    assert gap(adapted, handle, 6).max < ROUNDING
 
 
-def test_the_adapter_alone_arrives(host: Host, model: nn.Module, accelerator: Accelerator) -> None:
-    FileUpdater(host, accelerator, timeout=60.0).push(model, 7)
+def test_the_adapter_alone_arrives(handle: ServerHandle, model: nn.Module, accelerator: Accelerator) -> None:
+    FileTransport(handle, accelerator, timeout=60.0).push(model, 7)
     adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=9, target_modules=["q_proj", "down_proj"]))
-    updater = AdapterUpdater(host, accelerator, timeout=60.0)
+    transport = AdapterTransport(handle, accelerator, timeout=60.0)
     try:
         for version in (8, 9):
             perturb(adapted, version)
-            updater.push(adapted, version)
-            assert updater.model_name == f"policy-v{version}"
-            assert gap(adapted, host, version).max < ROUNDING
-        served = {entry["id"] for entry in host.client.get("/v1/models")["data"]}
+            transport.push(adapted, version)
+            assert transport.model_name == f"policy-v{version}"
+            assert gap(adapted, handle, version).max < ROUNDING
+        served = {entry["id"] for entry in handle.client.get("/v1/models")["data"]}
         assert {name for name in served if name.startswith("policy")} == {"policy-v9"}
-        assert not shared_memory_dir(host.run_dir).exists()
+        assert folders_of(handle.run_dir) == []
     finally:
-        host.client.use_adapter(None)
+        handle.client.use_adapter(None)
 
 
 @pytest.mark.parametrize("how", ["an old tensor among new ones", "a tensor left out"])
 def test_the_canary_sees_a_push_that_vllm_took_for_good(
-    how: str, host: Host, model: nn.Module, accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
+    how: str, handle: ServerHandle, model: nn.Module, accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    FileUpdater(host, accelerator, timeout=60.0).push(model, 10)
+    FileTransport(handle, accelerator, timeout=60.0).push(model, 10)
     named = "model.layers.1.mlp.down_proj.weight"
     old = model.get_parameter(named).detach().clone()
     perturb(model, 11)
@@ -111,13 +113,13 @@ def test_the_canary_sees_a_push_that_vllm_took_for_good(
 
     named_tensors = file.named_tensors
     monkeypatch.setattr(file, "named_tensors", broken)
-    FileUpdater(host, accelerator, timeout=60.0).push(model, 11)
+    FileTransport(handle, accelerator, timeout=60.0).push(model, 11)
     with pytest.raises(RolloutError, match=r"rollout.max_logp_gap: vLLM and the trainer disagree on version 11"):
-        check(gap(model, host, 11), LIMIT, version=11)
+        check(gap(model, handle, 11), LIMIT, version=11)
 
 
 def test_a_truncated_shard_fails_the_push_and_the_server_refuses_to_generate(
-    host: Host, model: nn.Module, accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
+    handle: ServerHandle, model: nn.Module, accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def truncated(tensors: dict[str, Tensor], path: Path) -> None:
         save_file(tensors, path)
@@ -125,31 +127,27 @@ def test_a_truncated_shard_fails_the_push_and_the_server_refuses_to_generate(
 
     monkeypatch.setattr(file, "save_file", truncated)
     with pytest.raises(SyncFailed, match="vLLM did not load version 12 of the weights"):
-        FileUpdater(host, accelerator, timeout=60.0).push(model, 12)
-    assert not shared_memory_dir(host.run_dir).exists()
+        FileTransport(handle, accelerator, timeout=60.0).push(model, 12)
+    assert folders_of(handle.run_dir) == []
     for version in (11, 12):
         with pytest.raises(RolloutError):
-            gap(model, host, version)
+            gap(model, handle, version)
 
 
-def test_tied_embeddings_on_the_cpu_backend_are_caught(tmp_path: Path, accelerator: Accelerator) -> None:
-    """vLLM 0.32 answers 200 and keeps the old output head, which its CPU backend has packed apart."""
-    folder = make_model(tmp_path, tied=True)
+def test_tied_embeddings_arrive_on_the_cpu_backend(tmp_path: Path, accelerator: Accelerator) -> None:
+    """vLLM's own reload keeps the old output head there and answers 200; the worker extension packs it again."""
+    folder = make_model(tmp_path, tied=True, vocabulary=49_152, hidden=576)
     model = AutoModelForCausalLM.from_pretrained(folder)
-    with serving(folder) as host:
-        assert gap(model, host, 0).max < ROUNDING
-        perturb(model, 1)
-        FileUpdater(host, accelerator, timeout=60.0).push(model, 1)
-        with pytest.raises(RolloutError, match="tie_word_embeddings: true on vLLM's CPU backend"):
-            check(gap(model, host, 1), LIMIT, version=1)
-
-
-def test_tied_embeddings_arrive_where_the_server_holds_them_apart(tmp_path: Path, accelerator: Accelerator) -> None:
-    folder = make_model(tmp_path, tied=True)
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    with serving(folder, {"args": ["--hf-overrides", '{"tie_word_embeddings": false}']}) as host:
-        updater = FileUpdater(host, accelerator, timeout=60.0, untied=True)
-        for version in (1, 2):
+    with serving(folder) as handle:
+        transport = FileTransport(handle, accelerator, timeout=60.0)
+        for version in (1, 2, 3, 4):
             perturb(model, version)
-            updater.push(model, version)
-            assert gap(model, host, version).max < ROUNDING
+            transport.push(model, version)
+            assert gap(model, handle, version).max < ROUNDING
+        perturb(model, 5)
+        assert handle.server is not None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(handle), "reload_method", "reload_weights")
+            transport.push(model, 5)
+        with pytest.raises(RolloutError, match="tied embeddings on a CPU server"):
+            check(gap(model, handle, 5), LIMIT, version=5)

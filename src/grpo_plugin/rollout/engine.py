@@ -17,8 +17,8 @@ from grpo_plugin.errors import GrpoPluginError, RolloutError
 from grpo_plugin.rollout.client.http import Completion, ServerGone, StaleWeights
 from grpo_plugin.rollout.client.prefetch import Groups, Prefetch, Request
 from grpo_plugin.rollout.client.sampling import Sampling
-from grpo_plugin.rollout.server.handle import Host
-from grpo_plugin.rollout.sync.base import SyncFailed, Updater
+from grpo_plugin.rollout.server.handle import ServerHandle
+from grpo_plugin.rollout.sync.base import SyncFailed, WeightTransport
 
 T = TypeVar("T")
 
@@ -30,8 +30,8 @@ class RolloutEngine:
     """One vLLM server and the version of the weights it has.
 
     Args:
-        host: the server as the main process holds it; None on every other rank.
-        make_updater: builds the weight transport to a server, anew for each server.
+        server: the server as the main process holds it; None on every other rank.
+        make_transport: builds the weight transport to a server, anew after each restart.
         note: shows the user one line.
 
     Attributes:
@@ -42,19 +42,19 @@ class RolloutEngine:
         self,
         accelerator: Accelerator,
         config: RolloutConfig,
-        host: Host | None,
-        make_updater: Callable[[Host | None], Updater],
+        server: ServerHandle | None,
+        make_transport: Callable[[ServerHandle | None], WeightTransport],
         note: Callable[[str], None] = print,
     ) -> None:
         self.accelerator = accelerator
         self.config = config
         self.version = 0
         self._prefetch: Prefetch | None = None
-        self._host = host
-        self._make_updater = make_updater
+        self._server = server
+        self._make_transport = make_transport
         self._note = note
         self._restarts = 0
-        self._updater: Updater | None = None
+        self._transport: WeightTransport | None = None
 
     def start(self) -> None:
         """Wait until the server is ready.
@@ -62,7 +62,7 @@ class RolloutEngine:
         Raises:
             RolloutError: when it does not get ready in `rollout.start_timeout` seconds.
         """
-        self._on_main(lambda host: host.wait_ready(self.config.start_timeout))
+        self._on_main(lambda server: server.wait_ready(self.config.start_timeout))
         self._connect()
 
     def sync(self, model: nn.Module) -> int:
@@ -89,8 +89,8 @@ class RolloutEngine:
         """
         request, _ = self._gathered(prompts, n, sampling, images)
         self._prefetch = Prefetch(request)
-        if self._host is not None:
-            self._prefetch.start(partial(self._ask, self._host, request, self.version))
+        if self._server is not None:
+            self._prefetch.start(partial(self._ask, self._server, request, self.version))
 
     @property
     def is_ahead(self) -> bool:
@@ -123,11 +123,11 @@ class RolloutEngine:
 
     def close(self) -> None:
         """Free what was opened here; stop the server too, if this run started it."""
-        if self._updater is not None:
-            self._updater.close()
-            self._updater = None
-        if self._host is not None:
-            self._host.stop()
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+        if self._server is not None:
+            self._server.stop()
 
     def _gathered(
         self, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any] | None
@@ -143,23 +143,23 @@ class RolloutEngine:
         if not fresh and self._prefetch is not None and self._prefetch.request == request:
             prefetch, self._prefetch = self._prefetch, None
             try:
-                return self._on_main(lambda host: prefetch.result())
+                return self._on_main(lambda server: prefetch.result())
             except SERVER_LOST as error:
                 self._note(f"vLLM failed while it generated ahead ({error})")
         while True:
             try:
-                return self._on_main(lambda host: self._ask(host, request, self.version))
+                return self._on_main(lambda server: self._ask(server, request, self.version))
             except SERVER_LOST as error:
                 self._replace_server(model, error)
 
     @staticmethod
-    def _ask(host: Host, request: Request, version: int) -> Groups:
-        return host.client.complete(
+    def _ask(server: ServerHandle, request: Request, version: int) -> Groups:
+        return server.client.complete(
             request.prompts,
             n=request.n,
             sampling=request.sampling,
             version=version,
-            verify_version=host.counts_versions,
+            verify_version=server.counts_versions,
             images=request.images,
         )
 
@@ -179,9 +179,9 @@ class RolloutEngine:
                 error = again
         raise RolloutError(self._no_restart_left(error)) from error
 
-    def _restart(self, host: Host, error: RolloutError) -> None:
+    def _restart(self, server: ServerHandle, error: RolloutError) -> None:
         self._note(f"vLLM failed ({error}); restarting it ({self._restarts} of {self.config.restarts})")
-        host.restart(self.config.start_timeout)
+        server.restart(self.config.start_timeout)
 
     def _no_restart_left(self, error: RolloutError) -> str:
         if self._restarts == 0:
@@ -189,21 +189,21 @@ class RolloutEngine:
         return f"vLLM failed again after {self._restarts} restarts (rollout.restarts): {error}"
 
     def _connect(self) -> None:
-        if self._updater is not None:
-            self._updater.close()
-        self._updater = self._make_updater(self._host)
+        if self._transport is not None:
+            self._transport.close()
+        self._transport = self._make_transport(self._server)
 
     def _push(self, model: nn.Module) -> None:
-        if self._updater is None:
+        if self._transport is None:
             raise RolloutError("the rollout engine was not started; call start() before sync().")
-        self._updater.push(model, self.version)
+        self._transport.push(model, self.version)
 
-    def _on_main(self, work: Callable[[Host], T]) -> T:
+    def _on_main(self, work: Callable[[ServerHandle], T]) -> T:
         """Call `work` with the server on the main process; every rank gets its result, or its error."""
         outcome: list[Any] = [None]
-        if self._host is not None:
+        if self._server is not None:
             try:
-                outcome = [(work(self._host), None)]
+                outcome = [(work(self._server), None)]
             except GrpoPluginError as error:
                 outcome = [(None, error)]
         broadcast_object_list(outcome, from_process=0)

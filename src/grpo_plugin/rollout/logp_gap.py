@@ -51,6 +51,6 @@ def check(gap: Gap, limit: float, version: int | None = None) -> None:
         raise RolloutError(
             f"rollout.max_logp_gap: vLLM and the trainer disagree on {weights} by {gap.mean:.3g} nats per token (mean "
             f"over {gap.tokens} tokens, max {gap.max:.3g}), over the limit of {limit:g}; usual causes: a sync that "
-            "failed, tie_word_embeddings: true on vLLM's CPU backend (use an untied model), another model or tokenizer "
-            "on the server, or a server in half precision or quantised (then raise rollout.max_logp_gap)."
+            "failed, another model or tokenizer on the server, a server in half precision or quantised (then raise "
+            "rollout.max_logp_gap), or tied embeddings on a CPU server that this run did not start."
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from grpo_plugin.recipe import Recipe
 from grpo_plugin.rollout.server.endpoint import make_run_dir
-from grpo_plugin.rollout.server.handle import Host
+from grpo_plugin.rollout.server.handle import ServerHandle
 from grpo_plugin.rollout.server.process import Server
 from grpo_plugin.rollout.server.server_plan import plan_server
 
@@ -82,20 +82,22 @@ class RunServer:
         if not self.recipe.uses_vllm:
             return None
         from grpo_plugin.rollout.engine import RolloutEngine
-        from grpo_plugin.rollout.sync.transport import make_updater
+        from grpo_plugin.rollout.sync.transport import make_transport
 
         engine = RolloutEngine(
             accelerator,
             self.rollout,
             self._handle() if is_main else None,
-            lambda handle: make_updater(self.plan.sync, handle, accelerator, self.rollout),
+            lambda handle: make_transport(self.plan.sync, handle, accelerator, self.rollout),
             note=self._note,
         )
         atexit.register(engine.close)
         return engine
 
-    def _handle(self) -> Host:
+    def _handle(self) -> ServerHandle:
         if self.rollout.url:
-            return Host.external(self.rollout.url, self._url_key, self.rollout.request_timeout)
+            return ServerHandle.external(self.rollout.url, self._url_key, self.rollout.request_timeout)
         assert self._server is not None
-        return Host.of(self._server, lambda run_dir: self.plan.launch(run_dir, self.log), self.rollout.request_timeout)
+        return ServerHandle.of(
+            self._server, lambda run_dir: self.plan.launch(run_dir, self.log), self.rollout.request_timeout
+        )

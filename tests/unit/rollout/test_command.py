@@ -37,6 +37,7 @@ def test_on_a_cpu() -> None:
     assert built.argv == (
         *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", "some/model"),
         *("--dtype", "float32", "--enforce-eager", "--logprobs-mode", "processed_logprobs"),
+        *("--worker-extension-cls", "grpo_worker.WeightReload"),
         *("--uds", "/tmp/grpo-test/vllm.sock", "--middleware", "grpo_gate.Gate", "--disable-uvicorn-access-log"),
     )
     assert built.env == built.settings
@@ -219,3 +220,9 @@ def test_the_served_length_follows_from_the_limits_where_it_is_not_set() -> None
     assert option(command({"trl": {"max_completion_length": 28}}), "--max-model-len") is None
     with pytest.raises(RecipeError, match="raise it to 128"):
         command({**limits, "vllm": {"max_model_len": 127}})
+
+
+def test_a_worker_extension_of_the_users_takes_the_place_of_ours() -> None:
+    built = command(rollout=RolloutConfig(args=["--worker-extension-cls", "mine.Extension"]))
+    assert built.argv.count("--worker-extension-cls") == 1
+    assert option(built, "--worker-extension-cls") == "mine.Extension"

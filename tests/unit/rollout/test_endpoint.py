@@ -8,7 +8,7 @@ import pytest
 
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout.server.endpoint import Endpoint, choose_endpoint, make_run_dir, shared_memory_dir
+from grpo_plugin.rollout.server.endpoint import Endpoint, choose_endpoint, make_run_dir, shared_memory_prefix
 
 
 @pytest.fixture
@@ -60,6 +60,13 @@ def test_the_run_dir_is_private_and_short(monkeypatch: pytest.MonkeyPatch, tmp_p
         assert run_dir.stat().st_uid == os.getuid()
         # The longest name below it is a socket of vLLM's, named by a UUID.
         assert len(str(run_dir / "tmp" / ("u" * 36))) <= 107
-        assert shared_memory_dir(run_dir) == Path("/dev/shm") / run_dir.name
     finally:
         run_dir.rmdir()
+
+
+def test_folders_of_the_same_name_share_no_memory(tmp_path: Path) -> None:
+    """Every launcher calls its server's folder `vllm`, below a session's folder of its own."""
+    first, second = (shared_memory_prefix(tmp_path / session / "vllm") for session in ("one", "two"))
+    assert first != second
+    assert first == shared_memory_prefix(tmp_path / "one" / "vllm")
+    assert all(prefix.startswith("/dev/shm/grpo-") for prefix in (first, second))

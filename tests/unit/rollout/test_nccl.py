@@ -20,7 +20,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from grpo_plugin.rollout.client.http import Client
 from grpo_plugin.rollout.sync import nccl, nccl_transfer
 from grpo_plugin.rollout.sync.base import SyncFailed
-from grpo_plugin.rollout.sync.nccl import NcclUpdater
+from grpo_plugin.rollout.sync.nccl import NcclTransport
 from grpo_plugin.rollout.sync.nccl_transfer import (
     ParamMeta,
     Routes,
@@ -99,9 +99,9 @@ def groups(monkeypatch: pytest.MonkeyPatch) -> Groups:
     return made
 
 
-def updater(server: Recorded, timeout: float = 10.0) -> NcclUpdater:
-    host: Any = SimpleNamespace(client=Client(server.address))
-    return NcclUpdater(host, Accelerator(cpu=True), timeout)
+def transport(server: Recorded, timeout: float = 10.0) -> NcclTransport:
+    handle: Any = SimpleNamespace(client=Client(server.address))
+    return NcclTransport(handle, Accelerator(cpu=True), timeout)
 
 
 def good(path: str, body: Any) -> tuple[int, Any]:
@@ -111,7 +111,7 @@ def good(path: str, body: Any) -> tuple[int, Any]:
 def test_two_pushes_meet_once_and_count_the_version_at_the_end_alone(groups: Groups) -> None:
     model = tiny()
     with recording(good) as server:
-        pushing = updater(server)
+        pushing = transport(server)
         pushing.push(model, 1)
         model.lm_head.weight.data.fill_(7.0)
         pushing.push(model, 2)
@@ -144,7 +144,7 @@ def test_a_refused_update_ends_the_broadcast_that_waits_for_it(groups: Groups) -
         )
 
     with recording(refusing) as server:
-        pushing = updater(server)
+        pushing = transport(server)
         with pytest.raises(SyncFailed, match=r"version 1 of the weights: .*/update_weights.*no_such"):
             pushing.push(tiny(), 1)
         assert groups.formed[0].gone.is_set()
@@ -158,7 +158,7 @@ def test_a_refused_update_ends_the_broadcast_that_waits_for_it(groups: Groups) -
 def test_a_peer_that_never_comes_ends_the_push_in_time(groups: Groups) -> None:
     groups.stuck = 1
     with recording(good) as server, pytest.raises(SyncFailed, match=r"took over 0.3 s \(rollout.request_timeout\)"):
-        updater(server, timeout=0.3).push(tiny(), 1)
+        transport(server, timeout=0.3).push(tiny(), 1)
     assert groups.formed[0].gone.is_set()
     assert groups.formed[0].sent == []
 
@@ -167,13 +167,13 @@ def test_a_server_that_is_gone_is_a_failed_sync(groups: Groups) -> None:
     with recording() as server:
         pass
     with pytest.raises(SyncFailed, match="cannot be reached"):
-        updater(server).push(tiny(), 1)
+        transport(server).push(tiny(), 1)
     assert groups.formed == []
 
 
 def test_closing_leaves_the_group(groups: Groups) -> None:
     with recording(good) as server:
-        pushing = updater(server)
+        pushing = transport(server)
         pushing.push(tiny(), 1)
         pushing.close()
         pushing.close()
@@ -189,7 +189,7 @@ def test_the_error_of_the_work_itself_comes_back() -> None:
 
 
 def test_other_ranks_gather_and_ask_the_server_nothing(groups: Groups) -> None:
-    NcclUpdater(None, Accelerator(cpu=True), 10.0).push(tiny(), 1)
+    NcclTransport(None, Accelerator(cpu=True), 10.0).push(tiny(), 1)
     assert groups.formed == []
 
 

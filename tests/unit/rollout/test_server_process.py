@@ -13,7 +13,7 @@ import pytest
 from grpo_plugin.errors import RolloutError
 from grpo_plugin.rollout.server import guard
 from grpo_plugin.rollout.server.command import ServerCommand
-from grpo_plugin.rollout.server.endpoint import Endpoint, make_run_dir, shared_memory_dir
+from grpo_plugin.rollout.server.endpoint import Endpoint, make_run_dir, shared_memory_prefix
 from grpo_plugin.rollout.server.process import Server
 from tests.unit.rollout import fake_vllm
 
@@ -46,7 +46,8 @@ def launch(run_dir: Path, tmp_path: Path) -> Iterator[Launch]:
 
 
 def test_a_life(launch: Launch, run_dir: Path) -> None:
-    shared_memory_dir(run_dir).mkdir()
+    left = Path(shared_memory_prefix(run_dir) + "left-by-a-killed-trainer")
+    left.mkdir()
     server = launch()
     server.wait_ready(10)
     assert server.alive()
@@ -57,7 +58,7 @@ def test_a_life(launch: Launch, run_dir: Path) -> None:
     assert not server.alive()
     assert not any(guard.start_time(pid) for pid in tree)
     assert not run_dir.exists()
-    assert not shared_memory_dir(run_dir).exists()
+    assert not left.exists()
     server.stop()
 
 

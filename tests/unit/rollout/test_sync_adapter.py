@@ -16,9 +16,9 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from grpo_plugin.errors import RolloutError
 from grpo_plugin.rollout.client.http import Client
-from grpo_plugin.rollout.server.endpoint import shared_memory_dir
-from grpo_plugin.rollout.sync.adapter import AdapterUpdater
+from grpo_plugin.rollout.sync.adapter import AdapterTransport
 from grpo_plugin.rollout.sync.base import SyncFailed
+from tests.shared_memory import folders_of
 from tests.unit.rollout.recording import Recorded, recording
 
 
@@ -32,12 +32,12 @@ def adapted(**options: Any) -> nn.Module:
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("grpo-test-")
     yield folder
-    assert not shared_memory_dir(folder).exists()
+    assert folders_of(folder) == []
 
 
-def updater(server: Recorded, run_dir: Path) -> AdapterUpdater:
-    host: Any = SimpleNamespace(client=Client(server.address), run_dir=run_dir)
-    return AdapterUpdater(host, Accelerator(cpu=True), timeout=10.0)
+def transport(server: Recorded, run_dir: Path) -> AdapterTransport:
+    handle: Any = SimpleNamespace(client=Client(server.address), run_dir=run_dir)
+    return AdapterTransport(handle, Accelerator(cpu=True), timeout=10.0)
 
 
 def test_the_folder_is_what_peft_would_save(run_dir: Path) -> None:
@@ -52,7 +52,7 @@ def test_the_folder_is_what_peft_would_save(run_dir: Path) -> None:
 
     model = adapted()
     with recording(answer) as server:
-        updater(server, run_dir).push(model, 1)
+        transport(server, run_dir).push(model, 1)
     expected: dict[str, Tensor] = get_peft_model_state_dict(model)
     assert seen["tensors"].keys() == expected.keys()
     assert all(torch.equal(seen["tensors"][name], tensor) for name, tensor in expected.items())
@@ -62,7 +62,7 @@ def test_the_folder_is_what_peft_would_save(run_dir: Path) -> None:
 
 def test_a_version_is_loaded_before_the_one_before_is_dropped(run_dir: Path) -> None:
     with recording() as server:
-        pushing = updater(server, run_dir)
+        pushing = transport(server, run_dir)
         assert pushing.model_name is None
         for version in (1, 2):
             pushing.push(adapted(), version)
@@ -88,19 +88,19 @@ def test_a_version_is_loaded_before_the_one_before_is_dropped(run_dir: Path) -> 
 )
 def test_what_vllm_cannot_apply_stops_before_anything_is_sent(options: dict[str, Any], key: str, run_dir: Path) -> None:
     with recording() as server, pytest.raises(RolloutError, match=f"{key}.*; set rollout.lora: merged"):
-        updater(server, run_dir).push(adapted(**options), 1)
+        transport(server, run_dir).push(adapted(**options), 1)
     assert server.calls == []
 
 
 def test_a_model_without_an_adapter_is_refused(run_dir: Path) -> None:
     model = adapted().base_model.model  # still has the layers, but is no PEFT model
     with recording() as server, pytest.raises(RolloutError, match=r"needs a recipe that trains one \(adapter: lora\)"):
-        updater(server, run_dir).push(model, 1)
+        transport(server, run_dir).push(model, 1)
 
 
 @pytest.mark.parametrize(("status", "kind"), [(500, SyncFailed), (400, RolloutError)])
 def test_only_a_server_that_broke_is_a_failed_sync(status: int, kind: type[Exception], run_dir: Path) -> None:
     refusal = pytest.raises(RolloutError, match="rank 2 is over 1")
     with recording(lambda path, body: (status, {"error": "rank 2 is over 1"})) as server, refusal as caught:
-        updater(server, run_dir).push(adapted(), 1)
+        transport(server, run_dir).push(adapted(), 1)
     assert type(caught.value) is kind

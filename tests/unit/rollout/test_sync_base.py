@@ -9,7 +9,7 @@ from torch import distributed
 from torch.multiprocessing.spawn import spawn
 
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout.sync.base import SyncFailed, together
+from grpo_plugin.rollout.sync.base import SyncFailed, raise_on_every_rank
 
 CASES: dict[str, tuple[int | None, type[Exception]]] = {
     "nobody": (None, Exception),
@@ -26,7 +26,7 @@ def run_cases(rank: int, folder: Path) -> None:
     accelerator = Accelerator(cpu=True)
     for case, (failing, kind) in CASES.items():
         try:
-            with together(accelerator):
+            with raise_on_every_rank(accelerator):
                 if rank == failing:
                     raise kind(case)
             outcome = "went on"
@@ -57,6 +57,6 @@ def test_every_rank_learns_of_a_failure_on_any(tmp_path: Path) -> None:
 
 def test_alone_the_error_itself_comes_back() -> None:
     mistake = ValueError("mine")
-    with pytest.raises(ValueError) as caught, together(Accelerator(cpu=True)):
+    with pytest.raises(ValueError) as caught, raise_on_every_rank(Accelerator(cpu=True)):
         raise mistake
     assert caught.value is mistake

@@ -16,12 +16,12 @@ from transformers import MixtralConfig, MixtralForCausalLM, PreTrainedModel, Qwe
 
 from grpo_plugin.errors import RolloutError
 from grpo_plugin.rollout.client.http import Client
-from grpo_plugin.rollout.server.endpoint import shared_memory_dir
 from grpo_plugin.rollout.sync import file
 from grpo_plugin.rollout.sync import shared_folder as room
 from grpo_plugin.rollout.sync.base import SyncFailed
-from grpo_plugin.rollout.sync.file import FileUpdater, write_shards
+from grpo_plugin.rollout.sync.file import FileTransport, write_shards
 from grpo_plugin.rollout.sync.shared_folder import shared_folder
+from tests.shared_memory import folders_of
 from tests.unit.rollout.recording import Recorded, recording
 
 SMALL: dict[str, Any] = {
@@ -44,11 +44,11 @@ def tiny(tied: bool = False) -> PreTrainedModel:
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("grpo-test-")
     yield folder
-    assert not shared_memory_dir(folder).exists()
+    assert folders_of(folder) == []
 
 
-def host(server: Recorded, run_dir: Path) -> Any:
-    return SimpleNamespace(client=Client(server.address), run_dir=run_dir)
+def handle(server: Recorded, run_dir: Path) -> Any:
+    return SimpleNamespace(client=Client(server.address), run_dir=run_dir, reload_method="reload_weights_and_repack")
 
 
 def loaded(folder: Path) -> dict[str, Tensor]:
@@ -67,10 +67,10 @@ def test_vllm_finds_a_private_checkpoint_while_it_loads_and_nothing_is_left(run_
 
     model = tiny()
     with recording(answer) as server:
-        FileUpdater(host(server, run_dir), Accelerator(cpu=True), timeout=10.0).push(model, 3)
+        FileTransport(handle(server, run_dir), Accelerator(cpu=True), timeout=10.0).push(model, 3)
     assert server.paths() == ["/collective_rpc", "/reset_prefix_cache"]
     _, body, version = server.calls[0]
-    assert (body["method"], version) == ("reload_weights", "3")
+    assert (body["method"], version) == ("reload_weights_and_repack", "3")
     assert seen["place"].is_relative_to("/dev/shm") and not seen["place"].exists()
     assert seen["modes"] == [0o700, 0o700]
     expected = model.state_dict()
@@ -78,8 +78,7 @@ def test_vllm_finds_a_private_checkpoint_while_it_loads_and_nothing_is_left(run_
     assert all(torch.equal(seen["tensors"][name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize(("untied", "heads"), [(False, 0), (True, 1)])
-def test_a_server_that_holds_tied_embeddings_apart_is_sent_both(untied: bool, heads: int, run_dir: Path) -> None:
+def test_tied_embeddings_are_sent_once(run_dir: Path) -> None:
     seen: list[str] = []
 
     def answer(path: str, body: Any) -> tuple[int, Any]:
@@ -88,9 +87,8 @@ def test_a_server_that_holds_tied_embeddings_apart_is_sent_both(untied: bool, he
         return 200, {}
 
     with recording(answer) as server:
-        updater = FileUpdater(host(server, run_dir), Accelerator(cpu=True), timeout=10.0, untied=untied)
-        updater.push(tiny(tied=True), 1)
-    assert seen.count("lm_head.weight") == heads
+        FileTransport(handle(server, run_dir), Accelerator(cpu=True), timeout=10.0).push(tiny(tied=True), 1)
+    assert "lm_head.weight" not in seen
     assert seen.count("model.embed_tokens.weight") == 1
 
 
@@ -100,7 +98,7 @@ def test_a_refusal_is_a_failed_sync_and_leaves_no_file(path: str, run_dir: Path)
         return (500, {"error": "no such tensor"}) if asked == path else (200, {})
 
     with recording(answer) as server, pytest.raises(SyncFailed, match=r"version 2 of the weights: .*no such tensor"):
-        FileUpdater(host(server, run_dir), Accelerator(cpu=True), timeout=10.0).push(tiny(), 2)
+        FileTransport(handle(server, run_dir), Accelerator(cpu=True), timeout=10.0).push(tiny(), 2)
 
 
 def test_a_server_that_does_not_answer_in_time_is_a_failed_sync(run_dir: Path) -> None:
@@ -112,7 +110,7 @@ def test_a_server_that_does_not_answer_in_time_is_a_failed_sync(run_dir: Path) -
 
     with recording(answer) as server:
         with pytest.raises(SyncFailed):
-            FileUpdater(host(server, run_dir), Accelerator(cpu=True), timeout=0.2).push(tiny(), 1)
+            FileTransport(handle(server, run_dir), Accelerator(cpu=True), timeout=0.2).push(tiny(), 1)
         asked_to_end.set()
 
 
@@ -125,7 +123,7 @@ def test_weights_that_cannot_be_written_never_reach_the_server(run_dir: Path, mo
         recording() as server,
         pytest.raises(RolloutError, match=r"\(\d+ bytes\).*No space left.*--shm-size") as caught,
     ):
-        FileUpdater(host(server, run_dir), Accelerator(cpu=True), timeout=10.0).push(tiny(), 1)
+        FileTransport(handle(server, run_dir), Accelerator(cpu=True), timeout=10.0).push(tiny(), 1)
     assert not isinstance(caught.value, SyncFailed)
     assert server.calls == []
 
@@ -172,13 +170,22 @@ def test_too_small_a_shared_memory_is_named_and_the_run_folder_used(
     assert "--shm-size" in caplog.text
 
 
-def test_a_trap_in_shared_memory_is_not_written_to(run_dir: Path, tmp_path: Path) -> None:
-    """Anyone may make an entry in /dev/shm; a link left there under our name must not lead weights astray."""
-    trap = shared_memory_dir(run_dir)
-    trap.symlink_to(tmp_path)
-    try:
-        with pytest.raises(FileExistsError), shared_folder(run_dir, "v1", needed=1):
-            pass
-        assert list(tmp_path.iterdir()) == []
-    finally:
-        trap.unlink()
+def test_two_runs_on_one_machine_have_folders_of_their_own(tmp_path: Path) -> None:
+    one, other = tmp_path / "one" / "vllm", tmp_path / "other" / "vllm"
+    with shared_folder(one, "v1", needed=1) as first:
+        (first / "weights").touch()
+        with shared_folder(other, "v1", needed=1) as second:
+            assert first.parent != second.parent
+        assert not second.exists()
+        assert (first / "weights").exists()
+    assert folders_of(one) == folders_of(other) == []
+
+
+def test_nobody_can_take_the_name_of_the_folder_before_it_is_made(run_dir: Path) -> None:
+    """Anyone may make an entry in /dev/shm; each push has a new random name there, so none can be waiting."""
+    names = set()
+    for _ in range(2):
+        with shared_folder(run_dir, "v1", needed=1) as folder:
+            names.add(folder.parent)
+            assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
+    assert len(names) == 2

@@ -19,6 +19,7 @@ Sync = Literal["nccl", "file"]
 
 GATE_FOLDER = Path(__file__).parent / "gate"
 GATE_KEY = "GRPO_GATE_KEY"
+WORKER_EXTENSION = "grpo_worker.WeightReload"
 
 # Keys of the recipe's `vllm:` block that vLLM's server takes under the same name. The others of Axolotl's schema
 # (host, port, serve_module, worker_extension_cls, device, enable_reasoning) belong to TRL's server.
@@ -96,8 +97,9 @@ def server_command(
         *_engine_args(recipe, gpus),
         *(_lora_args(recipe) if adapter else ()),
         *(("--weight-transfer-config", '{"backend": "nccl"}') if sync == "nccl" else ()),
+        *_worker_args(sync, rollout),
         *_serving_args(endpoint),
-        # Prompts with images travel by the chat route, with a template that leaves them as they are (images.py).
+        # Prompts with images travel by the chat route, with a template that repeats them (client/chat_images.py).
         *(("--trust-request-chat-template",) if (recipe.get("prompts") or {}).get("image_key") else ()),
         *rollout.args,
     )
@@ -155,6 +157,12 @@ def _lora_args(recipe: Mapping[str, Any]) -> list[str]:
     if allowed is None:
         raise RecipeError(f"lora_r: {rank} is over vLLM's largest, {_LORA_RANKS[-1]}; set rollout.lora: merged.")
     return ["--enable-lora", "--max-lora-rank", str(allowed), "--max-loras", "1"]
+
+
+def _worker_args(sync: Sync, rollout: RolloutConfig) -> list[str]:
+    # vLLM takes one extension; with a user's own, tied embeddings work on GPUs alone.
+    given = any(arg.partition("=")[0] == "--worker-extension-cls" for arg in rollout.args)
+    return ["--worker-extension-cls", WORKER_EXTENSION] if sync == "file" and not given else []
 
 
 def _serving_args(endpoint: Endpoint) -> list[str]:

@@ -1,5 +1,6 @@
 """Where the server listens, and the key that opens it."""
 
+import hashlib
 import secrets
 import socket
 import tempfile
@@ -50,9 +51,13 @@ def make_run_dir() -> Path:
     )
 
 
-def shared_memory_dir(run_dir: Path) -> Path:
-    """The folder in shared memory that belongs to `run_dir`; the guard removes both together. Not created here."""
-    return Path("/dev/shm") / run_dir.name
+def shared_memory_prefix(run_dir: Path) -> str:
+    """How the paths begin of the folders in shared memory that belong to `run_dir`, and to no other run's.
+
+    The guard removes them together with `run_dir`.
+    """
+    digest = hashlib.sha256(str(run_dir.absolute()).encode()).hexdigest()[:16]
+    return f"/dev/shm/grpo-{digest}-"
 
 
 def choose_endpoint(rollout: RolloutConfig, run_dir: Path) -> Endpoint:

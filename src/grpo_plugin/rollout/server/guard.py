@@ -70,6 +70,13 @@ def unlink_unmapped(paths: Iterable[str]) -> None:
         Path(path).unlink(missing_ok=True)
 
 
+def remove(folders: Iterable[Path | str], prefix: str = "") -> None:
+    """Remove `folders`, and every folder whose path begins with `prefix`; what belongs to other users stays."""
+    found = Path(prefix).parent.glob(f"{Path(prefix).name}*") if prefix else ()
+    for folder in (*folders, *found):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def kill(pid: int, number: int) -> None:
     """Send a signal to a process that was just listed; one that has ended since is fine."""
     with contextlib.suppress(ProcessLookupError):
@@ -192,6 +199,7 @@ def main() -> int:
     parser.add_argument("--owner", type=int, required=True, help="process whose end ends the server")
     parser.add_argument("--owner-started", required=True, help="its start time, in ticks since boot")
     parser.add_argument("--remove", action="append", default=[], help="folder to remove at the end")
+    parser.add_argument("--remove-prefix", default="", help="remove the folders whose paths begin so, too")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
@@ -201,8 +209,7 @@ def main() -> int:
         print(f"[guard] {watch(tree, options.owner, options.owner_started)}", flush=True)
         tree.end()
     finally:
-        for folder in options.remove:
-            shutil.rmtree(folder, ignore_errors=True)
+        remove(options.remove, options.remove_prefix)
     code = tree.exit_code or 0
     return code if code >= 0 else 128 - code
 

@@ -10,13 +10,14 @@ from grpo_plugin.rollout.server.endpoint import make_run_dir
 from grpo_plugin.rollout.server.process import Server
 
 
-class Host:
-    """A server, a client to it, and the way to start another.
+class ServerHandle:
+    """A server, a client to it, and how to start another.
 
     Args:
         server: the running server; None for an external one.
         client: talks to it.
-        launch: starts a server in a fresh folder; None for an external one, which is never started or stopped.
+        launch: starts a server in a new folder; None for an external one, which is never started or stopped.
+        timeout: seconds for one answer.
     """
 
     def __init__(
@@ -28,23 +29,29 @@ class Host:
         self._timeout = timeout
 
     @classmethod
-    def of(cls, server: Server, launch: Callable[[Path], Server], timeout: float) -> "Host":
-        """A server of this run; `timeout` in seconds for one answer."""
+    def of(cls, server: Server, launch: Callable[[Path], Server], timeout: float) -> "ServerHandle":
+        """The handle of a server that this run started; `launch` starts another in its place."""
         return cls(server, Client(server.endpoint.address, server.endpoint.key, timeout), launch, timeout)
 
     @classmethod
-    def external(cls, url: str, key: str | None, timeout: float) -> "Host":
+    def external(cls, url: str, key: str | None, timeout: float) -> "ServerHandle":
+        """The handle of a server that others run at `url`; `key` opens it."""
         return cls(None, Client(url, key, timeout), None, timeout)
 
     @cached_property
     def run_dir(self) -> Path:
-        """A private folder of this run, for what the server is to read."""
+        """A private folder of this run for what the server is to read."""
         return self.server.run_dir if self.server is not None else make_run_dir()
 
     @property
     def counts_versions(self) -> bool:
-        """Whether the server checks weight versions; an external one has no gate of ours."""
+        """Whether the server checks weight versions; an external one was started without our gate."""
         return self.server is not None
+
+    @property
+    def reload_method(self) -> str:
+        """The method of vLLM's workers that loads weights from a folder: ours, where the server has our extension."""
+        return "reload_weights_and_repack" if self.server is not None and self.server.can_repack else "reload_weights"
 
     def wait_ready(self, timeout: float) -> None:
         """Return once the server answers.
@@ -60,10 +67,10 @@ class Host:
             )
 
     def restart(self, timeout: float) -> None:
-        """Replace the server by a fresh one, which has version 0 of the weights.
+        """Stop the server and start another, which has version 0 of the weights; return once it answers.
 
         Raises:
-            RolloutError: for an external server, or when the fresh one does not get ready.
+            RolloutError: for an external server, or when the new one does not get ready in `timeout` seconds.
         """
         if self.server is None or self._launch is None:
             raise RolloutError(f"the server at rollout.url ({self.client.address}) failed; restart it, then the run.")
@@ -75,6 +82,7 @@ class Host:
         self.server.wait_ready(timeout)
 
     def stop(self) -> None:
+        """Close the connection; stop the server if this run started it."""
         self.client.close()
         if self.server is not None:
             self.server.stop()

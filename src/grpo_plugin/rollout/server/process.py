@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,9 +15,9 @@ from grpo_plugin.errors import RolloutError
 from grpo_plugin.files import atomic_write
 from grpo_plugin.rollout.client.http import Client
 from grpo_plugin.rollout.server import guard
-from grpo_plugin.rollout.server.command import ServerCommand
+from grpo_plugin.rollout.server.command import WORKER_EXTENSION, ServerCommand
 from grpo_plugin.rollout.server.diagnosis import explain, tail
-from grpo_plugin.rollout.server.endpoint import Endpoint, claim_port, shared_memory_dir
+from grpo_plugin.rollout.server.endpoint import Endpoint, claim_port, shared_memory_prefix
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,11 @@ class Server:
         """Whether this server was started by the same command and the same settings of its environment."""
         return self._state.argv == list(command.argv) and self._state.settings == dict(command.settings)
 
+    @property
+    def can_repack(self) -> bool:
+        """Whether vLLM's workers have our extension (gate/grpo_worker.py)."""
+        return WORKER_EXTENSION in self._state.argv
+
     def wait_ready(self, timeout: float) -> None:
         """Return once `/health` answers; a server that fails to get there is ended.
 
@@ -118,8 +122,7 @@ class Server:
                 guard.kill(self._state.guard_pid, signal.SIGKILL)
                 _wait_until(lambda: not self.alive(), 1.0)
         self._end_orphans()
-        for folder in (self.run_dir, shared_memory_dir(self.run_dir)):
-            shutil.rmtree(folder, ignore_errors=True)
+        guard.remove([self.run_dir], shared_memory_prefix(self.run_dir))
 
     def log_tail(self, lines: int = 15) -> str:
         """The last meaningful lines of the server's log."""
@@ -180,7 +183,7 @@ def _prepare(command: ServerCommand, run_dir: Path, log_path: Path) -> None:
 def _start_guard(command: ServerCommand, run_dir: Path, log_path: Path, owner: int) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-I", "-S", guard.__file__]
     argv += ["--owner", str(owner), "--owner-started", guard.start_time(owner) or "gone"]
-    argv += ["--remove", str(run_dir), "--remove", str(shared_memory_dir(run_dir)), "--", *command.argv]
+    argv += ["--remove", str(run_dir), "--remove-prefix", shared_memory_prefix(run_dir), "--", *command.argv]
     with log_path.open("ab") as log:
         return subprocess.Popen(
             argv,

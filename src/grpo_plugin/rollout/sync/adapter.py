@@ -1,4 +1,4 @@
-"""The LoRA adapter alone to a vLLM on the same host, which applies it to the base weights that it keeps."""
+"""The LoRA adapter alone to a vLLM on the same machine, which applies it to the base weights that it keeps."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from grpo_plugin.errors import RolloutError
 from grpo_plugin.rollout.client.http import Client, ServerGone
-from grpo_plugin.rollout.server.handle import Host
-from grpo_plugin.rollout.sync.base import SyncFailed, together
+from grpo_plugin.rollout.server.handle import ServerHandle
+from grpo_plugin.rollout.sync.base import SyncFailed, raise_on_every_rank
 from grpo_plugin.rollout.sync.shared_folder import shared_folder
 from grpo_plugin.rollout.sync.weights import adapter_tensors
 
@@ -24,29 +24,29 @@ UNSUPPORTED = {
     "trainable_token_indices": "peft_trainable_token_indices",
     "target_parameters": "lora_target_parameters",
 }
-PLAIN_STARTS = ("gaussian", "eva", "orthogonal")
+INIT_KEEPING_BASE = ("gaussian", "eva", "orthogonal")
 """Values of peft_init_lora_weights that leave the base weights, of which vLLM keeps its own, as they are."""
 
 
-class AdapterUpdater:
+class AdapterTransport:
     """Each version is an adapter of its own name in vLLM, so no cached prefix of an older one can be met again."""
 
-    def __init__(self, host: Host | None, accelerator: Accelerator, timeout: float) -> None:
-        """`host`: the server, None on every rank but the main one; `timeout`: seconds to load an adapter."""
-        self._host = host
+    def __init__(self, server: ServerHandle | None, accelerator: Accelerator, timeout: float) -> None:
+        """`server` is None on every rank but the main one; `timeout`: seconds to load an adapter."""
+        self._server = server
         self._accelerator = accelerator
         self._timeout = timeout
         self.model_name: str | None = None
         """What to ask vLLM for; None (the base model) until the first push."""
 
     def push(self, model: nn.Module, version: int) -> None:
-        """As `Updater.push` says."""
-        with together(self._accelerator):
+        """See `WeightTransport.push`."""
+        with raise_on_every_rank(self._accelerator):
             config = _config(self._accelerator.unwrap_model(model))
             tensors = adapter_tensors(model)
             try:
-                if self._host is not None:
-                    self._send(self._host, tensors, config, version)
+                if self._server is not None:
+                    self._send(self._server, tensors, config, version)
             finally:
                 # Gathering is collective: the other ranks, and this one after an error, run it to the end.
                 deque(tensors, maxlen=0)
@@ -54,15 +54,17 @@ class AdapterUpdater:
     def close(self) -> None:
         """Nothing is held between two pushes."""
 
-    def _send(self, host: Host, tensors: Iterator[tuple[str, Tensor]], config: LoraConfig, version: int) -> None:
+    def _send(
+        self, server: ServerHandle, tensors: Iterator[tuple[str, Tensor]], config: LoraConfig, version: int
+    ) -> None:
         # Copied, because sharded matrices are gone from their storage when the next layer is gathered.
         matrices = {key: tensor.to("cpu", copy=True).contiguous() for key, tensor in tensors}
         name = f"policy-v{version}"
-        with shared_folder(host.run_dir, name, sum(tensor.nbytes for tensor in matrices.values())) as folder:
+        with shared_folder(server.run_dir, name, sum(tensor.nbytes for tensor in matrices.values())) as folder:
             save_file(matrices, folder / "adapter_model.safetensors")
             config.save_pretrained(str(folder))
             try:
-                self._load(host.client, name, folder, version)
+                self._load(server.client, name, folder, version)
             except ServerGone as error:
                 raise SyncFailed(f"vLLM did not load version {version} of the adapter: {error}") from error
 
@@ -86,7 +88,7 @@ def _config(model: Any) -> LoraConfig:
     for field, key in UNSUPPORTED.items():
         if getattr(config, field, None):
             raise RolloutError(f"rollout.lora: vLLM cannot apply an adapter with {key}; set rollout.lora: merged.")
-    if isinstance(start := config.init_lora_weights, str) and start not in PLAIN_STARTS:
+    if isinstance(start := config.init_lora_weights, str) and start not in INIT_KEEPING_BASE:
         raise RolloutError(
             f"rollout.lora: peft_init_lora_weights: {start} changes the base weights, which an adapter alone does not "
             "carry; set rollout.lora: merged."

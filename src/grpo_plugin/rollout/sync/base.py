@@ -1,4 +1,4 @@
-"""What every way of sending weights to vLLM shares: one promise, one error, and ranks that fail together."""
+"""What the ways of sending weights to vLLM have in common: the interface, its error, and errors on every rank."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,27 +12,27 @@ from grpo_plugin.errors import RolloutError
 
 
 class SyncFailed(RolloutError):
-    """The server did not take the weights and may hold half of them: it must not generate before a restart."""
+    """The server did not take the weights and may have half of them: it must be restarted before it generates."""
 
 
-class Updater(Protocol):
-    """Sends the policy's weights. Made once per server; every rank calls it, rank 0 talks to the server."""
+class WeightTransport(Protocol):
+    """Sends the policy's weights to one server. Every rank has one and calls it; rank 0 talks to the server."""
 
     def push(self, model: nn.Module, version: int) -> None:
-        """Return once the server has the weights of `model`, counted as `version`. Collective.
+        """Return once the server has the weights of `model` and calls them `version`. Collective.
 
         Raises:
             SyncFailed: on every rank, when the server did not take them.
-            RolloutError: on every rank, when they could not be sent; the server still has the ones before.
+            RolloutError: on every rank, when they could not be sent; the server still has the previous ones.
         """
 
     def close(self) -> None:
-        """Free what the updater holds; the server may be gone."""
+        """Free what is held open; the server may be gone."""
 
 
 @contextmanager
-def together(accelerator: Accelerator) -> Iterator[None]:
-    """Raise on every rank what failed on any: nobody waits in a collective for a rank that has given up."""
+def raise_on_every_rank(accelerator: Accelerator) -> Iterator[None]:
+    """Raise an error of any rank on all of them: none waits in a collective for one that has stopped. Collective."""
     failure: Exception | None = None
     try:
         yield

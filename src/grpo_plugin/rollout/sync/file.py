@@ -1,4 +1,4 @@
-"""Weights to a vLLM on the same host: safetensors in shared memory, then vLLM's own `reload_weights`."""
+"""Weights to a vLLM on the same machine: safetensors in shared memory, which vLLM then reloads."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -10,9 +10,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout.client.http import Client
-from grpo_plugin.rollout.server.handle import Host
-from grpo_plugin.rollout.sync.base import SyncFailed, together
+from grpo_plugin.rollout.server.handle import ServerHandle
+from grpo_plugin.rollout.sync.base import SyncFailed, raise_on_every_rank
 from grpo_plugin.rollout.sync.shared_folder import shared_folder
 from grpo_plugin.rollout.sync.weights import named_tensors
 
@@ -20,29 +19,25 @@ SHARD = 256 * 2**20
 """Bytes of tensors held at once, besides the shards already written."""
 
 
-class FileUpdater:
-    """Writes a checkpoint for vLLM to load in place of its weights; removes it once vLLM has answered."""
+class FileTransport:
+    """Writes a checkpoint that vLLM loads in place of its weights, and removes it once vLLM has answered."""
 
-    def __init__(self, host: Host | None, accelerator: Accelerator, timeout: float, *, untied: bool = False) -> None:
-        """`host`: the server, None on every rank but the main one; `timeout`: seconds it may take to load the weights.
-
-        `untied`: it holds tied parameters apart and needs each of them.
-        """
-        self._host = host
+    def __init__(self, server: ServerHandle | None, accelerator: Accelerator, timeout: float) -> None:
+        """`server` is None on every rank but the main one; `timeout`: seconds it may take to load the weights."""
+        self._server = server
         self._accelerator = accelerator
         self._timeout = timeout
-        self._untied = untied
         self._bytes: int | None = None
 
     def push(self, model: nn.Module, version: int) -> None:
-        """As `Updater.push` says."""
-        with together(self._accelerator):
+        """See `WeightTransport.push`."""
+        with raise_on_every_rank(self._accelerator):
             if self._bytes is None:
-                self._bytes = sum(tensor.nbytes for _, tensor in named_tensors(model, untied=self._untied))
-            tensors = named_tensors(model, untied=self._untied)
+                self._bytes = sum(tensor.nbytes for _, tensor in named_tensors(model))
+            tensors = named_tensors(model)
             try:
-                if self._host is not None:
-                    self._send(self._host, tensors, self._bytes, version)
+                if self._server is not None:
+                    self._send(self._server, tensors, self._bytes, version)
             finally:
                 # Gathering is collective: the other ranks, and this one after an error, run it to the end.
                 deque(tensors, maxlen=0)
@@ -50,23 +45,23 @@ class FileUpdater:
     def close(self) -> None:
         """Nothing is held between two pushes."""
 
-    def _send(self, host: Host, tensors: Iterable[tuple[str, Tensor]], needed: int, version: int) -> None:
+    def _send(self, server: ServerHandle, tensors: Iterable[tuple[str, Tensor]], needed: int, version: int) -> None:
         try:
-            with shared_folder(host.run_dir, f"v{version}", needed) as folder:
+            with shared_folder(server.run_dir, f"v{version}", needed) as folder:
                 # Sharded parameters are gone from their storage when the next layer is gathered.
                 write_shards(tensors, folder, copy=self._accelerator.distributed_type != DistributedType.NO)
-                self._reload(host.client, folder, version)
+                self._reload(server, folder, version)
         except OSError as error:
             raise RolloutError(
                 f"rollout.sync: file: the weights ({needed} bytes) could not be written ({error}); give the machine or "
                 "container more shared memory (docker run --shm-size), or a TMPDIR with room."
             ) from error
 
-    def _reload(self, client: Client, folder: Path, version: int) -> None:
-        request = {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}}
+    def _reload(self, server: ServerHandle, folder: Path, version: int) -> None:
+        request = {"method": server.reload_method, "kwargs": {"weights_path": str(folder)}}
         try:
-            client.post("/collective_rpc", request, set_version=version, timeout=self._timeout)
-            client.reset_caches()
+            server.client.post("/collective_rpc", request, set_version=version, timeout=self._timeout)
+            server.client.reset_caches()
         except RolloutError as error:
             raise SyncFailed(f"vLLM did not load version {version} of the weights: {error}") from error
 

@@ -10,8 +10,8 @@ from accelerate.utils import DistributedType
 from torch import Tensor, nn
 
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout.server.handle import Host
-from grpo_plugin.rollout.sync.base import SyncFailed, together
+from grpo_plugin.rollout.server.handle import ServerHandle
+from grpo_plugin.rollout.sync.base import SyncFailed, raise_on_every_rank
 from grpo_plugin.rollout.sync.nccl_transfer import (
     ParamMeta,
     Routes,
@@ -26,31 +26,27 @@ from grpo_plugin.rollout.sync.weights import named_tensors
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 
 
-class NcclUpdater:
-    """The main process and vLLM's workers form a group of their own; other ranks only help to gather."""
+class NcclTransport:
+    """The main process and vLLM's workers form an NCCL group; other ranks only take part in gathering the weights."""
 
-    def __init__(self, host: Host | None, accelerator: Accelerator, timeout: float, *, untied: bool = False) -> None:
-        """`host`: the server, None on every rank but the main one; `timeout`: seconds for one push.
-
-        `untied`: it holds tied parameters apart and needs each of them.
-        """
-        self._host = host
+    def __init__(self, server: ServerHandle | None, accelerator: Accelerator, timeout: float) -> None:
+        """`server` is None on every rank but the main one; `timeout`: seconds for one push."""
+        self._server = server
         self._accelerator = accelerator
         self._timeout = timeout
-        self._untied = untied
         self._metadata: list[ParamMeta] | None = None
         self._open: tuple[Routes, Source, Transfer] | None = None
 
     def push(self, model: nn.Module, version: int) -> None:
-        """As `Updater.push` says."""
-        with together(self._accelerator):
+        """See `WeightTransport.push`."""
+        with raise_on_every_rank(self._accelerator):
             if self._metadata is None:
-                named = named_tensors(model, untied=self._untied)
+                named = named_tensors(model)
                 self._metadata = [ParamMeta(name, tensor.dtype, tuple(tensor.shape)) for name, tensor in named]
             tensors = self._tensors(model)
             try:
-                if self._host is not None:
-                    self._send(self._host, tensors, version, self._metadata)
+                if self._server is not None:
+                    self._send(self._server, tensors, version, self._metadata)
             except (RolloutError, RuntimeError) as error:
                 self.close()
                 raise SyncFailed(f"vLLM did not get version {version} of the weights: {error}") from error
@@ -65,19 +61,21 @@ class NcclUpdater:
             self._open[2].abort()
             self._open = None
 
-    def _send(self, host: Host, tensors: Iterator[tuple[str, Tensor]], version: int, metadata: list[ParamMeta]) -> None:
-        routes, source, transfer = self._open = self._open or self._connect(host, metadata)
+    def _send(
+        self, server: ServerHandle, tensors: Iterator[tuple[str, Tensor]], version: int, metadata: list[ParamMeta]
+    ) -> None:
+        routes, source, transfer = self._open = self._open or self._connect(server, metadata)
         routes.version = version
         source.refill(lambda: tensors)
         _finish_gpu_work()
         bounded(transfer.send, routes.failed, transfer.abort, self._timeout)
         _finish_gpu_work()
-        host.client.reset_caches()
+        server.client.reset_caches()
 
-    def _connect(self, host: Host, metadata: list[ParamMeta]) -> tuple[Routes, Source, Transfer]:
-        routes, source = Routes(host.client.post, self._timeout), Source(metadata)
-        workers = host.client.get("/get_world_size")["world_size"]
-        address, port = meeting_point(host.client.address)
+    def _connect(self, server: ServerHandle, metadata: list[ParamMeta]) -> tuple[Routes, Source, Transfer]:
+        routes, source = Routes(server.client.post, self._timeout), Source(metadata)
+        workers = server.client.get("/get_world_size")["world_size"]
+        address, port = meeting_point(server.client.address)
         transfer = bounded(
             lambda: open_transfer(routes, source, address, port, workers), routes.failed, lambda: None, self._timeout
         )
@@ -86,7 +84,7 @@ class NcclUpdater:
     def _tensors(self, model: nn.Module) -> Generator[tuple[str, Tensor], None, None]:
         # vLLM holds a buffer's worth of tensors at once, and FSDP frees the storage of a layer when the next is asked.
         copy = self._accelerator.distributed_type in SHARDED
-        for name, tensor in named_tensors(model, untied=self._untied):
+        for name, tensor in named_tensors(model):
             yield name, tensor.to(self._accelerator.device, copy=copy)
 
 

@@ -1,13 +1,14 @@
-"""A private folder, in shared memory where that is large enough, for as long as the server needs to read from it."""
+"""A private folder for the server to read from, in shared memory where there is room."""
 
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from grpo_plugin.rollout.server.endpoint import shared_memory_dir
+from grpo_plugin.rollout.server.endpoint import shared_memory_prefix
 
 LOG = logging.getLogger(__name__)
 
@@ -17,22 +18,20 @@ MARGIN = 16 * 2**20
 
 @contextmanager
 def shared_folder(run_dir: Path, name: str, needed: int) -> Iterator[Path]:
-    """A new folder for `needed` bytes that no other user can enter; it is gone afterwards, also after an error.
+    """A new folder `name` with room for `needed` bytes, which no other user can enter; removed afterwards.
 
-    It lies under the folder in shared memory that belongs to `run_dir` (the guard removes that one if this process
-    is killed), or under `run_dir` itself when shared memory is too small.
+    It lies in a folder in shared memory that has an unguessable name and belongs to `run_dir` (the guard removes it if
+    this process is killed), or in `run_dir` itself when shared memory is too small.
     """
-    parent = shared_memory_dir(run_dir)
-    if (free := _free(parent.parent)) < needed + MARGIN:
+    prefix = Path(shared_memory_prefix(run_dir))
+    if (free := _free(prefix.parent)) < needed + MARGIN:
         LOG.warning(
             "%s: %s bytes are free and the weights need %s, so they go through %s, which is slower; give the machine "
             "or container more shared memory (docker run --shm-size).",
-            *(parent.parent, free, needed, run_dir),
+            *(prefix.parent, free, needed, run_dir),
         )
-        parent = run_dir / "weights"
-    # Not exist_ok: in a folder that anyone may write to, a name that is taken may be someone else's trap.
-    shutil.rmtree(parent, ignore_errors=True)
-    parent.mkdir(mode=0o700)
+        prefix = run_dir / "weights-"
+    parent = Path(tempfile.mkdtemp(prefix=prefix.name, dir=prefix.parent))  # mode 0700, and new: nobody's trap
     try:
         folder = parent / name
         folder.mkdir(mode=0o700)

@@ -1,31 +1,26 @@
-"""Which way the weights of a run travel to vLLM."""
+"""The weight transport of a run: NCCL, a file in shared memory, or the LoRA adapter alone."""
 
 from typing import Literal
 
 from accelerate import Accelerator
 
 from grpo_plugin.config.rollout import RolloutConfig
-from grpo_plugin.rollout.server.handle import Host
-from grpo_plugin.rollout.sync.adapter import AdapterUpdater
-from grpo_plugin.rollout.sync.base import Updater
-from grpo_plugin.rollout.sync.file import FileUpdater
-from grpo_plugin.rollout.sync.nccl import NcclUpdater
+from grpo_plugin.rollout.server.handle import ServerHandle
+from grpo_plugin.rollout.sync.adapter import AdapterTransport
+from grpo_plugin.rollout.sync.base import WeightTransport
+from grpo_plugin.rollout.sync.file import FileTransport
+from grpo_plugin.rollout.sync.nccl import NcclTransport
 
 
-def make_updater(
+def make_transport(
     sync: Literal["nccl", "file"],
-    host: Host | None,
+    server: ServerHandle | None,
     accelerator: Accelerator,
     rollout: RolloutConfig,
-    *,
-    untied: bool = False,
-) -> Updater:
-    """The updater for the server at `host`, which is None on every rank but the main one.
-
-    `untied`: the server was told that no embeddings are tied, and needs each of them.
-    """
+) -> WeightTransport:
+    """The transport to `server`, which is None on every rank but the main one."""
     if rollout.lora == "adapter":
-        return AdapterUpdater(host, accelerator, rollout.request_timeout)
+        return AdapterTransport(server, accelerator, rollout.request_timeout)
     if sync == "nccl":
-        return NcclUpdater(host, accelerator, rollout.request_timeout, untied=untied)
-    return FileUpdater(host, accelerator, rollout.request_timeout, untied=untied)
+        return NcclTransport(server, accelerator, rollout.request_timeout)
+    return FileTransport(server, accelerator, rollout.request_timeout)

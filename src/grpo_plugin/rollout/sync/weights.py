@@ -43,10 +43,8 @@ class Owner:
     unit: nn.Module | None
 
 
-def named_tensors(model: nn.Module, *, untied: bool = False) -> Iterator[tuple[str, Tensor]]:
+def named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Every tensor a checkpoint of `model` has, in its exact type, with the adapters merged in.
-
-    With `untied`, tied parameters come under each of their names, for a server that holds them apart.
 
     `model` may be wrapped by PEFT, DDP, FSDP1, FSDP2, DeepSpeed or torch.compile. Collective: with sharded weights
     every rank must run it to its end. A tensor is valid until the next one is asked for. Weights quantised by
@@ -62,9 +60,7 @@ def named_tensors(model: nn.Module, *, untied: bool = False) -> Iterator[tuple[s
         with gathered(layer):
             tensors = dict(pair for owner in layer for pair in _tensors(owner))
             for name in aliases & tensors.keys():
-                tensor = tensors.pop(name)
-                if untied:  # a copy, because safetensors refuses two names for one piece of memory
-                    tensors[name] = tensor.clone()
+                del tensors[name]
             yield from revert_weight_conversion(policy, tensors).items()
 
 
