@@ -43,7 +43,7 @@ def test_the_error_names_gap_limit_and_causes() -> None:
         check(Gap(mean=0.25, max=3.0, tokens=120), limit=0.1, version=7)
     for part in ("rollout.max_logp_gap", "version 7", "0.25 nats", "120 tokens", "max 3", "limit of 0.1"):
         assert part in str(caught.value)
-    for cause in ("tie_word_embeddings", "sync", "tokenizer", "half precision"):
+    for cause in ("tied embeddings", "sync", "tokenizer", "half precision"):
         assert cause in str(caught.value)
 
 
