@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from grpo_plugin.config.rollout import RolloutConfig
-from grpo_plugin.rollout.client.http import Client, Sampling
+from grpo_plugin.rollout.client.http import Client
+from grpo_plugin.rollout.client.sampling import Sampling
 from grpo_plugin.rollout.server.command import server_command
 from grpo_plugin.rollout.server.devices import DeviceSplit
 from grpo_plugin.rollout.server.endpoint import choose_endpoint, make_run_dir

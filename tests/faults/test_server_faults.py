@@ -23,7 +23,9 @@ import pytest
 
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import RecipeError, RolloutError
-from grpo_plugin.rollout.client.http import Client, Sampling, ServerGone, StaleWeights
+from grpo_plugin.rollout.client.failures import ServerGone, StaleWeights
+from grpo_plugin.rollout.client.http import Client
+from grpo_plugin.rollout.client.sampling import Sampling
 from grpo_plugin.rollout.server import guard
 from grpo_plugin.rollout.server.command import ServerCommand, server_command
 from grpo_plugin.rollout.server.devices import DeviceSplit

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout.client.http import StaleWeights
+from grpo_plugin.rollout.client.failures import StaleWeights
 from grpo_plugin.rollout.logp_gap import check
 from grpo_plugin.rollout.server.handle import ServerHandle
 from grpo_plugin.rollout.sync import file

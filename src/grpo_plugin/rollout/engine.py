@@ -14,8 +14,9 @@ from torch import nn
 
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import GrpoPluginError, RolloutError
-from grpo_plugin.rollout.client.http import Completion, ServerGone, StaleWeights
+from grpo_plugin.rollout.client.failures import ServerGone, StaleWeights
 from grpo_plugin.rollout.client.prefetch import Groups, Prefetch, Request
+from grpo_plugin.rollout.client.responses import Completion
 from grpo_plugin.rollout.client.sampling import Sampling
 from grpo_plugin.rollout.server.handle import ServerHandle
 from grpo_plugin.rollout.sync.base import SyncFailed, WeightTransport

@@ -6,7 +6,8 @@ from torch import nn
 
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout.client.http import Completion, ServerGone, StaleWeights
+from grpo_plugin.rollout.client.failures import ServerGone, StaleWeights
+from grpo_plugin.rollout.client.responses import Completion
 from grpo_plugin.rollout.client.sampling import Sampling
 from grpo_plugin.rollout.engine import RolloutEngine
 from grpo_plugin.rollout.sync.base import SyncFailed

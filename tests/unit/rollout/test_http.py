@@ -13,7 +13,10 @@ from PIL import Image
 
 from grpo_plugin.errors import RecipeError, RolloutError
 from grpo_plugin.rollout.client.chat_images import VERBATIM, chat_request
-from grpo_plugin.rollout.client.http import Client, Completion, Sampling, ServerGone, StaleWeights
+from grpo_plugin.rollout.client.failures import ServerGone, StaleWeights
+from grpo_plugin.rollout.client.http import Client
+from grpo_plugin.rollout.client.responses import Completion
+from grpo_plugin.rollout.client.sampling import Sampling
 from tests.unit.rollout.fake_vllm import Answer, FakeVllm, Request
 
 MODELS = Answer({"data": [{"id": "policy", "max_model_len": 100}]})
@@ -214,6 +217,19 @@ def test_the_first_failure_does_not_wait_for_the_others(serve: Serve) -> None:
         ask(client, [[1], [2], [3]])
     assert waited == [], "the error came before any other answer"
     failed.set()
+
+
+def test_half_an_answer_is_a_server_gone(serve: Serve) -> None:
+    half = Answer('{"choices": [{"ind', headers={"content-type": "application/json"})
+    _, client = serve(completing(lambda request: half))
+    with pytest.raises(ServerGone, match=r"sent half an answer to /v1/completions \(18 bytes\)"):
+        ask(client, [[1], [2]])
+
+
+def test_an_answer_without_completions_is_a_server_gone(serve: Serve) -> None:
+    _, client = serve(completing(lambda request: Answer({"object": "error"})))
+    with pytest.raises(ServerGone, match="answered without completions"):
+        ask(client, [[1]])
 
 
 def test_an_answer_that_never_comes_names_the_field_to_raise(serve: Serve) -> None:

@@ -1,24 +1,29 @@
 """HTTP to a vLLM server: token ids in, token ids and log-probabilities out."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import httpx
 
 from grpo_plugin.errors import RolloutError
+from grpo_plugin.rollout.client.failures import NoAnswer, ServerGone, json_of, transport_errors
+from grpo_plugin.rollout.client.liveness import STALLED_AFTER, Liveness
 from grpo_plugin.rollout.client.requests import Ask, Batch
-from grpo_plugin.rollout.client.responses import Completion, ServerGone, StaleWeights
+from grpo_plugin.rollout.client.responses import Completion
 from grpo_plugin.rollout.client.sampling import Sampling
 
+T = TypeVar("T")
 Version = int | Literal["broken"]
 
 # Requests that one batch of prompts is spread over. All are in flight at once, so that vLLM has the whole batch to
 # choose from; more requests let answers be read while others are still generated. See benchmarks/completions.py.
 REQUESTS = 16
+
+QUICK = 60.0
+"""Seconds for an answer that the server need not work for."""
 
 
 class Client:
@@ -29,10 +34,19 @@ class Client:
         key: sent as bearer token with every request.
         timeout: seconds for one whole answer.
         requests: HTTP requests that one batch of prompts is spread over.
+        fault: what is wrong with the server's processes, None for nothing; asked while a request is out.
     """
 
-    def __init__(self, address: str, key: str | None = None, timeout: float = 1800.0, requests: int = REQUESTS) -> None:
+    def __init__(
+        self,
+        address: str,
+        key: str | None = None,
+        timeout: float = 1800.0,
+        requests: int = REQUESTS,
+        fault: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self.address = address
+        self._fault = fault
         self._requests = requests
         self._socket = address.removeprefix("unix:") if address.startswith("unix:") else None
         self._timeout = timeout
@@ -64,7 +78,7 @@ class Client:
         `images`: per prompt its Pillow images, if any; such a prompt has one placeholder per image, not expanded.
 
         Raises:
-            ServerGone: no connection, a broken one, or a dead engine.
+            ServerGone: no connection, a broken one, a dead engine, or a server that stopped working.
             StaleWeights: the server has another weight version, or a sync failed.
             RecipeError: `sampling.extra` has a field that this vLLM does not know.
             RolloutError: a refused request (a prompt too long…), or log-probabilities that are missing or NaN.
@@ -83,7 +97,7 @@ class Client:
         def batch(ask: Ask) -> Batch:
             return Batch(ask, prompts, images or [None] * len(prompts), fields, version)
 
-        return asyncio.run(self._complete(batch, headers))
+        return asyncio.run(self._watched(lambda http: self._complete(http, batch, headers), generates=True))
 
     def post(
         self,
@@ -102,7 +116,13 @@ class Client:
             ServerGone, RolloutError: as complete().
         """
         headers = {} if set_version is None else {"x-grpo-set-version": str(set_version)}
-        return _json(self._send("POST", path, timeout, json=json, headers=headers))
+        seconds = self._timeout if timeout is None else timeout
+
+        async def send(http: httpx.AsyncClient) -> httpx.Response:
+            with transport_errors(self.address, path, seconds):
+                return await http.post(path, json=json, headers=headers, timeout=seconds)
+
+        return json_of(asyncio.run(self._watched(send, generates=False)), self.address)
 
     def get(self, path: str) -> Any:
         """GET and return the JSON answer, None for one that is empty or plain text.
@@ -110,7 +130,7 @@ class Client:
         Raises:
             ServerGone, RolloutError: as complete().
         """
-        return _json(self._send("GET", path))
+        return json_of(self._get(path), self.address)
 
     def health(self) -> bool:
         """Whether the server answers 200 on /health now."""
@@ -121,7 +141,9 @@ class Client:
 
     def version(self) -> Version | None:
         """The weight version the server has: 0 when fresh; None for a server that was started without our gate."""
-        value = self._send("GET", "/health").headers.get("x-grpo-version")
+        answer = self._get("/health")
+        json_of(answer, self.address)
+        value = answer.headers.get("x-grpo-version")
         return int(value) if value is not None and value.isdigit() else value
 
     def served_model(self) -> str:
@@ -156,47 +178,45 @@ class Client:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         return {"uds": self._socket, "verify": self.address.startswith("https:"), "limits": limits}
 
-    async def _complete(self, batch: Callable[[Ask], Batch], headers: Mapping[str, str]) -> list[list[Completion]]:
+    async def _complete(
+        self, http: httpx.AsyncClient, batch: Callable[[Ask], Batch], headers: Mapping[str, str]
+    ) -> list[list[Completion]]:
+        async def ask(path: str, body: Mapping[str, Any]) -> Any:
+            with transport_errors(self.address, path, self._timeout):
+                answer = await http.post(path, json=body, headers=headers)
+            return json_of(answer, self.address)
+
+        return await batch(ask).complete(self._requests)
+
+    async def _watched(self, work: Callable[[httpx.AsyncClient], Awaitable[T]], *, generates: bool) -> T:
+        """Do `work`; end it when the server is lost meanwhile.
+
+        Raises:
+            ServerGone: it was lost, or made no token in all the time that a generation may take.
+        """
         transport = httpx.AsyncHTTPTransport(**self._transport())
         async with httpx.AsyncClient(transport=transport, **self._options) as http:
+            liveness = Liveness(http, self._fault, generates)
+            working, watching = asyncio.ensure_future(work(http)), asyncio.ensure_future(liveness.lost())
+            try:
+                await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+                lost = None if working.done() else watching.result()
+            finally:
+                for task in (working, watching):
+                    task.cancel()
+                await asyncio.wait((working, watching))  # until neither uses a connection that is closed next
+            if lost is not None:
+                raise ServerGone(f"vLLM at {self.address} stopped working: {lost}.")
+            try:
+                return working.result()
+            except NoAnswer as error:
+                if liveness.stalled_for < min(self._timeout / 2, STALLED_AFTER) or not generates:
+                    raise
+                raise ServerGone(f"{error} It made no token in the last {liveness.stalled_for:.0f} s.") from None
 
-            async def ask(path: str, body: Mapping[str, Any]) -> Any:
-                with self._translated(path, self._timeout):
-                    answer = await http.post(path, json=body, headers=headers)
-                return _json(self._checked(answer))
-
-            return await batch(ask).complete(self._requests)
-
-    def _send(self, method: str, path: str, timeout: float | None = None, **options: Any) -> httpx.Response:
-        if timeout is not None:
-            options["timeout"] = timeout
-        with self._translated(path, self._timeout if timeout is None else timeout):
-            return self._checked(self._http.request(method, path, **options))
-
-    @contextmanager
-    def _translated(self, path: str, timeout: float) -> Iterator[None]:
-        """Failures of the transport as errors of this package."""
-        try:
-            yield
-        except (httpx.ReadTimeout, httpx.WriteTimeout):
-            raise RolloutError(
-                f"vLLM at {self.address} did not answer {path} within {timeout:g} s (rollout.request_timeout); "
-                "raise it, or ask for fewer or shorter completions."
-            ) from None
-        except httpx.TransportError as error:
-            raise ServerGone(f"vLLM at {self.address} cannot be reached: {error or type(error).__name__}.") from None
-
-    def _checked(self, answer: httpx.Response) -> httpx.Response:
-        if answer.is_success:
-            return answer
-        path, status, message = answer.request.url.path, answer.status_code, _message(answer)
-        if status == 409 and "x-grpo-version" in answer.headers:
-            raise StaleWeights(f"vLLM was asked for completions of other weights than it has: {message}.")
-        if status == 401:
-            raise RolloutError(f"vLLM at {self.address} refused the key on {path} (401): {message}.")
-        if status >= 500:
-            raise ServerGone(f"vLLM failed on {path} ({status}): {message}")
-        raise RolloutError(f"vLLM refused {path} ({status}): {message}")
+    def _get(self, path: str) -> httpx.Response:
+        with transport_errors(self.address, path, min(QUICK, self._timeout)):
+            return self._http.get(path, timeout=min(QUICK, self._timeout))
 
     def _check_lengths(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> None:
         longest, limit = max(map(len, prompts)), self._model.get("max_model_len")
@@ -221,20 +241,3 @@ class Client:
         except RolloutError:
             return ()
         return list(schema["components"]["schemas"]["CompletionRequest"]["properties"])
-
-
-def _json(answer: httpx.Response) -> Any:
-    # The routes for LoRA adapters answer in plain text.
-    return answer.json() if answer.headers.get("content-type", "").startswith("application/json") else None
-
-
-def _message(answer: httpx.Response) -> str:
-    """What the server says went wrong: vLLM's and FastAPI's forms, else the text."""
-    try:
-        body = answer.json()
-    except ValueError:
-        return answer.text[:500]
-    for key in ("error", "message", "detail"):
-        if isinstance(body, dict) and key in body:
-            body = body[key]
-    return str(body)[:500]

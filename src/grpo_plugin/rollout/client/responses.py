@@ -1,4 +1,4 @@
-"""What vLLM answers: completions read from its JSON, and the errors of a server that fails."""
+"""Completions, read from the JSON of vLLM's answer."""
 
 import math
 from collections.abc import Mapping
@@ -6,14 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grpo_plugin.errors import RolloutError
-
-
-class ServerGone(RolloutError):
-    """The server cannot be reached, or answered that it failed; a restart may help."""
-
-
-class StaleWeights(RolloutError):
-    """The server's weights are not the version that was expected."""
+from grpo_plugin.rollout.client.failures import ServerGone
 
 
 @dataclass(frozen=True)
@@ -38,9 +31,11 @@ def completions(answer: Any, prompts: int, n: int, version: int) -> list[list[Co
     `version`: of the weights that the server had.
 
     Raises:
-        ServerGone: a completion was broken off.
+        ServerGone: a completion was broken off, or the answer has none.
         RolloutError: a completion is missing, or has a token without a log-probability.
     """
+    if not isinstance(answer, dict) or "choices" not in answer:
+        raise ServerGone(f"vLLM answered without completions: {str(answer)[:200]}.")
     choices = sorted(answer["choices"], key=lambda choice: choice["index"])
     if len(choices) != prompts * n:
         raise RolloutError(f"vLLM returned {len(choices)} completions for {prompts} prompts × {n}; check its version.")

@@ -51,6 +51,11 @@ def descendants(root: int) -> list[int]:
     return found
 
 
+def stopped(root: int) -> list[int]:
+    """Processes below `root` that a signal has stopped (SIGSTOP, SIGTSTP)."""
+    return [pid for pid in descendants(root) if (fields := _stat(pid)) and fields[0] == "T"]
+
+
 def mapped_shared_memory(pids: Iterable[int]) -> set[str]:
     """Files directly in /dev/shm that any of the processes has mapped (Python's, torch's and NCCL's segments)."""
     paths: set[str] = set()

@@ -31,7 +31,7 @@ class ServerHandle:
     @classmethod
     def of(cls, server: Server, launch: Callable[[Path], Server], timeout: float) -> "ServerHandle":
         """The handle of a server that this run started; `launch` starts another in its place."""
-        return cls(server, Client(server.endpoint.address, server.endpoint.key, timeout), launch, timeout)
+        return cls(server, _client(server, timeout), launch, timeout)
 
     @classmethod
     def external(cls, url: str, key: str | None, timeout: float) -> "ServerHandle":
@@ -78,7 +78,7 @@ class ServerHandle:
         self.__dict__.pop("run_dir", None)
         self.server = self._launch(make_run_dir())
         self.client.close()
-        self.client = Client(self.server.endpoint.address, self.server.endpoint.key, self._timeout)
+        self.client = _client(self.server, self._timeout)
         self.server.wait_ready(timeout)
 
     def stop(self) -> None:
@@ -86,3 +86,7 @@ class ServerHandle:
         self.client.close()
         if self.server is not None:
             self.server.stop()
+
+
+def _client(server: Server, timeout: float) -> Client:
+    return Client(server.endpoint.address, server.endpoint.key, timeout, fault=server.fault)

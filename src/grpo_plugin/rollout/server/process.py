@@ -114,6 +114,13 @@ class Server:
             return self._process.poll() is None
         return guard.start_time(self._state.guard_pid) == self._state.guard_started
 
+    def fault(self) -> str | None:
+        """What keeps the server from working, as far as its processes show: one has been stopped, or it has ended."""
+        if not self.alive():
+            return "it has ended"
+        stopped = guard.stopped(self._state.guard_pid)
+        return f"its process {stopped[0]} is stopped (SIGSTOP)" if stopped else None
+
     def stop(self, timeout: float = 10.0) -> None:
         """End the server and all its children, and return when they are gone; idempotent."""
         if self.alive():

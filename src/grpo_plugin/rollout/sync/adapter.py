@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout.client.http import Client, ServerGone
+from grpo_plugin.rollout.client.failures import ServerGone
+from grpo_plugin.rollout.client.http import Client
 from grpo_plugin.rollout.server.handle import ServerHandle
 from grpo_plugin.rollout.sync.base import SyncFailed, raise_on_every_rank
 from grpo_plugin.rollout.sync.shared_folder import shared_folder

@@ -1,0 +1,87 @@
+"""Whether the server still lives while a request is out: its processes, its `/health`, and how many tokens it made.
+
+vLLM may leave a request without an answer for good: when its EngineCore dies during a weight update, the API server
+waits for it; when a process is stopped or hangs, nothing comes at all.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+
+import httpx
+
+LOOK_EVERY = 2.0
+"""Seconds between two looks."""
+
+FAULTS_IN_A_ROW = 3
+"""Looks that have to find a fault before the server counts as lost: a busy machine delays one answer or two."""
+
+HEALTH_TIMEOUT = 10.0
+"""Seconds `/health` may take."""
+
+STALLED_AFTER = 120.0
+"""Seconds without a new token after which a generation counts as stalled."""
+
+TOKENS = re.compile(r"^vllm:(?:prompt|generation)_tokens_total(?:{.*})? (\S+)$", re.MULTILINE)
+
+
+class Liveness:
+    """Looks at a server until it is lost.
+
+    Args:
+        http: a client of the server, with its key.
+        fault: what is wrong with the server's processes, None for nothing.
+        generates: the request makes tokens, so that `/metrics` must show new ones.
+    """
+
+    def __init__(self, http: httpx.AsyncClient, fault: Callable[[], str | None], generates: bool) -> None:
+        self._http = http
+        self._fault = fault
+        self._generates = generates
+        self._tokens: float | None = None
+        self._unchanged = 0.0
+        self._counted_at = time.monotonic()
+
+    @property
+    def stalled_for(self) -> float:
+        """Seconds for which no token was made; 0 where that is not known."""
+        return self._unchanged
+
+    async def lost(self) -> str:
+        """Return only when the server is lost, with the reason."""
+        in_a_row = 0
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            fault = self._fault() or await self._health_fault()
+            in_a_row = in_a_row + 1 if fault else 0
+            if fault and in_a_row >= FAULTS_IN_A_ROW:
+                return fault
+            if fault is None and self._generates:
+                await self._count_tokens()
+            if self._unchanged >= STALLED_AFTER:
+                return f"it made no token for {self._unchanged:.0f} s"
+
+    async def _health_fault(self) -> str | None:
+        try:
+            status = (await self._http.get("/health", timeout=HEALTH_TIMEOUT)).status_code
+        except httpx.TimeoutException:
+            return f"it does not answer /health within {HEALTH_TIMEOUT:g} s"
+        except httpx.TransportError:
+            return "it refuses connections"
+        return None if status < 500 else f"it answers {status} to /health"
+
+    async def _count_tokens(self) -> None:
+        """Note for how long vLLM's counters have stood still; a server that shows none is not judged by them."""
+        try:
+            answer = await self._http.get("/metrics", timeout=HEALTH_TIMEOUT)
+        except httpx.TransportError:
+            return
+        counters = TOKENS.findall(answer.text)
+        if not counters:
+            return
+        tokens = sum(map(float, counters))
+        elapsed, self._counted_at = time.monotonic() - self._counted_at, time.monotonic()
+        # A run that was itself stopped for a while (Ctrl-Z) must not take that time for the server's.
+        self._unchanged = self._unchanged + min(elapsed, 2 * HEALTH_TIMEOUT) if tokens == self._tokens else 0.0
+        self._tokens = tokens
