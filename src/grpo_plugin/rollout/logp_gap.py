@@ -1,6 +1,6 @@
-"""The canary: does vLLM give its own tokens the probability that the trainer gives them?
+"""The canary: vLLM's log-probabilities of the tokens it sampled against the trainer's for the same tokens.
 
-It is the one check that sees every way a sync can go wrong, whatever the server answered.
+It sees every way in which a weight sync can go wrong, whatever the server answered.
 """
 
 import math
@@ -21,22 +21,21 @@ class Gap:
 
 
 def logp_gap(trainer_logps: Tensor, server_logps: Tensor, mask: Tensor) -> Gap:
-    """Compare two opinions of the same tokens; all [B, T], `mask` non-zero where there is a completion token.
+    """The gap between two log-probabilities of the same tokens; all (B, T), `mask` non-zero on completion tokens.
 
     The mean divides by the number of such tokens. A log-probability that is NaN, or infinite on one side, makes both
     mean and max infinite. Without any token both are 0.
     """
-    real = mask.bool()
-    difference = (
-        (trainer_logps[real].double() - server_logps[real].double()).abs().nan_to_num(nan=math.inf, posinf=math.inf)
-    )
+    compared = mask.bool()
+    ours, theirs = trainer_logps[compared].double(), server_logps[compared].double()
+    difference = (ours - theirs).abs().nan_to_num(nan=math.inf, posinf=math.inf)
     if not difference.numel():
         return Gap(mean=0.0, max=0.0, tokens=0)
     return Gap(mean=difference.mean().item(), max=difference.max().item(), tokens=difference.numel())
 
 
 def check(gap: Gap, limit: float, version: int | None = None) -> None:
-    """Stop the run when the two sides do not agree; `limit` is rollout.max_logp_gap, `version` the weights compared.
+    """Stop the run when the gap is too large; `limit` is rollout.max_logp_gap, `version` that of the weights.
 
     Raises:
         RolloutError: when the mean gap is over `limit`, or no token was compared.

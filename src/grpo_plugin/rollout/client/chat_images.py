@@ -1,7 +1,7 @@
 """Prompts with images, for vLLM's chat route: its completions route takes none.
 
-A prompt goes as its own text, not as messages that the server would word anew: the request carries a template that
-repeats the text as it is, so the places of the images are those that the trainer's processor wrote.
+A prompt is sent as one text with a chat template that repeats it unchanged, so that the images stand where the
+trainer's processor put their placeholders.
 """
 
 import base64
@@ -37,14 +37,14 @@ def data_url(image: Any) -> str:
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def check_prompt(sent: Sequence[int], used: Sequence[int]) -> None:
-    """Whether vLLM's prompt is the one that was sent, with image tokens put in.
+def check_prompt(prompt_ids: Sequence[int], vllm_prompt_ids: Sequence[int]) -> None:
+    """Check that vLLM's prompt is ours with image tokens added.
 
     Raises:
-        RolloutError: when the tokens that were sent are not all there, in their order.
+        RolloutError: when the tokens of `prompt_ids` are not all in `vllm_prompt_ids`, in their order.
     """
-    rest = iter(used)
-    if not all(token in rest for token in sent):
+    rest = iter(vllm_prompt_ids)
+    if not all(token in rest for token in prompt_ids):
         raise RolloutError(
             "vLLM tokenised a prompt with images differently from the trainer; check that tokenizer_config is the "
             "model's own, or set trl.use_vllm: false."

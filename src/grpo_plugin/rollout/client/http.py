@@ -11,7 +11,7 @@ import httpx
 from grpo_plugin.errors import RolloutError
 from grpo_plugin.rollout.client.failures import NoAnswer, ServerGone, json_of, transport_errors
 from grpo_plugin.rollout.client.liveness import STALLED_AFTER, Liveness
-from grpo_plugin.rollout.client.requests import Ask, Batch
+from grpo_plugin.rollout.client.requests import Ask, PromptBatch
 from grpo_plugin.rollout.client.responses import Completion
 from grpo_plugin.rollout.client.sampling import Sampling
 
@@ -94,8 +94,8 @@ class Client:
             fields["model"] = self._adapter
         headers = {"x-grpo-expect-version": str(version)} if verify_version else {}
 
-        def batch(ask: Ask) -> Batch:
-            return Batch(ask, prompts, images or [None] * len(prompts), fields, version)
+        def batch(ask: Ask) -> PromptBatch:
+            return PromptBatch(ask, prompts, images or [None] * len(prompts), fields, version)
 
         return asyncio.run(self._watched(lambda http: self._complete(http, batch, headers), generates=True))
 
@@ -179,7 +179,7 @@ class Client:
         return {"uds": self._socket, "verify": self.address.startswith("https:"), "limits": limits}
 
     async def _complete(
-        self, http: httpx.AsyncClient, batch: Callable[[Ask], Batch], headers: Mapping[str, str]
+        self, http: httpx.AsyncClient, batch: Callable[[Ask], PromptBatch], headers: Mapping[str, str]
     ) -> list[list[Completion]]:
         async def ask(path: str, body: Mapping[str, Any]) -> Any:
             with transport_errors(self.address, path, self._timeout):

@@ -1,4 +1,4 @@
-"""One batch of prompts as many requests in flight at once, and its completions in the order of the prompts."""
+"""One batch of prompts, sent as many requests at once; completions come in the order of the prompts."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,8 +12,8 @@ from grpo_plugin.rollout.client.responses import Completion, completions
 Ask = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 
 
-class Batch:
-    """The prompts of one call.
+class PromptBatch:
+    """The prompts of one call of `Client.complete`.
 
     Args:
         ask: sends a body to a route and returns the JSON answer.
@@ -39,13 +39,13 @@ class Batch:
         self._answers: dict[int, list[Completion]] = {}
 
     async def complete(self, requests: int) -> list[list[Completion]]:
-        """Prompts without images are spread over `requests` requests; one with images has a request of its own."""
+        """`n` completions per prompt; prompts without images share `requests` requests, one with images has its own."""
         plain = [index for index, images in enumerate(self._images) if not images]
         try:
             async with asyncio.TaskGroup() as group:
                 # The first failure cancels the others, and vLLM stops generating for a client that hangs up.
-                for run in spread(plain, requests):
-                    group.create_task(self._complete_text(run))
+                for indices in spread(plain, requests):
+                    group.create_task(self._complete_text(indices))
                 for index in sorted(set(range(len(self._prompts))) - set(plain)):
                     group.create_task(self._complete_with_images(index))
         except* RolloutError as failures:
@@ -58,15 +58,15 @@ class Batch:
         self._answers.update(zip(indices, found, strict=True))
 
     async def _complete_with_images(self, index: int) -> None:
-        sent = list(self._prompts[index])
-        text = (await self._ask("/detokenize", {"tokens": sent}))["prompt"]
+        prompt_ids = list(self._prompts[index])
+        text = (await self._ask("/detokenize", {"tokens": prompt_ids}))["prompt"]
         answer = await self._ask("/v1/chat/completions", chat_request(text, self._images[index] or (), self._fields))
-        check_prompt(sent, answer["prompt_token_ids"])
+        check_prompt(prompt_ids, answer["prompt_token_ids"])
         (self._answers[index],) = completions(answer, 1, self._fields["n"], self._version)
 
 
 def spread(indices: Sequence[int], most: int) -> list[Sequence[int]]:
-    """At most `most` runs of neighbours, as even as can be."""
+    """`indices` cut into at most `most` slices, as equal in length as possible."""
     count = min(most, len(indices))
     bounds = [len(indices) * place // count for place in range(count + 1)] if count else []
     return [indices[start:end] for start, end in pairwise(bounds)]

@@ -1,4 +1,4 @@
-"""How completions are drawn, in the words of vLLM's completions route."""
+"""Sampling parameters, under the names of vLLM's completions route."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from grpo_plugin.errors import RecipeError, nearest
 
-FORBIDDEN = -100.0  # the lowest logit_bias that vLLM takes: a token with it is not drawn
+FORBIDDEN = -100.0  # the lowest logit_bias that vLLM takes: a token with it is never sampled
 
 # What the client itself puts into a request.
 _OWNED = (
@@ -24,7 +24,7 @@ _OWNED = (
 
 @dataclass(frozen=True)
 class Sampling:
-    """How completions are drawn; every field reaches vLLM. `extra` is merged last, as TRL's generation_kwargs are.
+    """Sampling parameters of a request. `extra` is merged last, as TRL merges generation_kwargs.
 
     Raises:
         RecipeError: when `extra` names a field that decides what a request is, rather than how tokens are drawn.
@@ -62,8 +62,8 @@ class Sampling:
         )
 
     def payload(self) -> dict[str, Any]:
-        """The fields of a request. All that a model's generation_config.json could set are given, so that it does not:
-        vLLM would otherwise draw with the top_p or top_k that the model's authors recommend for chatting.
+        """The fields of a request. Every field that a model's generation_config.json may set is given: vLLM would
+        otherwise sample with the top_p or top_k that the model's authors recommend for chatting.
         """
         fields: dict[str, Any] = {
             "max_tokens": self.max_tokens,
