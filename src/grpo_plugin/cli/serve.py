@@ -12,7 +12,7 @@ import click
 from grpo_plugin.cli.exit_codes import errors_exit_2
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.recipe import Recipe, check, read
-from grpo_plugin.rollout.server.endpoint import make_run_dir
+from grpo_plugin.rollout.server.endpoint import Endpoint, make_run_dir
 from grpo_plugin.rollout.server.server_plan import ServerPlan, plan_server
 
 
@@ -40,7 +40,16 @@ def _plan(
     rollout = checked.rollout or RolloutConfig()
     if host or port:
         rollout = RolloutConfig.parse("rollout", rollout.model_dump() | {"host": host, "port": port})
-    return checked, plan_server(checked.values, rollout, os.environ, num_processes=num_processes)
+    return checked, plan_server(
+        checked.values, rollout, os.environ, num_processes=num_processes, trains_here=num_processes is not None
+    )
+
+
+def openai_address(endpoint: Endpoint) -> str:
+    """Where a client of OpenAI's API finds the server, and the key it needs."""
+    if endpoint.host is None:
+        return f"{endpoint.socket} (a Unix socket; http://localhost/v1 over it)"
+    return f"{endpoint.address}/v1, key {endpoint.key}"
 
 
 def _serve(recipe: Recipe, plan: ServerPlan) -> None:
@@ -51,7 +60,7 @@ def _serve(recipe: Recipe, plan: ServerPlan) -> None:
     try:
         print(f"starting vLLM; log in {log}")
         server.wait_ready(plan.rollout.start_timeout)
-        print(f"ready at {server.endpoint.address}" + (f", key {server.endpoint.key}" if server.endpoint.key else ""))
+        print(f"ready at {openai_address(server.endpoint)}")
         while server.alive():
             time.sleep(0.5)
         print(f"error: vLLM ended; the end of its log:\n{server.log_tail()}", file=sys.stderr)

@@ -167,6 +167,8 @@ class RolloutEngine:
     def _replace_server(self, model: nn.Module, error: RolloutError) -> None:
         """Start a new server in place of a lost one and give it the weights, as often as `rollout.restarts` allows.
 
+        A server at `rollout.url` is not ours to start: it is waited for, and given the weights again.
+
         Raises:
             RolloutError: no restart is left; `error` or the last failure says why the server was lost.
         """
@@ -181,13 +183,15 @@ class RolloutEngine:
         raise RolloutError(self._no_restart_left(error)) from error
 
     def _restart(self, server: ServerHandle, error: RolloutError) -> None:
-        self._note(f"vLLM failed ({error}); restarting it ({self._restarts} of {self.config.restarts})")
+        action = "asking it again once it answers" if self.config.url else "restarting it"
+        self._note(f"vLLM failed ({error}); {action} ({self._restarts} of {self.config.restarts})")
         server.restart(self.config.start_timeout)
 
     def _no_restart_left(self, error: RolloutError) -> str:
+        done, times = ("asked again", "tries") if self.config.url else ("restarted", "restarts")
         if self._restarts == 0:
-            return f"{error} (rollout.restarts is 0, so it was not restarted.)"
-        return f"vLLM failed again after {self._restarts} restarts (rollout.restarts): {error}"
+            return f"{error} (rollout.restarts is 0, so it was not {done}.)"
+        return f"vLLM failed again after {self._restarts} {times} (rollout.restarts): {error}"
 
     def _connect(self) -> None:
         if self._transport is not None:

@@ -80,3 +80,9 @@ def test_an_external_server_leaves_all_gpus_to_the_trainer() -> None:
 
 def test_a_machine_without_gpus_has_no_split() -> None:
     assert split([], 4, RolloutConfig(), {"tensor_parallel_size": 8}) == DeviceSplit()
+
+
+def test_where_only_the_server_runs_it_may_have_every_gpu() -> None:
+    assert split(["0"], None, RolloutConfig(), {}, trains_here=False) == DeviceSplit((), ("0",))
+    with pytest.raises(RecipeError, match=r"vLLM takes 2 GPU\(s\) and 1 are visible"):
+        split(["0"], None, RolloutConfig(), {"tensor_parallel_size": 2}, trains_here=False)

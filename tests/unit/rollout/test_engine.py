@@ -17,7 +17,7 @@ SAMPLING = Sampling(max_tokens=4)
 
 
 class Server:
-    """Plays host, client and updater: fails as told, remembers what was asked."""
+    """In the place of handle, client and transport: fails as told, remembers what was asked."""
 
     counts_versions = True
 
@@ -54,11 +54,10 @@ class Server:
         return [[Completion([10 * ids[0] + i], [-0.5], "stop", version) for i in range(n)] for ids in prompts]
 
 
-def engine(server, restarts=2):
+def engine(server, restarts=2, **rollout):
     notes = []
-    made = RolloutEngine(
-        Accelerator(cpu=True), RolloutConfig(restarts=restarts), server, lambda host: server, notes.append
-    )
+    config = RolloutConfig(restarts=restarts, **rollout)
+    made = RolloutEngine(Accelerator(cpu=True), config, server, lambda handle: server, notes.append)
     made.start()
     made.notes = notes
     return made
@@ -186,3 +185,13 @@ def test_a_server_that_dies_while_it_generates_ahead_is_replaced_and_asked_again
     assert tokens(rollouts.generate(MODEL, [[1]], 1, SAMPLING)) == [[10]]
     assert server.events.count("restart") == 1
     assert rollouts.notes[0].startswith("vLLM failed while it generated ahead (gone)")
+
+
+def test_an_external_server_is_asked_again_and_not_said_to_be_restarted():
+    server = Server(("complete", ServerGone("gone")), ("complete", ServerGone("gone")))
+    rollouts = engine(server, restarts=1, url="http://localhost:8000")
+    rollouts.sync(MODEL)
+    with pytest.raises(RolloutError, match=r"vLLM failed again after 1 tries \(rollout.restarts\): gone"):
+        rollouts.generate(MODEL, [[1]], 1, SAMPLING)
+    assert rollouts.notes == ["vLLM failed (gone); asking it again once it answers (1 of 1)"]
+    assert server.events.count("push 1") == 2, "it may have lost the weights"

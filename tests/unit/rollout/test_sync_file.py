@@ -181,6 +181,36 @@ def test_two_runs_on_one_machine_have_folders_of_their_own(tmp_path: Path) -> No
     assert folders_of(one) == folders_of(other) == []
 
 
+def test_two_runs_at_once_each_read_their_own_weights(tmp_path: Path) -> None:
+    """Each loads what it is sent while the other writes and removes; both call their server's folder `vllm`."""
+    wrong: list[str] = []
+
+    def run(name: str, value: float) -> None:
+        model = tiny()
+        for parameter in model.parameters():
+            parameter.data.fill_(value)
+
+        def answer(path: str, body: Any) -> tuple[int, Any]:
+            if path == "/collective_rpc":
+                tensors = loaded(Path(body["kwargs"]["weights_path"]))
+                if not tensors or any((tensor != value).any() for tensor in tensors.values()):
+                    wrong.append(name)
+            return 200, {}
+
+        with recording(answer) as server:
+            transport = FileTransport(handle(server, tmp_path / name / "vllm"), Accelerator(cpu=True), timeout=10.0)
+            for version in range(1, 11):
+                transport.push(model, version)
+
+    runs = [threading.Thread(target=run, args=arguments) for arguments in (("one", 1.0), ("other", 2.0))]
+    for each in runs:
+        each.start()
+    for each in runs:
+        each.join()
+    assert wrong == []
+    assert folders_of(tmp_path / "one" / "vllm") == folders_of(tmp_path / "other" / "vllm") == []
+
+
 def test_nobody_can_take_the_name_of_the_folder_before_it_is_made(run_dir: Path) -> None:
     """Anyone may make an entry in /dev/shm; each push has a new random name there, so none can be waiting."""
     names = set()

@@ -64,7 +64,10 @@ def _check_status(answer: httpx.Response, address: str) -> None:
     if status == 409 and "x-grpo-version" in answer.headers:
         raise StaleWeights(f"vLLM was asked for completions of other weights than it has: {message}.")
     if status == 401:
-        raise RolloutError(f"vLLM at {address} refused the key on {path} (401): {message}.")
+        raise RolloutError(
+            f"vLLM at {address} refused the key on {path} (401: {message}); set the environment variable "
+            "GRPO_ROLLOUT_KEY to the key of the server at rollout.url."
+        )
     if status >= 500:
         raise ServerGone(f"vLLM failed on {path} ({status}): {message}")
     raise RolloutError(f"vLLM refused {path} ({status}): {message}")

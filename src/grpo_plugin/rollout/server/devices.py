@@ -41,11 +41,12 @@ def split(
     *,
     use_vllm: bool = True,
     serves_here: bool = True,
+    trains_here: bool = True,
 ) -> DeviceSplit:
     """Give the server the last `rollout.gpus` visible GPUs and the trainer the rest.
 
     `num_processes` counts the trainer processes of this node, None for as many as fit; `serves_here` is false on
-    nodes other than the first.
+    nodes other than the first, `trains_here` where only a server runs.
 
     Raises:
         RecipeError: when the counts do not fit; the message says which number to use.
@@ -56,7 +57,12 @@ def split(
         return _all_to_trainer(visible, num_processes)
     serving = _server_size(rollout, vllm)
     training = len(visible) - serving
-    if training < 1:
+    if training < 0:
+        raise RecipeError(
+            f"rollout.gpus: vLLM takes {serving} GPU(s) and {len(visible)} are visible; make more GPUs visible, or "
+            "lower vllm.tensor_parallel_size or data_parallel_size."
+        )
+    if training == 0 and trains_here:
         raise RecipeError(
             f"rollout.gpus: vLLM takes {serving} of the {len(visible)} visible GPU(s), which leaves none to train; "
             "make more GPUs visible, lower vllm.tensor_parallel_size or data_parallel_size, or set trl.use_vllm: false."

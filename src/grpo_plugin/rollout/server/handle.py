@@ -1,13 +1,18 @@
 """The server as the main process holds it: launched here, adopted from the launcher, or somebody else's."""
 
+import shutil
+import time
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 
 from grpo_plugin.errors import RolloutError
+from grpo_plugin.rollout.client.failures import ServerGone
 from grpo_plugin.rollout.client.http import Client
 from grpo_plugin.rollout.server.endpoint import make_run_dir
 from grpo_plugin.rollout.server.process import Server
+
+PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Seconds to wait before each look at an external server that failed."""
 
 
 class ServerHandle:
@@ -27,6 +32,7 @@ class ServerHandle:
         self.client = client
         self._launch = launch
         self._timeout = timeout
+        self._own_dir: Path | None = None
 
     @classmethod
     def of(cls, server: Server, launch: Callable[[Path], Server], timeout: float) -> "ServerHandle":
@@ -38,10 +44,14 @@ class ServerHandle:
         """The handle of a server that others run at `url`; `key` opens it."""
         return cls(None, Client(url, key, timeout), None, timeout)
 
-    @cached_property
+    @property
     def run_dir(self) -> Path:
         """A private folder of this run for what the server is to read."""
-        return self.server.run_dir if self.server is not None else make_run_dir()
+        if self.server is not None:
+            return self.server.run_dir
+        if self._own_dir is None:
+            self._own_dir = make_run_dir()
+        return self._own_dir
 
     @property
     def counts_versions(self) -> bool:
@@ -57,25 +67,29 @@ class ServerHandle:
         """Return once the server answers.
 
         Raises:
-            RolloutError: after `timeout` seconds, or when the server has ended.
+            RolloutError: after `timeout` seconds, or when the server has ended, or an external one does not let us in.
         """
         if self.server is not None:
-            self.server.wait_ready(timeout)
-        elif not self.client.health():
+            return self.server.wait_ready(timeout)
+        try:
+            self.client.served_model()
+        except ServerGone as error:
             raise RolloutError(
-                f"rollout.url: no vLLM server answers at {self.client.address}; start it, or check the URL."
-            )
+                f"rollout.url: no vLLM server answers at {self.client.address} ({error}); start it, or check the URL."
+            ) from None
 
     def restart(self, timeout: float) -> None:
         """Stop the server and start another, which has version 0 of the weights; return once it answers.
 
+        An external server is only waited for, with growing pauses.
+
         Raises:
-            RolloutError: for an external server, or when the new one does not get ready in `timeout` seconds.
+            RolloutError: it does not get ready in `timeout` seconds; an external one does not answer for a minute.
         """
         if self.server is None or self._launch is None:
-            raise RolloutError(f"the server at rollout.url ({self.client.address}) failed; restart it, then the run.")
+            self._wait_for_external()
+            return
         self.server.stop()
-        self.__dict__.pop("run_dir", None)
         self.server = self._launch(make_run_dir())
         self.client.close()
         self.client = _client(self.server, self._timeout)
@@ -86,6 +100,18 @@ class ServerHandle:
         self.client.close()
         if self.server is not None:
             self.server.stop()
+        if self._own_dir is not None:
+            shutil.rmtree(self._own_dir, ignore_errors=True)
+
+    def _wait_for_external(self) -> None:
+        for pause in PAUSES:
+            time.sleep(pause)
+            if self.client.health():
+                return
+        raise RolloutError(
+            f"the server at rollout.url ({self.client.address}) has not answered for {sum(PAUSES):.0f} s; start it "
+            "again, then go on from the last checkpoint."
+        )
 
 
 def _client(server: Server, timeout: float) -> Client:

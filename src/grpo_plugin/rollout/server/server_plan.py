@@ -40,8 +40,13 @@ def plan_server(
     num_processes: int | None,
     uses_vllm: bool = True,
     serves_here: bool = True,
+    trains_here: bool = True,
 ) -> ServerPlan:
-    """Plan the server of a recipe on this machine; `num_processes` counts the trainer processes of this node.
+    """Plan the server of a recipe on this machine.
+
+    Args:
+        num_processes: the trainer processes of this node; None for as many as fit.
+        trains_here: false where only the server runs, which may then have every GPU.
 
     Raises:
         RecipeError: when GPUs, processes and recipe do not fit.
@@ -55,6 +60,7 @@ def plan_server(
         vllm,
         use_vllm=uses_vllm,
         serves_here=serves_here,
+        trains_here=trains_here,
     )
     trainer_has_vllm = importlib.util.find_spec("vllm") is not None
     sync = resolve_sync(rollout, gpus=bool(visible), trainer_has_vllm=trainer_has_vllm)
