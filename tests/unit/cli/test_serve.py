@@ -1,0 +1,31 @@
+"""What `axolotl grpo serve` plans and prints; a real server is in tests/faults."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from grpo_plugin.cli.serve import openai_address, serve
+from grpo_plugin.rollout.server.endpoint import Endpoint
+
+QUICKSTART = Path(__file__).parents[3] / "recipes" / "quickstart.yaml"
+
+
+@pytest.mark.parametrize(
+    ("visible", "words", "gpus"),
+    [("0", [], "0"), ("0,1", [], "1"), ("0,1,2", ["--num-processes=2"], "2")],
+    ids=["the only GPU", "the last of two", "beside two trainer processes"],
+)
+def test_the_server_alone_may_have_every_gpu(
+    visible: str, words: list[str], gpus: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    result = CliRunner().invoke(serve, [str(QUICKSTART), "--dry-run", *words])
+    assert result.exit_code == 0, result.output
+    assert f"CUDA_VISIBLE_DEVICES={gpus} " in result.output
+
+
+def test_the_address_is_the_one_that_openais_client_takes() -> None:
+    endpoint = Endpoint(Path("/run/grpo"), "127.0.0.1", 8000, "k")
+    assert openai_address(endpoint) == "http://127.0.0.1:8000/v1, key k"
+    assert openai_address(Endpoint(Path("/run/grpo"))).startswith("/run/grpo/vllm.sock")
