@@ -1,7 +1,7 @@
 """vLLM as the trainer sees it: `sync` the policy's weights, `generate` completions; a dead server is replaced.
 
 Every method is collective: all ranks call it together. The main process alone talks HTTP, and an error there is
-raised on every rank, so that no rank waits for one that has given up.
+raised on every rank, so that no rank waits for one that has stopped.
 """
 
 from collections.abc import Callable, Sequence
@@ -69,7 +69,7 @@ class RolloutEngine:
     def sync(self, model: nn.Module) -> int:
         """Give the server the policy's present weights and return their version, the next number.
 
-        Completions that were prefetched are waited for first: they are drawn by the weights they were asked of.
+        Prefetched completions are waited for first, so that one version of the weights samples all of them.
 
         Raises:
             RolloutError: when the weights could not be sent, also to new servers (`rollout.restarts`).
@@ -84,7 +84,7 @@ class RolloutEngine:
         return self.version
 
     def prefetch(self, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any] | None) -> None:
-        """Ask the server for what `generate` will be called with next, drawn by the weights it has now; return at once.
+        """Ask the server for what `generate` will be called with next, from its present weights; return at once.
 
         Args: as `generate`'s.
         """
@@ -108,13 +108,13 @@ class RolloutEngine:
         *,
         fresh: bool = False,
     ) -> list[list[Completion]]:
-        """`n` completions for each of this rank's prompts (token ids); each says which weights drew it.
+        """`n` completions for each of this rank's prompts (token ids); each says which weights sampled it.
 
         Args:
             model: the policy, for a server that has to be replaced.
             prompts: ranks may bring different numbers of them, also none.
             images: per prompt a list of its Pillow images, or None.
-            fresh: draw by the weights that the server has now, even if the same was prefetched by older ones.
+            fresh: sample with the present weights, even if the same was prefetched with older ones.
 
         Raises:
             RolloutError: a refused request, or a server lost more often than `rollout.restarts` allows.

@@ -16,7 +16,7 @@ class Completion:
     Attributes:
         logps: of each token of `token_ids`, the log-probability (nats) with which it was sampled.
         finish_reason: "stop", or "length" where `max_tokens` ran out.
-        version: of the weights that drew it.
+        version: of the weights that sampled it.
     """
 
     token_ids: list[int]

@@ -53,22 +53,22 @@ class ServerCommand:
 
 
 def resolve_sync(rollout: RolloutConfig, *, gpus: bool, trainer_has_vllm: bool) -> Sync:
-    """How weights travel: what `rollout.sync` says, `auto` meaning NCCL where both sides can.
+    """The weight transport that `rollout.sync` asks for; `auto` is NCCL where both sides can use it.
 
     Raises:
-        RecipeError: when the way asked for cannot work here.
+        RecipeError: when it cannot work here.
     """
     nccl = gpus and trainer_has_vllm
     if rollout.sync == "nccl" and not nccl:
         lacking = "vllm in the trainer's environment" if gpus else "GPUs"
         raise RecipeError(f"rollout.sync: nccl needs {lacking}; use sync: file, or pip install 'grpo-plugin[vllm]'.")
-    way: Sync = "nccl" if nccl and rollout.sync != "file" else "file"
-    if way == "file" and rollout.url and urlsplit(rollout.url).hostname not in ("localhost", "127.0.0.1", "::1"):
+    sync: Sync = "nccl" if nccl and rollout.sync != "file" else "file"
+    if sync == "file" and rollout.url and urlsplit(rollout.url).hostname not in ("localhost", "127.0.0.1", "::1"):
         raise RecipeError(
             f"rollout.url: {rollout.url!r} is another host, which cannot read weights from this one's shared memory; "
             "use GPUs with vllm in the trainer's environment (sync: nccl), or a server on this host."
         )
-    return way
+    return sync
 
 
 def server_command(

@@ -57,14 +57,14 @@ def explain(log: str) -> str:
     """The first error that has a known remedy, and the remedy; else the first error. One clause."""
     lines = _meaningful(log)
     errors = [line for line in lines if _CAUSE.match(line)]
-    known = next(_known(errors), None) or next(_known(lines), None)
-    cause = known[0] if known and known[0] in errors else next(iter(errors), None)
-    parts = (cause and cause.strip()[:300].rstrip("."), known and known[1])
+    found = next(_with_remedy(errors), None) or next(_with_remedy(lines), None)
+    cause = found[0] if found and found[0] in errors else next(iter(errors), None)
+    parts = (cause and cause.strip()[:300].rstrip("."), found and found[1])
     return "; ".join(filter(None, parts)) or "its log says why"
 
 
-def _known(lines: list[str]) -> Iterator[tuple[str, str]]:
-    """Lines with a known remedy, the most particular remedy first."""
+def _with_remedy(lines: list[str]) -> Iterator[tuple[str, str]]:
+    """Lines with their remedy, the most specific remedy first."""
     for pattern, remedy in _REMEDIES:
         yield from ((line, remedy) for line in lines if re.search(pattern, line))
 

@@ -1,4 +1,4 @@
-"""Ends the vLLM server, whole, when its owner goes: `python -I guard.py --owner PID … -- COMMAND`.
+"""Ends the vLLM server and all its children when its owner ends: `python -I guard.py --owner PID … -- COMMAND`.
 
 A process that is killed with SIGKILL cannot clean up, and vLLM's EngineCore and workers outlive their API server then.
 So the server runs below this small process, which watches the owner, adopts whatever the server leaves behind
@@ -20,7 +20,7 @@ from pathlib import Path
 POLL = 0.2
 NO_SIGNAL = 0  # os.kill's way of doing nothing
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-# Blocked and fetched with sigtimedwait: no handler, no race. A terminal's Ctrl-C and hang-up are the owner's business.
+# Blocked and fetched with sigtimedwait: no handler, no race. Ctrl-C and hang-up of a terminal are left to the owner.
 WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 PROC = Path("/proc")
 SHARED_MEMORY = "/dev/shm/"
@@ -112,7 +112,7 @@ class Tree:
         self.exit_code: int | None = None
 
     def running(self) -> bool:
-        """Whether the main process runs; awaits, on the way, whatever has ended."""
+        """Whether the main process runs; also reaps every child that has ended."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)

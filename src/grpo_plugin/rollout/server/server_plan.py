@@ -1,4 +1,4 @@
-"""From a recipe to a running server: who gets which GPUs, how weights will travel, the command, the launch."""
+"""From a recipe to a running server: GPUs, weight transport, command, launch."""
 
 import importlib.util
 from collections.abc import Mapping

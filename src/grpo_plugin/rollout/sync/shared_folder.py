@@ -31,7 +31,7 @@ def shared_folder(run_dir: Path, name: str, needed: int) -> Iterator[Path]:
             *(prefix.parent, free, needed, run_dir),
         )
         prefix = run_dir / "weights-"
-    parent = Path(tempfile.mkdtemp(prefix=prefix.name, dir=prefix.parent))  # mode 0700, and new: nobody's trap
+    parent = Path(tempfile.mkdtemp(prefix=prefix.name, dir=prefix.parent))  # mode 0700, and new
     try:
         folder = parent / name
         folder.mkdir(mode=0o700)

@@ -1,4 +1,4 @@
-"""A trainer's weights, whole, under the names a Hugging Face checkpoint of the model has.
+"""The policy's complete weights, under the names they have in a Hugging Face checkpoint of the model.
 
 One decoder layer (or one module outside the layers) is gathered at a time, so a model sharded over ranks is never
 whole in one place. Adapters are merged out of place: the base weights are the same bits before and after, where
@@ -113,7 +113,7 @@ def _by_layer(owners: Iterable[Owner]) -> Iterable[list[Owner]]:
 
 
 def _layer(owner: Owner) -> str:
-    """What is gathered together: up to the first index in the path, else all that one FSDP1 unit shards."""
+    """The key of what is gathered at once: the path up to its first index, else the FSDP1 unit that shards it."""
     parts = owner.path.split(".")
     for depth, part in enumerate(parts):
         if part.isdigit():
@@ -141,7 +141,7 @@ def _matrices(owner: Owner, tuner: Tuner) -> Iterator[Owner]:
 
 @contextmanager
 def gathered(owners: Iterable[Owner]) -> Iterator[None]:
-    """Within it, the parameters of `owners` and of the adapters around them are whole on every rank. Collective."""
+    """Within it, every rank has the full parameters of `owners` and of the adapters around them. Collective."""
     owners = list(owners)
     modules = [module for owner in owners for module in (owner.tuner.modules() if owner.tuner else [owner.module])]
     units = [owner.unit for owner in owners] + [m for m in modules if isinstance(m, FullyShardedDataParallel)]
