@@ -1,12 +1,14 @@
 """A vLLM that stops working without ending is named within seconds and replaced; the weights go to the new one."""
 
 import os
+import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from accelerate import Accelerator
 from torch import nn
@@ -64,6 +66,13 @@ class Run:
         found = guard.descendants(self.handle.server._state.guard_pid)
         return [pid for pid in found if name in Path(f"/proc/{pid}/cmdline").read_text()]
 
+    def generates(self) -> bool:
+        """Whether a request is at work in the server."""
+        socket = self.handle.client.address.removeprefix("unix:")
+        with httpx.Client(transport=httpx.HTTPTransport(uds=socket), timeout=60.0) as http:
+            metrics = http.get("http://vllm/metrics").text
+        return re.search(r"^vllm:num_requests_running{.*} [1-9]", metrics, re.MULTILINE) is not None
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
@@ -87,11 +96,13 @@ def test_all_of_vllm_stopped_in_a_generation(run: Run) -> None:
     stopped: list[float] = []
 
     def stop() -> None:
+        while not run.generates():
+            time.sleep(0.05)
         for pid in run.processes():
             os.kill(pid, signal.SIGSTOP)
         stopped.append(time.monotonic())
 
-    after(2.0, stop)
+    after(0.0, stop)
     groups = run.engine.generate(run.model, [[5, 6, 7]] * 64, 8, LONG)
     assert [len(group) for group in groups] == [8] * 64
     assert all(len(c.token_ids) == 400 and c.version == 1 for group in groups for c in group)

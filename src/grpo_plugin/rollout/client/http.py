@@ -215,8 +215,13 @@ class Client:
                 raise ServerGone(f"{error} It made no token in the last {liveness.stalled_for:.0f} s.") from None
 
     def _get(self, path: str) -> httpx.Response:
-        with transport_errors(self.address, path, min(QUICK, self._timeout)):
-            return self._http.get(path, timeout=min(QUICK, self._timeout))
+        seconds = min(QUICK, self._timeout)
+
+        async def send(http: httpx.AsyncClient) -> httpx.Response:
+            with transport_errors(self.address, path, seconds):
+                return await http.get(path, timeout=seconds)
+
+        return asyncio.run(self._watched(send, generates=False))
 
     def _check_lengths(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> None:
         longest, limit = max(map(len, prompts)), self._model.get("max_model_len")
