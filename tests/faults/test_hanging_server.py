@@ -97,7 +97,7 @@ def test_all_of_vllm_stopped_in_a_generation(run: Run) -> None:
 
     def stop() -> None:
         while not run.generates():
-            time.sleep(0.05)
+            time.sleep(1.0)
         for pid in run.processes():
             os.kill(pid, signal.SIGSTOP)
         stopped.append(time.monotonic())

@@ -127,7 +127,7 @@ def test_a_slow_generation_runs_into_its_time_limit_and_is_not_replaced(serve: S
 
 def test_a_time_limit_reached_without_a_token_is_a_server_gone(serve: Serve) -> None:
     with pytest.raises(ServerGone, match=r"did not answer .* It made no token in the last"):
-        generate(serve(Vllm(tokens=lambda look: 5.0), timeout=0.5))
+        generate(serve(Vllm(tokens=lambda look: 5.0), timeout=3.0))
 
 
 def test_the_advice_on_a_weight_update_is_not_that_on_completions(serve: Serve) -> None:

@@ -21,7 +21,7 @@ HEALTH_TIMEOUT = 10.0
 """Seconds `/health` may take."""
 
 STALLED_AFTER = 120.0
-"""Seconds without a new token after which a generation counts as stalled."""
+"""Seconds without a new token, or without an answer to `/health`, after which a server counts as lost."""
 
 TOKENS = re.compile(r"^vllm:(?:prompt|generation)_tokens_total(?:{.*})? (\S+)$", re.MULTILINE)
 
@@ -41,6 +41,7 @@ class Liveness:
         self._generates = generates
         self._tokens: float | None = None
         self._unchanged = 0.0
+        self._silent = 0.0
         self._counted_at = time.monotonic()
 
     @property
@@ -66,9 +67,12 @@ class Liveness:
         try:
             status = (await self._http.get("/health", timeout=HEALTH_TIMEOUT)).status_code
         except httpx.TimeoutException:
-            return f"it does not answer /health within {HEALTH_TIMEOUT:g} s"
+            # A machine with too much to do answers late; what is stopped or dead shows in other ways, and at once.
+            self._silent += HEALTH_TIMEOUT
+            return f"it has not answered /health for {self._silent:.0f} s" if self._silent >= STALLED_AFTER else None
         except httpx.TransportError:
             return "it refuses connections"
+        self._silent = 0.0
         return None if status < 500 else f"it answers {status} to /health"
 
     async def _count_tokens(self) -> None:
