@@ -8,7 +8,12 @@ from click.testing import CliRunner
 from grpo_plugin.cli.serve import openai_address, serve
 from grpo_plugin.rollout.server.endpoint import Endpoint
 
-QUICKSTART = Path(__file__).parents[3] / "recipes" / "quickstart.yaml"
+RECIPE = """
+base_model: some/model
+plugins: [grpo_plugin.RolloutPlugin]
+rollout: {}
+trl: {use_vllm: true}
+"""
 
 
 @pytest.mark.parametrize(
@@ -17,10 +22,11 @@ QUICKSTART = Path(__file__).parents[3] / "recipes" / "quickstart.yaml"
     ids=["the only GPU", "the last of two", "beside two trainer processes"],
 )
 def test_the_server_alone_may_have_every_gpu(
-    visible: str, words: list[str], gpus: str, monkeypatch: pytest.MonkeyPatch
+    visible: str, words: list[str], gpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    result = CliRunner().invoke(serve, [str(QUICKSTART), "--dry-run", *words])
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    result = CliRunner().invoke(serve, [str(tmp_path / "recipe.yaml"), "--dry-run", *words])
     assert result.exit_code == 0, result.output
     assert f"CUDA_VISIBLE_DEVICES={gpus} " in result.output
 
