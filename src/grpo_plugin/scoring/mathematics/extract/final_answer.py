@@ -67,11 +67,11 @@ def after_reasoning(response: str) -> str | None:
 
 
 def gold_text(gold: Any) -> str:
-    r"""The gold answer of a dataset row as text: of a whole solution, its last box or what follows `####`."""
+    r"""The gold answer of a dataset row as text: of a whole solution, its last boxes or what follows `####`."""
     text = gold if isinstance(gold, str) else "" if gold is None else str(gold)
     if "####" in text:
         return text.rpartition("####")[2].strip()
-    return (last_box(text) or text) if "\\boxed" in text else text
+    return (joined_boxes(text) or last_box(text) or text) if "\\boxed" in text else text
 
 
 def last_box(text: str) -> str | None:
