@@ -10,7 +10,9 @@ from grpo_plugin.rollout.server.endpoint import Endpoint
 
 RECIPE = """
 base_model: some/model
-plugins: [grpo_plugin.RolloutPlugin]
+plugins: [grpo_plugin.PromptPlugin, grpo_plugin.RewardPlugin, grpo_plugin.RolloutPlugin]
+prompts: {train: train.jsonl, prompt_key: prompt, answer_key: answer}
+rewards: {functions: [{function: rewards.math.accuracy}]}
 rollout: {}
 trl: {use_vllm: true}
 """
@@ -25,6 +27,7 @@ def test_the_server_alone_may_have_every_gpu(
     visible: str, words: list[str], gpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    (tmp_path / "train.jsonl").write_text('{"prompt": "1+1=", "answer": "2"}\n')
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     result = CliRunner().invoke(serve, [str(tmp_path / "recipe.yaml"), "--dry-run", *words])
     assert result.exit_code == 0, result.output
