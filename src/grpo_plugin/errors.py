@@ -27,6 +27,10 @@ class RolloutError(GrpoPluginError, RuntimeError):
     """The vLLM server could not be started, reached, synchronised or trusted."""
 
 
+class TrainingError(GrpoPluginError, ArithmeticError):
+    """An optimizer step could not be taken."""
+
+
 def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str | None:
     """The known word whose spelling is closest; None if none is at least `alike`, from 0 to 1 (difflib's ratio)."""
     matches = difflib.get_close_matches(str(word), list(known), n=1, cutoff=alike)

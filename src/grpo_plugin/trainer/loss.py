@@ -11,7 +11,7 @@ from grpo_plugin.algorithms.settings import Algorithm
 from grpo_plugin.config.algorithm import Correction
 from grpo_plugin.trainer.kl_coefficient import KlCoefficient
 from grpo_plugin.trainer.metrics import Metrics
-from grpo_plugin.trainer.policy import Policy
+from grpo_plugin.trainer.policy import Outputs, Policy
 from grpo_plugin.trainer.rollout import completion_mask, dummy, padded
 from grpo_plugin.trainer.training_sample import MicroBatch
 
@@ -27,6 +27,7 @@ class PolicyLoss:
         correction: how tokens are weighed by what the sampler thought of them; None where the two agree.
         max_completion_length: in tokens; what a loss averaged by a constant divides each completion by, unless
             `algorithm.loss_constant` is set.
+        balance_coef: of the load-balancing loss of a mixture of experts.
         fused: a kernel that computes loss and log-probabilities in one (Liger), in place of ours.
     """
 
@@ -39,10 +40,11 @@ class PolicyLoss:
         *,
         correction: Correction | None,
         max_completion_length: int,
+        balance_coef: float = 0.0,
         fused: FusedLoss | None = None,
     ) -> None:
         self._policy, self._algorithm, self._kl_coef, self._metrics = policy, algorithm, kl_coef, metrics
-        self._correction, self._fused = correction, fused
+        self._correction, self._balance_coef, self._fused = correction, balance_coef, fused
         self._constant = algorithm.config.loss_constant or max_completion_length
 
     def __call__(self, model: nn.Module, batch: MicroBatch) -> Tensor:
@@ -54,33 +56,30 @@ class PolicyLoss:
         device = self._policy.accelerator.device
         if not batch.samples:  # every rank joins the collectives of the backward pass
             rollouts = [dummy(batch.dummy)]
-            logps, _ = self._policy.logps(model, rollouts, completion_mask(rollouts, device))
-            return logps.sum() * 0.0
+            outputs = self._policy.forward(model, rollouts, completion_mask(rollouts, device))
+            return outputs.logps.sum() * 0.0 + (0.0 if outputs.balance is None else outputs.balance * 0.0)
         mask = completion_mask(batch.rollouts, device)
         if self._fused is not None:
             return self._fused(model, batch, mask)
-        logps, entropies, divergence = self._forward(model, batch, mask)
-        loss, metrics = self._loss(batch, logps, divergence, mask)
+        outputs = self._forward(model, batch, mask)
+        loss, metrics = self._loss(batch, outputs, mask)
         tokens = mask.sum()
-        metrics["entropy"] = torch.where(mask, entropies.detach(), 0.0).sum() / tokens.clamp(min=1)
+        metrics["entropy"] = torch.where(mask, outputs.entropies.detach(), 0.0).sum() / tokens.clamp(min=1)
         for name, value in metrics.items():
             self._metrics.add(_LOGGED_AS.get(name, name), value, tokens)
-        return loss
+        return loss if outputs.balance is None else loss + self._load_balance(batch, outputs.balance)
 
-    def _forward(self, model: nn.Module, batch: MicroBatch, mask: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Log-probabilities, entropies and, for the `full` estimator, KL to the reference, each (B, T)."""
+    def _forward(self, model: nn.Module, batch: MicroBatch, mask: Tensor) -> Outputs:
         if self._algorithm.kl_in_loss and self._algorithm.preset.kl_estimator == "full":
-            return self._policy.logps_and_divergence(model, batch.rollouts, mask)
-        return *self._policy.logps(model, batch.rollouts, mask), None
+            return self._policy.forward_with_divergence(model, batch.rollouts, mask)
+        return self._policy.forward(model, batch.rollouts, mask)
 
-    def _loss(
-        self, batch: MicroBatch, logps: Tensor, divergence: Tensor | None, mask: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def _loss(self, batch: MicroBatch, outputs: Outputs, mask: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         preset, width = self._algorithm.preset, mask.shape[1]
         old = batch.old_logps(width, mask.device)
-        weights, of_weights = self._sampler_weights(batch, logps.detach() if old is None else old, mask)
+        weights, of_weights = self._sampler_weights(batch, outputs.logps.detach() if old is None else old, mask)
         loss, metrics = policy_loss(
-            logps,
+            outputs.logps,
             old,
             batch.advantages(width, mask.device),
             mask,
@@ -94,12 +93,19 @@ class PolicyLoss:
             ref_logps=batch.ref_logps(width, mask.device) if self._algorithm.kl_in_loss else None,
             kl_coef=self._kl_coef.value if self._algorithm.kl_in_loss else 0.0,
             kl_estimator=preset.kl_estimator,
-            kl_values=divergence,
+            kl_values=outputs.divergence,
             correction=weights,
+            policy_mask=batch.policy_mask(width, mask.device),
             **preset.loss_options,
         )
         metrics.pop("tokens")
         return loss, {**metrics, **of_weights}
+
+    def _load_balance(self, batch: MicroBatch, balance: Tensor) -> Tensor:
+        """The load-balancing loss, averaged over the tokens of the optimizer step, times its coefficient."""
+        tokens = sum(rollout.tokens for rollout in batch.rollouts)
+        self._metrics.add("aux_loss", balance.detach() / tokens, float(tokens))
+        return self._balance_coef * balance / (batch.step_tokens / self._policy.accelerator.num_processes)
 
     def _sampler_weights(
         self, batch: MicroBatch, logps: Tensor, mask: Tensor

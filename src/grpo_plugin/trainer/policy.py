@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from torch import Tensor, nn
 from trl.models.utils import _ForwardRedirection, disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
-from grpo_plugin.algorithms import forward
+from grpo_plugin.algorithms import forward, layouts
 from grpo_plugin.algorithms.heads import head_divergence
+from grpo_plugin.algorithms.layout_choice import Choice, choose_layout
+from grpo_plugin.algorithms.layouts import LAYOUTS
+from grpo_plugin.algorithms.load_balance import balance_loss
 from grpo_plugin.algorithms.logits import logit_arguments
 from grpo_plugin.algorithms.packing import Packed, pack
 from grpo_plugin.trainer.micro_batches import BatchSize, Indices, map_over_ranks
@@ -24,6 +28,22 @@ Batch = Packed | Padded
 _redirect = _ForwardRedirection()
 
 
+class Outputs(NamedTuple):
+    """What a forward pass gives of B rollouts of at most T completion tokens.
+
+    Attributes:
+        logps, entropies: (B, T), in nats.
+        balance: the load-balancing loss of a mixture of experts, summed over the tokens of prompts and completions;
+            None where there is none.
+        divergence: (B, T) KL to the reference model over the whole vocabulary; None where it was not asked for.
+    """
+
+    logps: Tensor
+    entropies: Tensor
+    balance: Tensor | None = None
+    divergence: Tensor | None = None
+
+
 class Policy:
     """The model that is trained, wrapped or not (DDP, FSDP, DeepSpeed, PEFT), and what it is held to.
 
@@ -34,6 +54,8 @@ class Policy:
         batch_size: of a forward pass.
         vision: how images are shown; None for a model of text, whose sequences are packed.
         layout: how sequences of text run through the model, one of `algorithms.layouts`.
+        experts_per_token: of a mixture of experts with a load-balancing loss; None without one.
+        fp32_head: compute the output head in fp32 (`trl.cast_lm_head_to_fp32`).
         checkpointing_kwargs: of gradient checkpointing, which is off where there is no gradient.
     """
 
@@ -47,34 +69,35 @@ class Policy:
         batch_size: BatchSize,
         vision: Vision | None = None,
         layout: str = "packed",
+        experts_per_token: int | None = None,
+        fp32_head: bool = False,
         checkpointing_kwargs: dict[str, Any] | None = None,
     ) -> None:
         self.model, self.accelerator, self.batch_size = model, accelerator, batch_size
         self.temperature, self.vision, self.layout = temperature, vision, layout
+        self.experts_per_token, self.fp32_head = experts_per_token, fp32_head
         self._reference, self._checkpointing_kwargs = reference, checkpointing_kwargs
 
-    def logps(self, model: nn.Module, rollouts: Sequence[Rollout], mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities and entropies (B, T) on the tokens of `mask` (B, T), 0 elsewhere; with gradient.
+    def forward(self, model: nn.Module, rollouts: Sequence[Rollout], mask: Tensor) -> Outputs:
+        """Log-probabilities and entropies on the tokens of `mask` (B, T), 0 elsewhere; with gradient.
 
         Args:
             model: the policy as it is wrapped for training, or another model.
         """
-        return self._within(model, self._logps_of, self.lay_out(rollouts, mask))
+        return Outputs(*self._within(model, self._work, self.lay_out(rollouts, mask)))
 
-    def logps_and_divergence(
-        self, model: nn.Module, rollouts: Sequence[Rollout], mask: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """As `logps`, and KL(π ‖ π_ref) over the whole vocabulary at each token of `mask` (B, T)."""
+    def forward_with_divergence(self, model: nn.Module, rollouts: Sequence[Rollout], mask: Tensor) -> Outputs:
+        """As `forward`, with KL(π ‖ π_ref) over the whole vocabulary at each token of `mask`."""
         batch = self.lay_out(rollouts, mask)
         with torch.no_grad(), self._as_reference() as reference:
-            ref_states = self._within(reference, self._states_of, batch)
+            ref_states, _ = self._within(reference, self._states, batch)
             ref_head = forward.output_head(causal(self.accelerator.unwrap_model(reference)))
 
-        def work(core: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        def work(core: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
             unwrapped = causal(core)
             with self.accelerator.autocast():
-                states = self._states(unwrapped, batch)
-                logps, entropies = forward.states_logprobs(unwrapped, batch, states, temperature=self.temperature)
+                states, balance = self._states(core, batch)
+                logps, entropies = self._head(unwrapped, batch, states)
                 divergence = head_divergence(
                     forward.output_head(unwrapped),
                     states,
@@ -82,21 +105,52 @@ class Policy:
                     ref_states,
                     **logit_arguments(unwrapped, self.temperature),
                 )
-            return logps, entropies, batch.unpack(divergence)
+            return logps, entropies, balance, batch.unpack(divergence)
 
-        return self._within(model, work, batch)
+        return Outputs(*self._within(model, work, batch))
 
-    def compute_logps(self, rollouts: Sequence[Rollout]) -> list[Tensor]:
-        """Log-probabilities (T,) of each rollout's completion by the policy now, on all ranks; without dropout.
+    def compute(self, rollouts: Sequence[Rollout]) -> list[tuple[Tensor, Tensor]]:
+        """Log-probabilities and entropies (T,) of each rollout's completion by the policy now, without dropout.
 
-        Collective: the ranks share the work.
+        Collective: the ranks share the work, and all of them get all results.
         """
         return self._map(self.model, rollouts)
+
+    def compute_logps(self, rollouts: Sequence[Rollout]) -> list[Tensor]:
+        """The log-probabilities of `compute`."""
+        return [logps for logps, _ in self.compute(rollouts)]
 
     def ref_logps(self, rollouts: Sequence[Rollout]) -> list[Tensor]:
         """As `compute_logps`, by the reference model."""
         with self._as_reference() as reference:
-            return self._map(reference, rollouts)
+            return [logps for logps, _ in self._map(reference, rollouts)]
+
+    def choose_layout(self, sequences: Sequence[Sequence[int]]) -> Choice | None:
+        """Find the first layout whose log-probabilities are the model's own, and use it from now on. Collective.
+
+        Args:
+            sequences: token ids, the same on every rank; two or more, at least two tokens each.
+
+        Returns:
+            None for a model that takes images, whose rollouts are always padded.
+
+        Raises:
+            RecipeError: no layout agrees with the model's own forward.
+        """
+        if self.vision is not None:
+            return None
+        sharded = self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
+        # one pass for each sequence is not the same number on every rank
+        among = [name for name in LAYOUTS if not (sharded and name == "alone")]
+
+        def work(core: nn.Module, batch: None) -> Choice:
+            with self.accelerator.autocast():
+                return choose_layout(causal(core), sequences, among=among)
+
+        with self._inference(self.model):
+            choice: Choice = self._within(self.model, work, None)
+        self.layout = choice.layout
+        return choice
 
     def lay_out(self, rollouts: Sequence[Rollout], mask: Tensor) -> Batch:
         """The rollouts as the model takes them; `mask` (B, T) says which log-probabilities are needed."""
@@ -112,23 +166,28 @@ class Policy:
             mask,
         )
 
-    def _map(self, model: nn.Module, rollouts: Sequence[Rollout]) -> list[Tensor]:
+    def _map(self, model: nn.Module, rollouts: Sequence[Rollout]) -> list[tuple[Tensor, Tensor]]:
         if not rollouts:
             return []
 
-        def work(micro_batches: Indices) -> dict[int, Tensor]:
+        def work(micro_batches: Indices) -> dict[int, tuple[Tensor, Tensor]]:
             return {k: row for indices in micro_batches for k, row in self._rows(model, rollouts, indices).items()}
 
         with self._inference(model):
             return map_over_ranks(work, [rollout.tokens for rollout in rollouts], self.batch_size, self.accelerator)
 
-    def _rows(self, model: nn.Module, rollouts: Sequence[Rollout], indices: Sequence[int]) -> dict[int, Tensor]:
-        """The log-probabilities of one micro-batch, by index; without a completion in it a dummy is run."""
+    def _rows(
+        self, model: nn.Module, rollouts: Sequence[Rollout], indices: Sequence[int]
+    ) -> dict[int, tuple[Tensor, Tensor]]:
+        """Log-probabilities and entropies of one micro-batch, by index; without a completion in it a dummy is run."""
         filled = [index for index in indices if rollouts[index].completion_ids]
         chosen = [rollouts[index] for index in filled] or [dummy(rollouts[0])]
-        logps, _ = self.logps(model, chosen, completion_mask(chosen, self.accelerator.device))
-        rows = {index: logps[place, : len(rollouts[index].completion_ids)].cpu() for place, index in enumerate(filled)}
-        return {index: torch.zeros(0) for index in indices} | rows
+        found = self.forward(model, chosen, completion_mask(chosen, self.accelerator.device))
+        rows = {index: (torch.zeros(0), torch.zeros(0)) for index in indices}
+        for place, index in enumerate(filled):
+            length = len(rollouts[index].completion_ids)
+            rows[index] = found.logps[place, :length].cpu(), found.entropies[place, :length].cpu()
+        return rows
 
     @contextmanager
     def _inference(self, model: nn.Module) -> Iterator[None]:
@@ -151,25 +210,30 @@ class Policy:
         with use_adapter(core, adapter_name="ref" if "ref" in core.peft_config else None):
             yield self.model
 
-    def _within(self, model: nn.Module, work: Any, batch: Batch) -> Any:
+    def _within(self, model: nn.Module, work: Any, batch: Any) -> Any:
         """Run `work` on the unwrapped model inside a call of its wrapper, whose hooks gather weights and gradients."""
         core = self.accelerator.unwrap_model(model)
         return _redirect(model, core, work, core, batch)
 
-    def _logps_of(self, core: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _work(self, core: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
+        with self.accelerator.autocast():
+            states, balance = self._states(core, batch)
+            return *self._head(causal(core), batch, states), balance
+
+    def _states(self, core: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Hidden states (K, H) that predict the completion tokens, and the load-balancing loss of `Outputs`."""
         model = causal(core)
         with self.accelerator.autocast():
-            return forward.states_logprobs(model, batch, self._states(model, batch), temperature=self.temperature)
+            if isinstance(batch, Padded):
+                return batch.states(model), None
+            found = layouts.run(model, batch, self.layout, routers=self.experts_per_token is not None)
+        balance = None
+        if self.experts_per_token is not None:
+            balance = balance_loss(found.router_logits, batch.lengths, self.experts_per_token, denominator=1.0)
+        return found.hidden[batch.sources], balance
 
-    def _states(self, model: Any, batch: Batch) -> Tensor:
-        """Hidden states (K, H) that predict the completion tokens."""
-        if isinstance(batch, Padded):
-            return batch.states(model)
-        return forward.completion_states(model, batch, self.layout)
-
-    def _states_of(self, core: nn.Module, batch: Batch) -> Tensor:
-        with self.accelerator.autocast():
-            return self._states(causal(core), batch)
+    def _head(self, model: Any, batch: Batch, states: Tensor) -> tuple[Tensor, Tensor]:
+        return forward.states_logprobs(model, batch, states, temperature=self.temperature, fp32=self.fp32_head)
 
 
 def causal(core: nn.Module) -> Any:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from grpo_plugin.algorithms import advantages as estimators
 from grpo_plugin.algorithms import overlong
+from grpo_plugin.algorithms.entropy import entropy_threshold
 from grpo_plugin.algorithms.kl import kl
 from grpo_plugin.algorithms.settings import Algorithm
 from grpo_plugin.trainer.kl_coefficient import KlCoefficient
@@ -80,6 +81,7 @@ class SampleBuilder:
             of_step = [samples[index] for index in step]
             trainable = self.trainable(of_step)
             denominator = self.denominator(of_step)
+            tokens = sum(sample.rollout.tokens for sample in trainable)
             shares = assign_micro_batches(
                 [sample.rollout.tokens for sample in trainable],
                 self._policy.batch_size,
@@ -88,7 +90,10 @@ class SampleBuilder:
                 accumulation_steps=accumulation_steps,
             )
             found += [
-                [MicroBatch([trainable[i] for i in indices], trainable[0].rollout, denominator) for indices in share]
+                [
+                    MicroBatch([trainable[i] for i in indices], trainable[0].rollout, denominator, tokens)
+                    for indices in share
+                ]
                 for share in shares
             ]
         return found
@@ -118,12 +123,21 @@ class SampleBuilder:
     def _add_logps(self, samples: Sequence[TrainingSample]) -> None:
         """Log-probabilities before the first optimizer step, where the loss needs them."""
         rollouts = [sample.rollout for sample in samples]
-        if self._reused:
-            for sample, logps in zip(samples, self._policy.compute_logps(rollouts), strict=True):
-                sample.old_logps = logps
+        if self._reused or self.algorithm.entropy_share < 1:
+            found = self._policy.compute(rollouts)
+            for sample, (logps, _) in zip(samples, found, strict=True):
+                sample.old_logps = logps if self._reused else None
+            self._mask_low_entropy(samples, [entropies for _, entropies in found])
         if self.algorithm.kl_in_loss and self.algorithm.preset.kl_estimator != "full":
             for sample, logps in zip(samples, self._policy.ref_logps(rollouts), strict=True):
                 sample.ref_logps = logps
+
+    def _mask_low_entropy(self, samples: Sequence[TrainingSample], entropies: Sequence[Tensor]) -> None:
+        """Leave the policy gradient to the tokens of highest entropy in the batch, before its first optimizer step."""
+        if self.algorithm.entropy_share < 1 and samples:
+            threshold = entropy_threshold(torch.cat(list(entropies)), self.algorithm.entropy_share)
+            for sample, row in zip(samples, entropies, strict=True):
+                sample.policy_mask = row >= threshold
 
     def _advantages(
         self,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from grpo_plugin.algorithms.load_balance import router_of
 from grpo_plugin.algorithms.settings import biased_sampling, of_recipe
 from grpo_plugin.compat.packed_attention import install
 from grpo_plugin.console.screen_callback import ScreenCallback
@@ -35,6 +36,8 @@ from grpo_plugin.trainer.validator import Validator
 from grpo_plugin.trainer.vision import Vision, has_tower
 from grpo_plugin.trainer.vllm_backend import VllmBackend
 from grpo_plugin.validation.validation_callback import ValidationCallback
+
+LAYOUT_PROMPTS, LAYOUT_TOKENS = 4, 256  # what is compared before the first step: prompts, and tokens of each
 
 
 class TrainerSetup(AxolotlGRPOTrainer):
@@ -82,6 +85,7 @@ class TrainerSetup(AxolotlGRPOTrainer):
         for model in (self.model, self.ref_model):
             if model is not None and vision is None:
                 install(causal(self.accelerator.unwrap_model(model)))
+        router = router_of(causal(self.accelerator.unwrap_model(self.model))) if self.aux_loss_enabled else None
         return Policy(
             self.model,
             self.ref_model,
@@ -89,6 +93,8 @@ class TrainerSetup(AxolotlGRPOTrainer):
             temperature=self.temperature,
             batch_size=BatchSize(self.args.per_device_train_batch_size, self.algorithm.config.tokens_per_micro_batch),
             vision=vision,
+            experts_per_token=None if router is None else router.experts_per_token,
+            fp32_head=self.args.cast_lm_head_to_fp32,
             checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
         )
 
@@ -193,6 +199,7 @@ class TrainerSetup(AxolotlGRPOTrainer):
             self.metrics,
             correction=self.algorithm.correction(self._off_policy()),
             max_completion_length=self.max_completion_length,
+            balance_coef=self.router_aux_loss_coef,
             fused=fused if self.use_liger_kernel else None,
         )
 
@@ -235,7 +242,19 @@ class TrainerSetup(AxolotlGRPOTrainer):
     def _begin(self) -> None:
         """Models are wrapped now, and Axolotl has installed its own Ctrl-C handler, in whose place ours comes back."""
         self.policy.model = self.model
+        self._choose_layout()
         self.run_.mind_signals()
+
+    def _choose_layout(self) -> None:
+        """Compare our log-probabilities with the model's own on a few prompts, once; a RecipeError says they differ."""
+        rows = [self.prompt_sampler.row(row) for row in self.prompt_sampler.peek(LAYOUT_PROMPTS)]
+        prompts, _ = self.generator.tokenizer.prompts(rows)
+        # of different lengths, and of two tokens at least
+        sequences = [(ids * 2)[: LAYOUT_TOKENS - place] for place, ids in enumerate(prompts)]
+        with self.run_.watch("canary"):
+            choice = self.policy.choose_layout(sequences)
+        if choice is not None and (note := choice.note()):
+            self.run_.screen.note(note)
 
 
 class BeginCallback(TrainerCallback):

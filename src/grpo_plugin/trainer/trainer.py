@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerControl
 
-from grpo_plugin.errors import RecipeError
+from grpo_plugin.errors import RecipeError, TrainingError
 from grpo_plugin.trainer import checkpoint
 from grpo_plugin.trainer.dynamic_sampler import RolloutBatch
 from grpo_plugin.trainer.prompt_sampler import AccumulationSteps
@@ -36,6 +36,7 @@ class PolicyTrainer(TrainerSetup):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._remaining: deque[list[MicroBatch]] = deque()  # of the present rollout batch, by accumulation step
+        self._step_loss = torch.zeros((), device=self.args.device)  # so far, on this rank
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """The forward and backward passes of one gradient accumulation step."""
@@ -48,7 +49,9 @@ class PolicyTrainer(TrainerSetup):
             for index, micro_batch in enumerate(micro_batches):
                 with nullcontext() if index == len(micro_batches) - 1 else self._local_gradients(model):
                     loss += Trainer.training_step(self, model, micro_batch)  # type: ignore[arg-type]
+            self._step_loss += loss.detach()
             if self.accelerator.gradient_state.sync_gradients:
+                self._check_finite()
                 self.kl_coef.update(self.metrics, self.batch_plan.per_step)
             return loss
 
@@ -67,6 +70,17 @@ class PolicyTrainer(TrainerSetup):
         self._record(batch, samples)
         plan = self.batch_plan
         return self.sample_builder.micro_batches(samples, plan.minibatches, plan.accumulation) * plan.iterations
+
+    def _check_finite(self) -> None:
+        """Stop before the optimizer's step where the loss is no number, on any rank. Collective."""
+        finite = self.accelerator.reduce(self._step_loss.isfinite().float(), reduction="sum")
+        self._step_loss = torch.zeros_like(self._step_loss)
+        if finite.item() < self.accelerator.num_processes:
+            raise TrainingError(
+                f"loss: not a finite number at step {self.state.global_step + 1}, so it was not taken and nothing "
+                "was saved after it; lower learning_rate or max_grad_norm, train in bf16 or fp32 rather than fp16, and "
+                "check an algorithm.loss or algorithm.advantage of your own."
+            )
 
     def _generate_ahead(self) -> None:
         """Let vLLM generate the next batch during this one's update, with the weights that the update begins with.

@@ -17,6 +17,7 @@ class TrainingSample:
         advantages: (T,).
         old_logps: (T,) log-probabilities before the first optimizer step of the batch; None where not needed.
         ref_logps: (T,) of the reference model; None where not needed.
+        policy_mask: (T,) false on tokens whose policy gradient is left out, KL and averages go on; None: all count.
         masked: no token of it counts, neither in the loss nor in its average.
     """
 
@@ -24,6 +25,7 @@ class TrainingSample:
     advantages: Tensor
     old_logps: Tensor | None = None
     ref_logps: Tensor | None = None
+    policy_mask: Tensor | None = None
     masked: bool = False
 
 
@@ -35,11 +37,13 @@ class MicroBatch:
         samples: empty where this rank has none left and only joins the others' collectives.
         dummy: what to run in that case.
         denominator: what the loss of its optimizer step is divided by: tokens, or completions, over all ranks.
+        step_tokens: of prompts and completions that its optimizer step runs, over all ranks.
     """
 
     samples: list[TrainingSample]
     dummy: Rollout
     denominator: float
+    step_tokens: int = 0
 
     @property
     def rollouts(self) -> list[Rollout]:
@@ -56,6 +60,13 @@ class MicroBatch:
     def ref_logps(self, width: int, device: torch.device | str) -> Tensor | None:
         """(B, width); None where the loss needs no reference model."""
         return stacked([sample.ref_logps for sample in self.samples], width, device)
+
+    def policy_mask(self, width: int, device: torch.device | str) -> Tensor | None:
+        """(B, width), true on the tokens whose policy gradient counts; None where all do."""
+        rows = [sample.policy_mask for sample in self.samples]
+        if all(row is None for row in rows):
+            return None
+        return padded([torch.ones(width) if row is None else row for row in rows], width, device).bool()
 
 
 def stacked(rows: Sequence[Tensor | None], width: int, device: torch.device | str = "cpu") -> Tensor | None:

@@ -214,13 +214,13 @@ def test_an_adaptive_coefficient_moves_towards_its_target_and_survives_a_checkpo
 def test_no_forward_pass_is_spent_on_a_dropped_group(monkeypatch):
     """Every other group is without a signal: with old and reference log-probabilities, none of its tokens is run."""
     run: list[int] = []
-    original = Policy.logps
+    original = Policy.forward
 
     def counted(self: Policy, model: Any, given: Any, mask: Any) -> Any:
         run.extend(one.row for one in given)
         return original(self, model, given, mask)
 
-    monkeypatch.setattr(Policy, "logps", counted)
+    monkeypatch.setattr(Policy, "forward", counted)
 
     def sample(rows: list[int]) -> list[Rollout]:
         return [rollout(float(row % 2 and place % 2), tokens=3 + place, row=row) for row in rows for place in range(4)]
@@ -252,7 +252,7 @@ def test_old_log_probabilities_are_those_without_dropout():
     expected = make_step({"name": "grpo"}).policy.compute_logps(given)
     model.train()
     with torch.no_grad():
-        dropped, _ = step.policy.logps(model, given, completion_mask(given))
+        dropped = step.policy.forward(model, given, completion_mask(given)).logps
     assert (dropped[0, :3] - expected[0]).abs().max() > 1e-3
     found = step.policy.compute_logps(given)
     assert model.training

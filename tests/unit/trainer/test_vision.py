@@ -61,7 +61,7 @@ def logps(model: Any, processor: Any, rollouts: list[Rollout], **options: Any) -
     vision = vision_of(model, processor, **options)
     accelerator: Any = SimpleNamespace(autocast=nullcontext, unwrap_model=lambda wrapped: wrapped)
     policy = Policy(model, None, accelerator, temperature=TEMPERATURE, batch_size=BatchSize(8), vision=vision)
-    return policy.logps(model, rollouts, completion_mask(rollouts))[0]
+    return policy.forward(model, rollouts, completion_mask(rollouts)).logps
 
 
 def alone(model: Any, processor: Any, of: Rollout) -> torch.Tensor:
