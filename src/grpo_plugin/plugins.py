@@ -31,6 +31,7 @@ class _Plugin(BasePlugin):
         cfg["rl"] = cfg.get("rl") or "grpo"
         cfg["trainer_cls"] = "grpo_plugin.trainer.PolicyTrainer"
         cfg["trl"] = cfg.get("trl") or {}
+        self.run.load_rewards()
 
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
         return forwarded(self.run.recipe.trl)
@@ -64,11 +65,6 @@ class RewardPlugin(_Plugin):
     """`rewards:` — which functions judge a completion, and how they are run."""
 
     block = "rewards"
-
-    def register(self, cfg: Any) -> None:
-        super().register(cfg)
-        if is_training():
-            self.run.load_rewards()
 
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
         assert self.run.rewards is not None

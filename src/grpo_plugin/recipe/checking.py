@@ -1,12 +1,14 @@
 """From a recipe's values to a checked `Recipe`: everything that can be told before anything is loaded."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from grpo_plugin.algorithms.settings import of_recipe
 from grpo_plugin.config.axolotl_values import read_values
 from grpo_plugin.config.block import Block
 from grpo_plugin.config.blocks import BLOCKS
+from grpo_plugin.config.rewards import RewardsConfig
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe.axolotl_keys import check_block_keys, check_misspelt_blocks
 from grpo_plugin.recipe.key_effects import check_effects
@@ -47,7 +49,7 @@ def parse(values: Mapping[str, Any]) -> Recipe:
         raise RecipeError(
             f"rl: 'gdpo' contradicts advantage {advantage!r}; set rl: grpo, or algorithm.advantage: gdpo."
         )
-    return recipe
+    return recipe if recipe.rewards is not None else replace(recipe, rewards=_rewards_of_trl(recipe.trl))
 
 
 def _parse_block(name: str, plugins: Collection[str], values: Mapping[str, Any]) -> Block | None:
@@ -60,6 +62,23 @@ def _parse_block(name: str, plugins: Collection[str], values: Mapping[str, Any])
     if block.required and not values.get(name):
         raise RecipeError(f"{name}: missing, though grpo_plugin.{block.plugin} is in `plugins`; add the block.")
     return block.model.parse(name, values.get(name))
+
+
+def _rewards_of_trl(trl: Mapping[str, Any]) -> RewardsConfig:
+    """The `rewards:` block that TRL's keys mean, for a recipe without RewardPlugin.
+
+    Raises:
+        RecipeError: not as many weights as functions.
+    """
+    functions, weights = list(trl["reward_funcs"]), trl.get("reward_weights")
+    if weights is not None and len(weights) != len(functions):
+        raise RecipeError(
+            f"trl.reward_weights: {len(weights)} weights for the {len(functions)} functions of trl.reward_funcs; "
+            "give one for each."
+        )
+    pairs = zip(functions, weights or [1.0] * len(functions), strict=True)
+    block = {"functions": [{"function": function, "weight": weight} for function, weight in pairs]}
+    return RewardsConfig.parse("trl.reward_funcs", block)
 
 
 def _check_needs(recipe: Recipe) -> None:

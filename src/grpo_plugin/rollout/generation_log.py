@@ -5,8 +5,9 @@ that is resumed writes its steps again: their files replace the old ones, and fi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,7 +34,8 @@ class Generations:
     """One batch of scored completions, as B-long columns (B = completions).
 
     `rewards` holds the weighted totals, `functions` the unweighted scores of each reward function by name; None
-    stands for a score that does not exist. `answers` are gold answers; `temperature` 0 is greedy.
+    stands for a score that does not exist. `answers` are gold answers; `temperature` 0 is greedy. `extra` holds what
+    reward functions logged through TRL's `log_extra`, by column.
     """
 
     prompts: Sequence[str]
@@ -46,6 +48,7 @@ class Generations:
     advantages: Sequence[float | None] | None = None
     answers: Sequence[str | None] | None = None
     score_seconds: Sequence[float | None] | None = None
+    extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 class GenerationLog:
@@ -111,4 +114,14 @@ def _table(step: int, batch: Generations, split: str) -> pa.Table:
     for name, column in function_columns(list(batch.functions)).items():
         values[column] = batch.functions[name]
         types[column] = pa.float64()
+    for name, logged in batch.extra.items():
+        column = name if name not in types else f"extra_{name}"
+        values[column], types[column] = _typed(logged)
     return pa.table(values, schema=pa.schema(types))
+
+
+def _typed(logged: Sequence[Any]) -> tuple[list[Any], pa.DataType]:
+    """Values of unknown types as one Arrow column: numbers where all are numbers or None, else text."""
+    if all(value is None or isinstance(value, int | float) for value in logged):
+        return [None if value is None else float(value) for value in logged], pa.float64()
+    return [None if value is None else str(value) for value in logged], pa.string()

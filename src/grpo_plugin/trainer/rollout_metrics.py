@@ -61,7 +61,12 @@ def generations(
         advantages=[advantages.get(id(rollout)) for rollout in rollouts],
         answers=[rollout.answer for rollout in rollouts],
         score_seconds=[rollout.score_seconds for rollout in rollouts],
+        extra={name: [rollout.extra.get(name) for rollout in rollouts] for name in _extra_names(rollouts)},
     )
+
+
+def _extra_names(rollouts: Sequence[Rollout]) -> list[str]:
+    return sorted({name for rollout in rollouts for name in rollout.extra})
 
 
 def _std(values: torch.Tensor) -> float:

@@ -84,3 +84,11 @@ def test_columns_of_unequal_length_are_refused_and_leave_no_file(tmp_path):
     with pytest.raises(pa.ArrowInvalid):
         GenerationLog(tmp_path).write(1, batch(("x",), rewards=[1.0, 2.0]))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_rewards_log_beside_their_score_is_a_column(tmp_path):
+    path = GenerationLog(tmp_path).write(1, batch(extra={"steps": [1, None], "reward": ["a", 2]}))
+    table = pd.read_parquet(path)
+    assert table["steps"].tolist()[0] == 1.0 and table["steps"].isna().tolist() == [False, True]
+    assert table["extra_reward"].tolist() == ["a", "2"], "the total keeps its name"
+    assert table["reward"].tolist() == [0.9, 0.9]

@@ -257,3 +257,21 @@ def test_old_log_probabilities_are_those_without_dropout():
     found = step.policy.compute_logps(given)
     assert model.training
     assert all(torch.allclose(a, b, atol=1e-9) for a, b in zip(found, expected, strict=True))
+
+
+def test_the_policy_gradient_is_left_to_the_tokens_of_highest_entropy():
+    """With a quarter of the tokens, the loss is that of a surrogate which is 0 on the others."""
+    step = make_step({"name": "dapo", "dynamic_sampling": False, "top_entropy_quantile": 0.25})
+    given = rollouts()
+    entropies = torch.cat([row for _, row in step.policy.compute(given)])
+    samples = step.builder.build(given)
+    trained = torch.cat([sample.policy_mask for sample in samples])
+    assert trained.sum() == 10 and len(trained) == sum(LENGTHS) == 37
+    assert entropies[trained].min() > entropies[~trained].max()
+    ((batch,),) = step.builder.micro_batches(samples, 1, 1)
+    whole = make_step({"name": "dapo", "dynamic_sampling": False})
+    for sample in samples:
+        sample.advantages = torch.where(sample.policy_mask, sample.advantages, 0.0)
+        sample.policy_mask = None
+    ((by_hand,),) = whole.builder.micro_batches(samples, 1, 1)
+    assert torch.allclose(step.loss(step.policy.model, batch), whole.loss(whole.policy.model, by_hand), atol=1e-12)
