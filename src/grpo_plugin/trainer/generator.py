@@ -38,9 +38,13 @@ class Backend(Protocol):
         """Bring the weights up to the policy's after `step` optimizer steps; return once they are in use."""
 
     def generate(
-        self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images]
+        self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images], *, fresh: bool = False
     ) -> Sequence[Sequence[Completion]]:
-        """`n` completions of each of this rank's prompts; ranks may bring different numbers of prompts."""
+        """`n` completions of each of this rank's prompts; ranks may bring different numbers of prompts.
+
+        Args:
+            fresh: by the present weights, even if the same was asked for ahead with older ones.
+        """
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,13 @@ class Generator:
     def __init__(self, backend: Backend, tokenizer: PromptTokenizer, sampling: Sampling, stopwatch: Stopwatch) -> None:
         self.backend, self.tokenizer, self.sampling, self._stopwatch = backend, tokenizer, sampling, stopwatch
 
-    def generate(self, rows: Sequence[Row], n: int, sampling: Sampling | None = None) -> list[Generated]:
-        """`n` completions of each row; `sampling` in place of the one in training."""
+    def generate(
+        self, rows: Sequence[Row], n: int, sampling: Sampling | None = None, *, fresh: bool = False
+    ) -> list[Generated]:
+        """`n` completions of each row; `sampling` in place of the one in training, `fresh` as in `Backend.generate`."""
         prompt_ids, images = self.tokenizer.prompts(rows)
         with self._stopwatch("generate"):
-            groups = self.backend.generate(prompt_ids, n, sampling or self.sampling, images)
+            groups = self.backend.generate(prompt_ids, n, sampling or self.sampling, images, fresh=fresh)
         return [Generated(ids, group) for ids, group in zip(prompt_ids, groups, strict=True)]
 
 

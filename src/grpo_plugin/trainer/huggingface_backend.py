@@ -57,7 +57,7 @@ class HuggingFaceBackend:
         self.version = step
 
     def generate(
-        self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images]
+        self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images], *, fresh: bool = False
     ) -> list[list[Completion]]:
         """As `Backend.generate`; all ranks' completions are shared evenly, so that sharded models keep in step."""
         counts = gather_object([len(prompt_ids)])

@@ -18,7 +18,7 @@ class Rollout:
         sampler_logps: (T) of each completion token when it was sampled; None where Hugging Face generated it.
         finish_reason: "stop", or "length" where the budget of tokens ran out.
         policy_version: of the weights that generated it.
-        prompt, completion, answer: as text, for the generation log.
+        prompt, completion, answer: as text; the completion as reward functions see it.
         scores: of each reward function, NaN where it gave none.
         metrics: what dynamic sampling may ask for, by name: functions' scores, and the keys of dicts they returned.
         score_seconds: how long the reward functions took for it; None where that is not measured.

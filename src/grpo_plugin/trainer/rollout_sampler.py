@@ -84,7 +84,7 @@ class RolloutSampler:
             finish_reason=completion.finish_reason,
             policy_version=completion.version,
             prompt=tokenizer.text(prompt_ids),
-            completion=tokenizer.completion(completion.token_ids),
+            completion=tokenizer.completion(columns, prompt_ids, completion.token_ids),
             answer=None if answer is None else str(answer),
         )
 

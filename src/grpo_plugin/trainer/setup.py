@@ -138,7 +138,13 @@ class TrainerSetup(AxolotlGRPOTrainer):
         forbidden = self.policy.vision.placeholders if self.policy.vision else []
         sampling = replace(Sampling.from_args(self.args), logit_bias=dict.fromkeys(forbidden, FORBIDDEN))
         template = {"tools": self.tools or None, "chat_template": self.chat_template, **self.chat_template_kwargs}
-        tokenizer = PromptTokenizer(self._tokenize_prompts, self.processing_class, template=template)
+        rewards = self.run_.recipe.rewards
+        tokenizer = PromptTokenizer(
+            self._tokenize_prompts,
+            self.processing_class,
+            keep_special_tokens=rewards is not None and rewards.keep_special_tokens,
+            template=template,
+        )
         return Generator(backend, tokenizer, sampling, self.run_.watch)
 
     def _make_canary(self) -> Canary | None:

@@ -7,9 +7,13 @@ from transformers import ProcessorMixin
 from trl.data_utils import is_conversational, prepare_multimodal_messages
 
 from grpo_plugin.prompts.chat_ending import ending, tokenized_by_ending
+from grpo_plugin.scoring.completions import text_of, visible_completion
 
 Row = Mapping[str, Any]
 Images = list[Any] | None
+
+
+TAIL = 64  # tokens at the end of a prompt in which an element may be opened
 
 
 class PromptTokenizer:
@@ -60,12 +64,21 @@ class PromptTokenizer:
         text: str = self._processing_class.decode(token_ids, skip_special_tokens=True)
         return text
 
-    def completion(self, token_ids: Sequence[int]) -> str:
-        """The text of a completion, as reward functions see it."""
-        if not self._keep_special_tokens:
-            return self.text(token_ids)
-        text: str = self._processing_class.decode(token_ids, skip_special_tokens=False)
+    def completion(self, row: Row, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> str:
+        """The text of a row's completion as reward functions see it, with what the prompt holds of the same message."""
+        opening = self._decode(prompt_ids[-TAIL:])
+        return visible_completion(opening, self._decode(token_ids), _prefill(row["prompt"]))
+
+    def _decode(self, token_ids: Sequence[int]) -> str:
+        text: str = self._processing_class.decode(token_ids, skip_special_tokens=not self._keep_special_tokens)
         return text
+
+
+def _prefill(prompt: Any) -> str:
+    """The content of a last message of the assistant, which its completion continues; "" for other prompts."""
+    if isinstance(prompt, str) or prompt[-1]["role"] != "assistant":
+        return ""
+    return text_of(prompt[-1])
 
 
 def images_of(row: Row) -> Images:

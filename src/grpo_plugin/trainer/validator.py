@@ -11,7 +11,7 @@ from grpo_plugin.errors import GrpoPluginError
 from grpo_plugin.rollout.generation_log import GenerationLog
 from grpo_plugin.scoring import RewardSet
 from grpo_plugin.scoring.aggregate import totals
-from grpo_plugin.trainer.generator import Generator, with_temperature
+from grpo_plugin.trainer.generator import Generated, Generator, with_temperature
 from grpo_plugin.trainer.micro_batches import share_of_rank
 from grpo_plugin.trainer.tokenization import as_completions
 from grpo_plugin.validation.evaluation import Answer, Evaluation, Judged, Row, Scores, evaluate
@@ -45,13 +45,15 @@ class Validator:
         """Every rank completes its share of the rows; all get all answers."""
         mine = [rows[index] for index in share_of_rank(len(rows), self._accelerator)]
         sampling = with_temperature(self._generator.sampling, temperature, self._config.top_p)
+        groups = self._generator.generate(mine, per_prompt, sampling, fresh=True)
+        return gather_object([self._answers(row, group) for row, group in zip(mine, groups, strict=True)])
+
+    def _answers(self, row: Row, group: Generated) -> list[Answer]:
         text = self._generator.tokenizer.completion
-        return gather_object(
-            [
-                [Answer(text(answer.token_ids), answer.token_ids, answer.finish_reason) for answer in group.completions]
-                for group in self._generator.generate(mine, per_prompt, sampling)
-            ]
-        )
+        return [
+            Answer(text(row, group.prompt_ids, one.token_ids), one.token_ids, one.finish_reason)
+            for one in group.completions
+        ]
 
     def _score(self, rows: Sequence[Row], answers: Sequence[Answer]) -> Scores:
         """The main process judges; the others get its scores, or its error."""

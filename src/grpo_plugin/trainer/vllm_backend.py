@@ -50,19 +50,21 @@ class VllmBackend:
         self._synced_step = step
 
     def generate(
-        self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images]
+        self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images], *, fresh: bool = False
     ) -> Sequence[Sequence[Completion]]:
         """As `Backend.generate`; what `prefetch` asked for is waited for and taken."""
-        return self.engine.generate(self._policy.model, self._as_sent(prompt_ids), n, sampling, images)
+        return self.engine.generate(
+            self._policy.model, self._vllm_prompt_ids(prompt_ids), n, sampling, images, fresh=fresh
+        )
 
     def prefetch(self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images]) -> None:
         """Let the server begin on what `generate` will be asked next, with the weights it has; returns at once."""
-        self.engine.prefetch(self._as_sent(prompt_ids), n, sampling, images)
+        self.engine.prefetch(self._vllm_prompt_ids(prompt_ids), n, sampling, images)
 
     def close(self) -> None:
         """End the server, if this run started it, so that its GPU is free."""
         self.engine.close()
 
-    def _as_sent(self, prompt_ids: list[list[int]]) -> list[list[int]]:
+    def _vllm_prompt_ids(self, prompt_ids: list[list[int]]) -> list[list[int]]:
         vision = self._policy.vision
         return vision.vllm_prompt_ids(prompt_ids) if vision else prompt_ids

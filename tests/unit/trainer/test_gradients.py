@@ -266,8 +266,8 @@ def test_the_policy_gradient_is_left_to_the_tokens_of_highest_entropy():
     entropies = torch.cat([row for _, row in step.policy.compute(given)])
     samples = step.builder.build(given)
     trained = torch.cat([sample.policy_mask for sample in samples])
-    assert trained.sum() == 10 and len(trained) == sum(LENGTHS) == 37
-    assert entropies[trained].min() > entropies[~trained].max()
+    assert len(trained) == sum(LENGTHS) == 37
+    assert torch.equal(trained, entropies >= entropies.sort().values[27]), "0.75 of the way from 0 to 36"
     ((batch,),) = step.builder.micro_batches(samples, 1, 1)
     whole = make_step({"name": "dapo", "dynamic_sampling": False})
     for sample in samples:
