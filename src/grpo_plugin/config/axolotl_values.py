@@ -52,7 +52,16 @@ class AcceleratorValues(_Values):
     gradient_accumulation_kwargs: dict[str, Any] | None = None
 
 
-class TrlValues(_Values):
+class TrlOptions(_Values):
+    """Options of TRL's GRPOConfig that Axolotl's `trl:` lacks, and that a run of this package takes there."""
+
+    cast_lm_head_to_fp32: bool | None = None
+    router_aux_loss_coef: FromZero | None = None
+    shuffle_dataset: bool | None = None
+    top_entropy_quantile: ShareOverZero | None = None
+
+
+class TrlValues(TrlOptions):
     num_generations: Count | None = None
     generation_batch_size: Count | None = None
     num_iterations: Count | None = None

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from grpo_plugin.errors import nearest
+from grpo_plugin.errors import suggestion
 
 # The file of each launcher that names its options; it is read as text, because importing it would load torch.
 _SOURCES = {"accelerate": ("accelerate", "commands/launch.py"), "torchrun": ("torch", "distributed/run.py")}
@@ -46,10 +46,7 @@ def unknown(words: list[str], known: Collection[str], listed: str) -> str | None
             continue
         if not name.startswith("--"):
             return f"{name!r}: neither an option nor an option's value; remove it."
-        close = nearest(name, known)
-        return (
-            f"{name}: unknown option; {f'did you mean {close!r}?' if close else f'known ones are listed by {listed}.'}"
-        )
+        return f"{name}: unknown option; {suggestion(name, known, f'known ones are listed by {listed}.')}"
     return None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from grpo_plugin.planning.model_sizes import ModelShape
 from grpo_plugin.planning.training import ADAPTER_BYTES, Training
+from grpo_plugin.recipe.checkpoints import saves_checkpoints
 
 KEPT_BY_DEFAULT = 4  # Axolotl's save_total_limit
 
@@ -43,13 +44,12 @@ def disk(shape: ModelShape, training: Training, values: Mapping[str, Any], *, se
     trained = training.trained(shape)
     model = ADAPTER_BYTES * trained if training.lora_rank else int(min(training.weight_bytes, 4) * shape.parameters)
     states = 0 if values.get("save_only_model") else training.state_bytes * trained
-    saves = values.get("save_steps") or values.get("save_strategy") not in ("no", False)  # YAML reads no as False
     whole = 2 * shape.parameters
     carried = model if (values.get("rollout") or {}).get("lora") == "adapter" else whole
     return Disk(
         download=whole,
         checkpoint=model + states,
-        checkpoints=(values.get("save_total_limit") or KEPT_BY_DEFAULT) if saves else 0,
+        checkpoints=(values.get("save_total_limit") or KEPT_BY_DEFAULT) if saves_checkpoints(values) else 0,
         model=model,
         shared_memory=carried if sends_file else 0,
     )

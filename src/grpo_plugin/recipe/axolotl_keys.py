@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from grpo_plugin.config.axolotl_values import TrlOptions
 from grpo_plugin.config.block import unknown_key
 from grpo_plugin.config.blocks import BLOCKS
 from grpo_plugin.errors import RecipeError, nearest, suggestion
@@ -14,6 +15,9 @@ AXOLOTL_BLOCKS = frozenset(
     {"dynamic_checkpoint", "ebft", "fp8_config", "fsdp_config", "peft", "qat", "quantization"}
     | {"selective_checkpointing", "special_tokens", "trl", "vllm"}
 )
+
+TRL_OPTIONS = frozenset(TrlOptions.model_fields)
+"""Keys of `trl:` that TRL has and Axolotl lacks."""
 
 
 @cache
@@ -59,12 +63,12 @@ def check_misspelt_blocks(values: Mapping[str, Any]) -> None:
 
 
 def check_block_keys(block: str, values: Mapping[str, Any]) -> None:
-    """Refuse a key that Axolotl does not have in its block `trl` or `vllm`.
+    """Refuse a key that neither Axolotl nor this package has in the block `trl` or `vllm`.
 
     Raises:
         RecipeError: for the first such key.
     """
-    known = axolotl_keys(block)
+    known = axolotl_keys(block) | (TRL_OPTIONS if block == "trl" else frozenset())
     for key in values:
         if key not in known:
             raise RecipeError(unknown_key(block, str(key), sorted(known)))

@@ -59,11 +59,6 @@ class Batch:
         return Fraction(self.per_step, self.generations)
 
     @property
-    def group_multiple(self) -> int:
-        """The number of groups must be a multiple of this, so that all processes get the same number of completions."""
-        return self.processes // gcd(self.processes, self.generations)
-
-    @property
     def minibatches(self) -> int:
         """Optimizer steps in one iteration over a rollout batch."""
         return self.per_rollout // self.per_step

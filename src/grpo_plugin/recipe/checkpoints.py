@@ -11,7 +11,8 @@ from grpo_plugin.errors import RecipeError
 
 def saves_checkpoints(values: Mapping[str, Any]) -> bool:
     """Whether Axolotl saves any; it does at the end of each epoch unless told otherwise."""
-    return bool(values.get("save_steps") or values.get("saves_per_epoch") or values.get("save_strategy") != "no")
+    never = ("no", False)  # YAML reads `no` as false
+    return bool(values.get("save_steps") or values.get("saves_per_epoch") or values.get("save_strategy") not in never)
 
 
 def checkpoints(output_dir: Path) -> list[Path]:

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticSerializationError, core_schema
 
+from grpo_plugin.config.axolotl_values import TrlOptions
 from grpo_plugin.config.blocks import BLOCKS
 from grpo_plugin.recipe.inheritance import KEY as BASE
 from grpo_plugin.recipe.key_effects import EFFECTIVE
@@ -40,6 +41,7 @@ def recipe_schema() -> Schema:
     definitions = axolotl["$defs"]
     _keep(axolotl, "")
     _keep(definitions["TRLConfig"], "trl.")
+    definitions["TRLConfig"]["properties"] |= TrlOptions.model_json_schema(schema_generator=_Generator)["properties"]
     _keep(definitions["VllmConfig"], "vllm.")
     properties = {BASE: _base(), **axolotl["properties"]}
     for name, block in BLOCKS.items():

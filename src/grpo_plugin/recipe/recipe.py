@@ -60,19 +60,3 @@ class Recipe:
     def serves(self) -> bool:
         """Whether this run starts a vLLM server."""
         return self.uses_vllm and self.rollout is not None and not self.rollout.url
-
-
-def __getattr__(name: str) -> Any:
-    """Names that stood here before the room was divided; for callers that still import them from here."""
-    from importlib import import_module
-
-    homes = {
-        "check": "checking",
-        "parse": "checking",
-        "read": "reading",
-        "mapping": "reading",
-        "is_ours": "plugin_names",
-    }
-    if name not in homes:
-        raise AttributeError(f"module 'grpo_plugin.recipe.recipe' has no attribute {name!r}")
-    return getattr(import_module(f"grpo_plugin.recipe.{homes[name]}"), name)

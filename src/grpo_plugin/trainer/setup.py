@@ -117,8 +117,11 @@ class TrainerSetup(AxolotlGRPOTrainer):
             return None
         return VllmBackend(engine, self.policy, self.run_.await_engine, self.run_.watch)
 
+    def _terminators(self) -> list[int]:
+        return terminators(self._tokenizer, self.accelerator.unwrap_model(self.model))
+
     def _make_huggingface_backend(self) -> HuggingFaceBackend:
-        ends = terminators(self._tokenizer, self.accelerator.unwrap_model(self.model))
+        ends = self._terminators()
         self.generation_config.eos_token_id = ends
         return HuggingFaceBackend(
             self._generate_with_huggingface, self.generation_config, self.accelerator, ends, self.policy.vision
@@ -136,7 +139,11 @@ class TrainerSetup(AxolotlGRPOTrainer):
 
     def _make_generator(self, backend: Backend) -> Generator:
         forbidden = self.policy.vision.placeholders if self.policy.vision else []
-        sampling = replace(Sampling.from_args(self.args), logit_bias=dict.fromkeys(forbidden, FORBIDDEN))
+        sampling = replace(
+            Sampling.from_args(self.args),
+            stop_token_ids=self._terminators(),
+            logit_bias=dict.fromkeys(forbidden, FORBIDDEN),
+        )
         template = {"tools": self.tools or None, "chat_template": self.chat_template, **self.chat_template_kwargs}
         rewards = self.run_.recipe.rewards
         tokenizer = PromptTokenizer(
@@ -241,6 +248,7 @@ class TrainerSetup(AxolotlGRPOTrainer):
         for callback in (ProgressCallback, PrinterCallback):
             self.remove_callback(callback)
         self.add_callback(BeginCallback(self._begin))
+        self.add_callback(LastStepCallback())
         if self.validator is not None and self.run_.recipe.validation is not None:
             self.add_callback(ValidationCallback(self.run_.recipe.validation, self.validate))
         self.add_callback(ScreenCallback(self.run_.screen))  # last: the wait for vLLM is no part of its ETA
@@ -271,6 +279,14 @@ class BeginCallback(TrainerCallback):
 
     def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
         self._begin()
+
+
+class LastStepCallback(TrainerCallback):
+    """Logs the last step, too, where it is not one of every `logging_steps`."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_log = True
 
 
 def _named(name: str) -> Any:

@@ -133,7 +133,7 @@ class PolicyTrainer(TrainerSetup):
         return evaluation
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Validate; the figures are logged and may be `metric_for_best_model`.
+        """Validate; the figures are logged.
 
         Raises:
             RecipeError: the recipe has no held-out prompts.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grpo_plugin.algorithms.settings import Algorithm
+from grpo_plugin.recipe.axolotl_keys import TRL_OPTIONS
 
 
 def training_arguments(algorithm: Algorithm, uses_liger: bool, dtype: str = "") -> dict[str, Any]:
@@ -23,6 +24,7 @@ def training_arguments(algorithm: Algorithm, uses_liger: bool, dtype: str = "") 
 
 
 def forwarded(trl: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys of `trl:` that Axolotl 0.19 accepts and then drops."""
-    names = ("chat_template_kwargs", "generation_kwargs")
-    return {name: dict(trl[name]) for name in names if trl.get(name)}
+    """Keys of `trl:` that Axolotl 0.19 does not give to TRL: it drops them, or does not know them."""
+    mappings = {name: dict(trl[name]) for name in ("chat_template_kwargs", "generation_kwargs") if trl.get(name)}
+    names = TRL_OPTIONS - {"top_entropy_quantile"}  # which is the algorithm's: TRL's loss is not used
+    return mappings | {name: trl[name] for name in sorted(names) if trl.get(name) is not None}

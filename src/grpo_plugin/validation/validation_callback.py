@@ -12,8 +12,7 @@ class ValidationCallback(TrainerCallback):
     """Decides when to validate; every process has one.
 
     `validate(step)` is called before the first and after the last step. In between it asks for transformers' own
-    evaluation, which comes after the step's log line and feeds `metric_for_best_model`: the trainer's `evaluate()`
-    is expected to validate as well.
+    evaluation, which comes after the step's log line: the trainer's `evaluate()` is expected to validate as well.
     """
 
     def __init__(self, config: ValidationConfig, validate: Callable[[int], object]) -> None:
@@ -35,7 +34,5 @@ class ValidationCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        # The best checkpoint, where it is loaded, is another policy than the one validated at the last step.
-        validated = self._last == state.global_step and not args.load_best_model_at_end
-        if self.config.after_train and not validated:
+        if self.config.after_train and self._last != state.global_step:
             self.validate(state.global_step)

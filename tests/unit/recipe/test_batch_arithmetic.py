@@ -91,12 +91,6 @@ def test_accumulation_steps_of_an_epoch():
     assert batch.accumulation_steps_per_epoch(5) == 2 * 3 * 4, "prompts are repeated to fill one rollout batch"
 
 
-@pytest.mark.parametrize(("processes", "generations", "multiple"), [(1, 8, 1), (4, 8, 1), (6, 8, 3), (7, 5, 7)])
-def test_that_many_groups_are_shared_evenly(processes, generations, multiple):
-    assert Batch(processes, generations=generations).group_multiple == multiple
-    assert multiple * generations % processes == 0
-
-
 @pytest.mark.parametrize(
     ("rows", "epochs", "max_steps", "steps"),
     [

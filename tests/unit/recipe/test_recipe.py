@@ -4,8 +4,9 @@ from grpo_plugin.algorithms.settings import of_recipe
 from grpo_plugin.config.axolotl_values import AxolotlValues, TrlValues, VllmValues
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe import check, read
-from grpo_plugin.recipe.axolotl_keys import AXOLOTL_BLOCKS, axolotl_keys
+from grpo_plugin.recipe.axolotl_keys import AXOLOTL_BLOCKS, TRL_OPTIONS, axolotl_keys
 from grpo_plugin.recipe.plugin_names import is_ours
+from grpo_plugin.trainer.trl_arguments import forwarded
 
 PLUGINS = ["grpo_plugin.PromptPlugin", "grpo_plugin.RewardPlugin", "grpo_plugin.RolloutPlugin"]
 
@@ -140,8 +141,31 @@ def test_numbers_may_be_written_as_text_and_are_numbers_then():
 
 def test_every_key_that_is_checked_is_axolotls():
     assert set(AxolotlValues.model_fields) <= axolotl_keys("") | AXOLOTL_BLOCKS
-    assert set(TrlValues.model_fields) <= axolotl_keys("trl")
+    assert set(TrlValues.model_fields) <= axolotl_keys("trl") | TRL_OPTIONS
     assert set(VllmValues.model_fields) <= axolotl_keys("vllm")
+
+
+def test_options_of_trl_that_axolotl_lacks_are_taken_and_checked():
+    assert not TRL_OPTIONS & axolotl_keys("trl"), "Axolotl knows the key now: remove it"
+    given = {"cast_lm_head_to_fp32": True, "router_aux_loss_coef": "1e-3", "shuffle_dataset": False}
+    checked = check(recipe(trl=given))
+    assert forwarded(checked.trl) == given | {"router_aux_loss_coef": 0.001}
+    with pytest.raises(RecipeError, match=r"trl.router_aux_loss_coef: expected a number of 0 or more, got -1"):
+        check(recipe(trl={"router_aux_loss_coef": -1}))
+
+
+def test_rewards_may_stand_under_trls_keys():
+    plugins = [name for name in recipe()["plugins"] if name != "grpo_plugin.RewardPlugin"]
+    trl = {"reward_funcs": ["rewards.math.accuracy", "rewards.math.format"], "reward_weights": [0.9, 0.1]}
+    without = {key: value for key, value in recipe(plugins=plugins, trl=trl).items() if key != "rewards"}
+    functions = check(without).rewards.functions
+    assert [(one.function, one.weight) for one in functions] == [
+        ("rewards.math.accuracy", 0.9),
+        ("rewards.math.format", 0.1),
+    ]
+    trl["reward_weights"] = [1.0]
+    with pytest.raises(RecipeError, match=r"trl.reward_weights: 1 weights for the 2 functions"):
+        check(without)
 
 
 def test_axolotl_plugins_and_keys_pass():

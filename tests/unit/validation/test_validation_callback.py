@@ -35,20 +35,19 @@ def test_other_processes_stay_silent():
     assert stream.getvalue() == ""
 
 
-def validated(config, steps, first=0, best_at_end=False):
+def validated(config, steps, first=0):
     """The steps at which a run from `first` to `steps` validates."""
     seen = []
     callback = ValidationCallback(ValidationConfig(**config), seen.append)
-    args = SimpleNamespace(load_best_model_at_end=best_at_end)
     state = SimpleNamespace(global_step=first)
-    callback.on_train_begin(args, state, None)
+    callback.on_train_begin(None, state, None)
     for step in range(first + 1, steps + 1):
         state.global_step = step
         control = SimpleNamespace(should_evaluate=False)
-        callback.on_step_end(args, state, control)
+        callback.on_step_end(None, state, control)
         if control.should_evaluate:
             seen.append(step)
-    callback.on_train_end(args, state, None)
+    callback.on_train_end(None, state, None)
     return seen
 
 
@@ -58,7 +57,6 @@ def validated(config, steps, first=0, best_at_end=False):
         ({}, {"steps": 7}, [0, 7]),
         ({"every": 3}, {"steps": 7}, [0, 3, 6, 7]),
         ({"every": 3}, {"steps": 6}, [0, 3, 6]),
-        ({"every": 3}, {"steps": 6, "best_at_end": True}, [0, 3, 6, 6]),
         ({"every": 3}, {"steps": 6, "first": 3}, [6]),
         ({"before_train": False, "after_train": False, "every": 5}, {"steps": 7}, [5]),
         ({"before_train": False, "after_train": False}, {"steps": 7}, []),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from grpo_plugin.errors import RecipeError, nearest
+from grpo_plugin.errors import RecipeError, suggestion
 
 FORBIDDEN = -100.0  # the lowest logit_bias that vLLM takes: a token with it is never sampled
 
@@ -38,6 +38,7 @@ class Sampling:
     repetition_penalty: float = 1.0
     seed: int | None = None
     stop: Sequence[str] = ()
+    stop_token_ids: Sequence[int] = ()
     regex: str | None = None
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -79,6 +80,8 @@ class Sampling:
             fields["seed"] = self.seed
         if self.stop:
             fields["stop"] = list(self.stop)
+        if self.stop_token_ids:
+            fields["stop_token_ids"] = list(self.stop_token_ids)
         if self.logit_bias:
             fields["logit_bias"] = {str(token): bias for token, bias in self.logit_bias.items()}
         fields |= self.extra
@@ -95,8 +98,7 @@ class Sampling:
         """
         for name in self.extra:
             if name not in known:
-                close = nearest(name, known)
-                remedy = f"did you mean {close!r}?" if close else "remove it, or look it up in vLLM's SamplingParams."
+                remedy = suggestion(name, known, "remove it, or look it up in vLLM's SamplingParams.")
                 raise RecipeError(
                     f"trl.generation_kwargs.{name}: unknown to this vLLM, which would ignore it; {remedy}"
                 )
