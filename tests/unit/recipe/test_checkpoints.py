@@ -100,6 +100,7 @@ def test_a_named_checkpoint_must_be_whole(tmp_path):
     [
         ({}, True),
         ({"save_strategy": "no"}, False),
+        ({"save_strategy": False}, False),
         ({"save_strategy": "no", "save_steps": 5}, True),
         ({"save_strategy": "no", "saves_per_epoch": 2}, True),
         ({"save_strategy": "epoch"}, True),
