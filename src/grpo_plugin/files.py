@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that are replaced atomically."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The Axolotl plugins: hooks only, each a few lines that call the rooms below.
+"""The Axolotl plugins: hooks only, each a few lines that call the other packages.
 
 `register` runs on the raw recipe, before Axolotl validates it, on every rank; what it changes survives. It may run
 twice (Ray), so every hook is idempotent.

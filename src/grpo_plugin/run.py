@@ -32,7 +32,7 @@ class Run:
         session: None for a run that the `axolotl` command did not start.
         watch: counts the seconds of each part of a step.
         rewards, prompts: None until loaded.
-        processor: of a model that is shown images, else None.
+        processor: of a model that takes images, else None.
     """
 
     _current: ClassVar["Run | None"] = None

@@ -1,4 +1,4 @@
-"""One run on this machine, across its processes: a private folder, and what the launcher tells the trainers.
+"""One run on this machine, across its processes: a private folder, and what the launcher passes to the trainers.
 
 The launcher writes the environment variables below; the processes of `axolotl train` inherit them.
 """

@@ -27,7 +27,7 @@ ESTIMATORS: dict[str, Callable[..., Tensor]] = {
 
 
 def inputs(name: str) -> frozenset[str]:
-    """What an estimator asks for by name: whether it needs `baselines`, `rewards_per_function`, …
+    """The inputs that an estimator names: whether it needs `baselines`, `rewards_per_function`, …
 
     Raises:
         RecipeError: unknown estimator.
@@ -36,14 +36,14 @@ def inputs(name: str) -> frozenset[str]:
 
 
 def check_inputs(name: str, *, kl: bool, overlong: bool) -> None:
-    """Refuse what would not reach an estimator.
+    """Refuse a KL in the reward, or a soft overlong penalty, that an estimator would ignore.
 
     Args:
         kl: the recipe takes a KL off the reward.
         overlong: the recipe has a soft penalty on overlong completions.
 
     Raises:
-        RecipeError: unknown estimator, or one that sees neither the rewards nor what the recipe changes of them.
+        RecipeError: unknown estimator, or one that takes neither `rewards` nor the KL or penalty by name.
     """
     estimator = registry.resolve("advantage", name, ESTIMATORS)
     if kl:
@@ -79,8 +79,8 @@ def compute(
         mask: (B, T), true on completion tokens.
         baselines: (B,) rewards of the greedy completion of each prompt, for remax.
         rewards_per_function: (B, R), with `reward_weights` (R,), for gdpo.
-        overlong: (B,) from −1 to 0, `overlong.soft_penalty` of each completion; None for no such penalty. Estimators
-            of `rewards` see rewards + `overlong_factor` · overlong; gdpo takes it as one more reward of that weight.
+        overlong: (B,) from −1 to 0, `overlong.soft_penalty` of each completion; None for no such penalty. Estimators of
+            `rewards` get rewards + `overlong_factor` · overlong; gdpo takes it as one more reward of that weight.
         logps: (B, T) log-probabilities of the sampling policy; with `ref_logps` and `kl_coef` > 0, the KL to the
             reference model is taken off the reward.
         options: what else the estimator takes.
@@ -113,7 +113,7 @@ def _reward_and_penalties(
     overlong_factor: float,
     penalty: Tensor | None,
 ) -> dict[str, Any]:
-    """The rewards (B,) as an estimator sees them, and the penalties that it asks for by name."""
+    """The rewards (B,) that an estimator gets, and the penalties that it names as inputs."""
     offered: dict[str, Any] = {}
     if overlong is not None:
         if _route(name, estimator, "overlong") == "overlong":

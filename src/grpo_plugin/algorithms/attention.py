@@ -1,4 +1,4 @@
-"""Attention over packed sequences: each sees itself alone."""
+"""Attention over packed sequences: each attends only to itself."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def packed_attention(
         query: (1, heads, N, D).
         key, value: (1, key heads, N, D); key heads divide heads.
         lengths: tokens of each sequence; they sum to N.
-        window: tokens each token sees, itself included; None for all before it.
+        window: tokens that each token attends to, itself included; None for all before it.
 
     Returns:
         (1, heads, N, D).
@@ -44,7 +44,7 @@ def packed_attention(
 
 
 def _band(length: int, window: int | None, device: torch.device) -> Tensor | None:
-    """Which keys each query of one sequence sees (length, length); None where a causal mask says the same."""
+    """Which keys each query of one sequence attends to (length, length); None where that is the causal mask."""
     if window is None or length <= window:
         return None
     seen = torch.ones(length, length, dtype=torch.bool, device=device)

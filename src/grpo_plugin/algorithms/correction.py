@@ -26,7 +26,7 @@ def sampler_weights(
 
     `token` is one ratio per token, of low variance and biased; `sequence` is the product over the completion.
     `truncate` holds a ratio at the bound it exceeds (truncated importance sampling); `mask` sets it to 0, so that the
-    token or the completion does not learn. Both are as TRL's `vllm_importance_sampling_mode` means them.
+    token or the completion has no gradient. Both are as TRL's `vllm_importance_sampling_mode` means them.
 
     Args:
         logps: (B, T) of the trainer's policy when it sampled.

@@ -1,4 +1,4 @@
-"""Which tokens the policy learns from, by the entropy of the distribution they were drawn from (arXiv 2506.01939)."""
+"""Which tokens the policy gradient is taken on: those of highest entropy (arXiv 2506.01939)."""
 
 import torch
 from torch import Tensor

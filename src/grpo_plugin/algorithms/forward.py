@@ -1,6 +1,7 @@
 """Log-probabilities of packed sequences by a causal language model of transformers: hidden states, then the head.
 
-Works on whatever has the shape of one (`base_model`, `get_output_embeddings()`, `config`); this module imports torch
+Works on any model with the same interface (`base_model`, `get_output_embeddings()`, `config`); this module imports
+torch
 alone. `layouts` says how the sequences run.
 """
 

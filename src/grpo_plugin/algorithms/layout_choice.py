@@ -1,7 +1,7 @@
 """Which layout holds for a model: each is compared with the model's own forward on each sequence alone.
 
-Packed sequences may see each other through layers that have a state, and a model may change its logits in a way that
-`logits` does not know. Neither raises anything by itself, so that the run compares once, before its first step.
+Layers that have a state may mix packed sequences, and a model may change its logits in a way that `logits` does not
+know. Neither raises an error, so that the run compares once, before its first step.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

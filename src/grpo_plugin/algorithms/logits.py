@@ -1,4 +1,4 @@
-"""What a causal language model makes of its output head's result before the softmax: a scale and a cap.
+"""The scale and the cap that a causal language model applies to its output head's result before the softmax.
 
 logits = cap · tanh(scale · head(hidden) / cap), or scale · head(hidden) where there is no cap.
 

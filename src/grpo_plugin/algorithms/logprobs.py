@@ -1,4 +1,4 @@
-"""Log-probabilities of tokens from hidden states, without ever holding the logits of all of them.
+"""Log-probabilities of tokens from hidden states, without holding the logits of all of them at once.
 
 The output head is applied to a few tokens at a time. Of each token its log-probability, entropy and normaliser are
 kept; the backward pass computes the chunk's logits again. For V = 151,936 the logits of 2,000 tokens would be 1.2 GB
@@ -25,7 +25,8 @@ def token_logprobs(
 ) -> tuple[Tensor, Tensor]:
     """Log-probability and entropy (nats) of the next token at each position.
 
-    Both carry a gradient to `hidden`, `weight` and `bias`; an entropy that nothing is derived from costs no backward.
+    Both carry a gradient to `hidden`, `weight` and `bias`; an entropy that is not differentiated costs no backward
+    pass.
     Sums over the vocabulary are in fp32 (fp64 for fp64 inputs). Under autocast the head runs in autocast's type.
 
     Args:

@@ -2,8 +2,8 @@
 
     loss = Σ_tokens weight · (correction · surrogate(ratio, advantage) + kl_coef · KL)
 
-`weight` is the average (`averages`), `surrogate` and the level of its ratio are the kind, `correction` makes up for
-the difference between sampler and trainer (`correction`).
+`weight` is the average (`averages`), `surrogate` and the level of its ratio are the kind, `correction` is the
+importance weight between sampler and trainer (`correction`).
 """
 
 from collections.abc import Callable, Mapping
@@ -71,7 +71,7 @@ def policy_loss(
         logps: (B, T) log-probabilities of the policy, with gradient; anything outside the mask.
         old_logps: (B, T) at the time of sampling; None if the batch is used once.
         advantages: (B,) or (B, T).
-        mask: (B, T), true (or 1) on the tokens that learn; a row may be all false.
+        mask: (B, T), true (or 1) on the tokens that count in the loss; a row may be all false.
         kind: one of `KINDS`, or a dotted path to a surrogate of one's own (token level).
         clip_low: lower width of the ratio's range, 1 − clip_low; None for no bound. In log space for gmpo.
         clip_high: upper width, 1 + clip_high; None for no bound.
@@ -109,7 +109,7 @@ def policy_loss(
 def _policy_term(
     name: str, kind: Kind, terms: Terms, policy_mask: Tensor | None, options: Mapping[str, Any]
 ) -> surrogates.Loss:
-    """What a token loses by the surrogate, with the sampler's correction and without the tokens left out."""
+    """The surrogate loss of each token, with the sampler's correction, 0 outside `policy_mask`."""
     per_token, metrics = registry.call("loss", name, kind.surrogate, {"terms": terms}, options)
     if terms.correction is not None and not kind.takes_correction:
         per_token = per_token * terms.correction

@@ -71,7 +71,7 @@ class Algorithm:
         return 1.0 if share is None else share
 
     def correction(self, differs: bool) -> Correction | None:
-        """The weights to use; `differs`: the engine that samples may disagree with the trainer noticeably."""
+        """The weights to use; `differs`: the sampler's log-probabilities may differ noticeably from the trainer's."""
         if self.config.correction == "auto":
             return Correction() if differs else None
         return self.config.correction or None

@@ -1,4 +1,4 @@
-"""What each kind of loss makes of ratio and advantage: one function of `Terms` per kind.
+"""The surrogate losses: one function of `Terms` (ratio, advantage, mask) per kind.
 
 A surrogate returns the per-token loss, (B, T) or (B, 1) where all tokens of a completion share it, and its metrics,
 each a boolean or real tensor of the same kind whose mean over tokens is logged.
@@ -17,7 +17,7 @@ Loss = tuple[Tensor, dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class Terms:
-    """What a surrogate sees. All (B, T), 0 outside the mask, unless said otherwise."""
+    """The inputs of a surrogate. All (B, T), 0 outside the mask, unless said otherwise."""
 
     logps: Tensor  # of the policy being trained; carries the gradient
     log_ratio: Tensor  # logps − old_logps of each token, whatever the level
@@ -40,7 +40,7 @@ class Terms:
         return self.level_log_ratio.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
 
     def bounded(self, ratio: Tensor) -> Tensor:
-        """The ratio held within [1 − clip_low, 1 + clip_high]; a missing bound does not hold it."""
+        """The ratio held within [1 − clip_low, 1 + clip_high]; a missing bound does not limit it."""
         low = None if self.clip_low is None else 1.0 - self.clip_low
         high = None if self.clip_high is None else 1.0 + self.clip_high
         return ratio if low is None and high is None else ratio.clamp(low, high)

@@ -25,7 +25,7 @@ DECIDED = {
     "vllm_importance_sampling_clip_max": "correction",
 }
 
-# Terms of TRL's loss that this trainer does not have: to go on without them in silence would be another algorithm.
+# Terms of TRL's loss that this trainer does not have: without them it would be another algorithm.
 MISSING = ("entropy_coef", "use_adaptive_entropy", "off_policy_mask_threshold", "use_bias_correction_kl")
 
 # TRL's loss types; each is the preset of that name. The others need an `algorithm:` block.

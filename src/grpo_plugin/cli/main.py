@@ -12,7 +12,7 @@ COMMANDS = {
     "algorithms": ("grpo_plugin.cli.algorithms:algorithms", "The algorithms by name, and what each combines."),
     "check-rewards": ("grpo_plugin.cli.check_rewards:check_rewards", "Try a recipe's rewards on its data."),
     "score": ("grpo_plugin.cli.score:score", "Score saved completions."),
-    "stats": ("grpo_plugin.cli.stats:stats", "How long a recipe's prompts and answers are, in tokens."),
+    "stats": ("grpo_plugin.cli.stats:stats", "Lengths of a recipe's prompts and answers, in tokens."),
     "serve": ("grpo_plugin.cli.serve:serve", "Start the vLLM server of a recipe, or print its command."),
     "convert": ("grpo_plugin.cli.convert:convert", "Convert a dataset to rows that PromptPlugin reads."),
     "import-easyr1": ("grpo_plugin.cli.import_easyr1:import_easyr1", "Turn an EasyR1 configuration into a recipe."),

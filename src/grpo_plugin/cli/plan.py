@@ -63,10 +63,10 @@ def plan(context: click.Context, **options: Any) -> None:
 
 
 def _overrides(context: click.Context, recipe: str) -> dict[str, Any]:
-    """The overrides among the words that are no options of this command.
+    """The overrides among the arguments that are no options of this command.
 
     Raises:
-        RecipeError: one of the words is no override either.
+        RecipeError: one of the arguments is no override either.
     """
     known = {*_names(context.command), *override_names()}
     if mistake := unknown(context.args, known, "`axolotl grpo plan --help` and `axolotl train --help`"):

@@ -34,7 +34,7 @@ PICTURES = (".png", ".pdf", ".svg")
 @click.option(
     "--limit", "limits", multiple=True, type=click.IntRange(min=1), help="Count the prompts over this length."
 )
-@click.option("--png", type=FILE, help="Where the picture goes; by default lengths.png in the recipe's output_dir.")
+@click.option("--png", type=FILE, help="File for the picture; by default lengths.png in the recipe's output_dir.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the figures as JSON, and no picture unless --png is given."
 )

@@ -23,8 +23,9 @@ def spec(name: str, before: Callable[[list[str]], None], config_first: ConfigFir
     """The real spec of `axolotl.cli.main`, with a loader that prepares the run first and fixes the commands after.
 
     Args:
-        before: called with the words after `axolotl`, before Axolotl's own imports.
-        config_first: the same words with the config in front; it is told which options take a value.
+        before: called with the arguments after `axolotl`, before Axolotl's own imports.
+        config_first: returns the same arguments with the config in front; its second argument names the options that
+            take a value.
     """
     found = importlib.util.find_spec(name)
     if found is not None and found.loader is not None:
@@ -49,7 +50,7 @@ class _Loader:
 
 
 def keep_logo_out() -> None:
-    """Let stdout be the command's own; idempotent."""
+    """Print no logo on stdout; idempotent."""
     from axolotl.cli import art
 
     art.HAS_PRINTED_LOGO = True

@@ -1,4 +1,4 @@
-"""How a run says why it ended: one sentence on the screen, the whole traceback in debug.log."""
+"""The report of a failed run: one sentence on the screen, the whole traceback in debug.log."""
 
 import re
 import shutil

@@ -24,7 +24,7 @@ def redirect(log: Path) -> TextIO:
 
 
 def _flush() -> None:
-    """What Python has buffered belongs to where the descriptor pointed when it was written."""
+    """Write out Python's buffers before the descriptors change."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()

@@ -50,7 +50,7 @@ class Screen:
 
     def __init__(self, stream: TextIO, now: Callable[[], float] = time.monotonic) -> None:
         self.live = stream.isatty() and os.environ.get("TERM") != "dumb"
-        # rich would otherwise believe FORCE_COLOR or COLUMNS over what the stream is.
+        # Otherwise rich would let FORCE_COLOR or COLUMNS override what the stream is.
         self.console = Console(
             file=stream,
             force_terminal=self.live,

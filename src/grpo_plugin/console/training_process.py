@@ -1,4 +1,5 @@
-"""A training process begins: it takes the user's screen, and ends on an error or a signal with a sentence there."""
+"""The start of a training process: it takes over the user's screen; an error or a signal ends it with a sentence
+there."""
 
 import atexit
 import io

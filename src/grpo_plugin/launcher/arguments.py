@@ -1,4 +1,4 @@
-"""The words after `axolotl`: which one is the recipe, and which are options or overrides. Imports nothing heavy."""
+"""The arguments after `axolotl`: which one is the recipe, and which are options or overrides. Imports nothing heavy."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ LAUNCHER_WORDS = ("main_process_ip", "main_process_port", "config_file")
 
 
 def config_first(args: list[str], with_value: Collection[str]) -> list[str]:
-    """The words with the config in front, where stock Axolotl expects it; unchanged if there is none.
+    """The arguments with the config in front, where stock Axolotl expects it; unchanged if there is none.
 
     Args:
-        args: the words after the command's name.
-        with_value: the command's own options that take the next word as their value.
+        args: those after the command's name.
+        with_value: the command's own options that take the next argument as their value.
     """
     index = config_index(args, with_value)
     if index is None:
@@ -54,7 +54,7 @@ def _positionals(args: list[str], with_value: Collection[str]) -> Iterator[tuple
 
 @dataclass
 class TrainArguments:
-    """The words of `axolotl train …` that this package needs before Axolotl is imported.
+    """The arguments of `axolotl train …` that this package needs before Axolotl is imported.
 
     Attributes:
         overrides: values for recipe keys, by dotted key.
@@ -81,7 +81,7 @@ class TrainArguments:
 
 
 def read_train(args: list[str]) -> TrainArguments | None:
-    """Read the words after `axolotl`; None unless they are a `train` with a recipe."""
+    """Read the arguments after `axolotl`; None unless they are a `train` with a recipe."""
     if not args or args[0] != "train":
         return None
     overrides = override_names()
@@ -101,7 +101,7 @@ def read_train(args: list[str]) -> TrainArguments | None:
 
 
 def _separated(words: list[str]) -> tuple[list[str], list[str]]:
-    """The words before `--`, and those behind it, which only the launcher reads."""
+    """The arguments before `--`, and those after it, which only the launcher reads."""
     end = words.index("--") if "--" in words else len(words)
     return words[:end], words[end + 1 :]
 

@@ -1,4 +1,4 @@
-"""Before Axolotl is imported: check the recipe, start vLLM, and stay behind to watch the run.
+"""Before Axolotl is imported: check the recipe, start vLLM, and watch the run from the parent process.
 
 vLLM takes about as long to start as Axolotl's imports and model loading together, so it starts first.
 """
@@ -30,7 +30,7 @@ def before_axolotl(words: list[str]) -> None:
     """Prepare the run that `axolotl WORDS` asks for.
 
     Returns at once for anything but a local `train` of one of our recipes. For that it returns in a forked child,
-    which goes on as Axolotl; in the process the user waits for it exits with the run's code. A wrong recipe exits
+    which goes on as Axolotl; the process that the user started exits with the run's code. A wrong recipe exits
     with 2 and one sentence.
     """
     telemetry.turn_off()
@@ -91,7 +91,7 @@ class Launch:
         self.server: Server | None = None
 
     def fork(self) -> int:
-        """Fork; 0 in the process that goes on as Axolotl, whose environment says what its trainers need to know."""
+        """Fork; 0 in the process that goes on as Axolotl, whose environment holds what its trainers need."""
         os.environ[session.FOLDER] = str(self.session.folder)
         os.environ[session.LAUNCHER] = str(os.getpid())
         if self.plan:

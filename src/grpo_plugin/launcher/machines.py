@@ -27,7 +27,7 @@ def check_machine(recipe: Recipe, arguments: TrainArguments) -> None:
 
 
 def _check_meeting(arguments: TrainArguments) -> None:
-    """Check that several machines are told how to reach each other.
+    """Check that the command line says how several machines reach each other.
 
     Without it accelerate fails late, or trains with the GPUs of this machine alone.
     """

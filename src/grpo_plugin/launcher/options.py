@@ -36,7 +36,7 @@ def _is_value(word: str) -> bool:
 
 
 def unknown(words: list[str], known: Collection[str], listed: str) -> str | None:
-    """The sentence about the first word that is not an option in `known`; None if all are.
+    """The error sentence about the first argument that is not an option in `known`; None if all are.
 
     Args:
         listed: the command that lists the options, named where no known one is spelt alike.

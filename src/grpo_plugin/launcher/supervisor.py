@@ -94,7 +94,7 @@ class Supervisor:
             time.sleep(0.05)
 
     def _wait_for_group(self) -> None:
-        """End the ranks whose launcher has ended."""
+        """End the ranks that remain after their launcher has ended."""
         if self._group_lives():
             self.stop()
         while self._group_lives():

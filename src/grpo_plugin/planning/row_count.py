@@ -1,4 +1,4 @@
-"""The number of prompts that a recipe trains on, where it can be told without loading them."""
+"""The number of prompts that a recipe trains on, where it can be counted without loading them."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ KNOWN = {
 
 
 def count_rows(recipe: Recipe) -> int | None:
-    """Rows of `prompts.train` before any is dropped; None if a source is not here, or must be loaded to tell.
+    """Rows of `prompts.train` before any is dropped; None if a source is not here, or must be loaded to be counted.
 
     Raises:
         DataError: a .parquet file that is not one.

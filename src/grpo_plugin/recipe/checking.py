@@ -1,4 +1,4 @@
-"""From a recipe's values to a checked `Recipe`: everything that can be told before anything is loaded."""
+"""From a recipe's values to a checked `Recipe`: everything that can be checked before anything is loaded."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace

@@ -1,4 +1,5 @@
-"""The checkpoints in a recipe's output_dir: whether it saves any, which are whole, and which one a run resumes from."""
+"""The checkpoints in a recipe's output_dir: whether it saves any, which are complete, and which one a run resumes
+from."""
 
 import json
 import zipfile
@@ -27,9 +28,9 @@ def newest_whole(output_dir: Path) -> Path | None:
 
 
 def defect(checkpoint: Path) -> str | None:
-    """What shows that a checkpoint was not saved to its end; None for a whole one. Reads no tensor.
+    """Why a checkpoint is incomplete; None for a complete one. Reads no tensor.
 
-    transformers writes trainer_state.json last; a file of weights or states that was cut short tells it by its size.
+    transformers writes trainer_state.json last; a truncated file of weights or states is recognised by its size.
     """
     try:
         json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """The longest sequence that a model takes, from its config.json: the one rule for `plan` and for the check of the data.
 
 The rule is vLLM's (`_get_and_verify_max_len` of vllm/config/model.py, 0.23 to 0.32), in one case the more generous one:
-where `max_position_embeddings` does not count YaRN's stretching, vLLM 0.23 multiplies and 0.32 does not.
+where `max_position_embeddings` does not include YaRN's scaling, vLLM 0.23 multiplies and 0.32 does not.
 """
 
 import json
@@ -22,12 +22,12 @@ LENGTHS = (
 )
 TEXT_CONFIGS = ("text_config", "llm_config", "language_config")
 YARN = ("yarn", "deepseek_yarn")
-# Types of rotary embeddings whose stretching max_position_embeddings counts already.
+# Types of RoPE scaling that max_position_embeddings includes already.
 COUNTED = ("llama3", "longrope", "su", "deepseek_llama_scaling")
 
 
 def positions(config: Mapping[str, Any], vllm_args: Sequence[str] = ()) -> int | None:
-    """The longest sequence in tokens, rotary embeddings stretched as the configuration says; None if it says nothing.
+    """The longest sequence in tokens, with the configuration's RoPE scaling; None if it says nothing.
 
     Args:
         config: of config.json, or `to_dict()` of a configuration of transformers.
@@ -62,7 +62,7 @@ def _text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _stretched(text: Mapping[str, Any], length: int) -> Iterator[int]:
-    """The length with the stretching of each of the model's rotary embeddings that `length` does not count yet."""
+    """The length with the RoPE scaling of each of the model's embeddings that `length` does not include yet."""
     if "gemma3" in str(text.get("model_type")):  # max_position_embeddings counts it, though the type is linear
         return
     for rope in _rotary_embeddings(text):

@@ -1,4 +1,4 @@
-"""Keys of Axolotl that have no effect on a run of this package, and why: they are refused before anything loads.
+"""Keys of Axolotl that have no effect on a run of this package, each with the reason that its error gives.
 
 Each reason ends the sentence `KEY: VALUE …`. Axolotl builds the trainer of `rl: grpo` from fewer keys than that of
 supervised fine-tuning (`HFRLTrainerBuilder`), and ours replaces generation, data loader, loss and validation.

@@ -9,7 +9,7 @@ from grpo_plugin.config.prompts import PromptsConfig, Sources, WeightedSource
 from grpo_plugin.errors import DataError, suggestion
 
 FORMATS = (".jsonl", ".json", ".csv", ".parquet")
-# Formats that are not read; a folder with such a file is an error, or its data would be missing without a word.
+# Formats that are not read; a folder with such a file is an error, or its data would be missing without an error.
 UNREAD = (".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz", ".tsv", ".arrow", ".feather", ".pkl", ".xlsx")
 
 _HUB = re.compile(

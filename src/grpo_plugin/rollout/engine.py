@@ -1,6 +1,6 @@
-"""vLLM as the trainer sees it: `sync` the policy's weights, `generate` completions; a dead server is replaced.
+"""vLLM from the trainer's side: `sync` the policy's weights, `generate` completions; a dead server is replaced.
 
-Every method is collective: all ranks call it together. The main process alone talks HTTP, and an error there is
+Every method is collective: all ranks call it together. Only the main process sends HTTP requests, and an error there is
 raised on every rank, so that no rank waits for one that has stopped.
 """
 
@@ -67,7 +67,7 @@ class RolloutEngine:
         self._connect()
 
     def sync(self, model: nn.Module) -> int:
-        """Give the server the policy's present weights and return their version, the next number.
+        """Give the server the policy's current weights and return their version, the next number.
 
         Prefetched completions are waited for first, so that one version of the weights samples all of them.
 
@@ -84,7 +84,7 @@ class RolloutEngine:
         return self.version
 
     def prefetch(self, prompts: Sequence[list[int]], n: int, sampling: Sampling, images: Sequence[Any] | None) -> None:
-        """Ask the server for what `generate` will be called with next, from its present weights; return at once.
+        """Ask the server for what `generate` will be called with next, from its current weights; return at once.
 
         Args: as `generate`'s.
         """
@@ -114,7 +114,7 @@ class RolloutEngine:
             model: the policy, for a server that has to be replaced.
             prompts: ranks may bring different numbers of them, also none.
             images: per prompt a list of its Pillow images, or None.
-            fresh: sample with the present weights, even if the same was prefetched with older ones.
+            fresh: sample with the current weights, even if the same was prefetched with older ones.
 
         Raises:
             RolloutError: a refused request, or a server lost more often than `rollout.restarts` allows.
@@ -123,7 +123,7 @@ class RolloutEngine:
         return self._groups(model, request, fresh)[first : first + len(prompts)]
 
     def close(self) -> None:
-        """Free what was opened here; stop the server too, if this run started it."""
+        """Close the transport and the connection; stop the server too, if this run started it."""
         if self._transport is not None:
             self._transport.close()
             self._transport = None
@@ -167,7 +167,7 @@ class RolloutEngine:
     def _replace_server(self, model: nn.Module, error: RolloutError) -> None:
         """Start a new server in place of a lost one and give it the weights, as often as `rollout.restarts` allows.
 
-        A server at `rollout.url` is not ours to start: it is waited for, and given the weights again.
+        A server at `rollout.url` is only waited for, and given the weights again.
 
         Raises:
             RolloutError: no restart is left; `error` or the last failure says why the server was lost.

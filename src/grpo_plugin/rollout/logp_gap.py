@@ -1,6 +1,6 @@
 """The canary: vLLM's log-probabilities of the tokens it sampled against the trainer's for the same tokens.
 
-It sees every way in which a weight sync can go wrong, whatever the server answered.
+It detects any failure of a weight sync, whatever the server answered.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer, by way of Axolotl's, with our training step: `trainer.py` tells it on one page."""
+"""Axolotl's subclass of TRL's GRPOTrainer with our training step; `trainer.py` shows the step on one page."""
 
 from typing import Any
 

@@ -26,7 +26,7 @@ class Canary:
         self._checked = 0
 
     def check(self, rollouts: list[Rollout]) -> None:
-        """Compare on a few rollouts of the newest version; without any, the next batch will tell.
+        """Compare on a few rollouts of the newest version; without any, the next batch is compared.
 
         Raises:
             RolloutError: the mean gap is over `rollout.max_logp_gap`.
@@ -36,7 +36,7 @@ class Canary:
         if self._checked == version or not fresh:
             return
         most = self._config.canary_samples * self._policy.accelerator.num_processes
-        fresh = fresh[:: max(1, len(fresh) // most)][:most]  # of as many prompts as possible
+        fresh = fresh[:: max(1, len(fresh) // most)][:most]  # spread over as many prompts as possible
         mask = completion_mask(fresh)
         ours = padded(self._policy.compute_logps(fresh), mask.shape[1])
         theirs = padded([rollout.sampler_logps or () for rollout in fresh], mask.shape[1])
@@ -47,7 +47,7 @@ class Canary:
         self._checked = version
 
     def probe(self, prompts: PromptSampler, rows: list[int]) -> None:
-        """Have vLLM answer a few prompts of `rows`, briefly, and compare as `check` does.
+        """Sample short completions of a few of `rows` from vLLM, and compare as `check` does.
 
         Raises:
             RolloutError: as `check`.

@@ -11,7 +11,7 @@ SHARED = "rollouts.pt"
 
 
 def save(folder: Path, shared: dict[str, Any], remaining: deque[Any], accelerator: Accelerator) -> None:
-    """Write the state that all ranks share once, and each rank's remaining micro-batches of the present batch."""
+    """Write the state that all ranks share once, and each rank's remaining micro-batches of the current batch."""
     folder.mkdir(parents=True, exist_ok=True)
     if accelerator.is_main_process:
         torch.save(shared, folder / SHARED)

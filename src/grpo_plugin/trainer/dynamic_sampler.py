@@ -19,11 +19,11 @@ LOWEST_RATE = 0.25  # of groups with a signal; the next round asks for at most 1
 
 @dataclass(frozen=True)
 class RolloutBatch:
-    """What one rollout batch trains on, and all that was generated for it.
+    """The rollouts to train on, and all that were generated for them.
 
     Attributes:
         rollouts: to train on, groups side by side.
-        generated: now, whether it is trained on, dropped, or kept for a later batch.
+        generated: every rollout generated for this batch: trained on, dropped, or kept for a later one.
         metrics: of dynamic sampling, by name.
     """
 
@@ -110,7 +110,7 @@ class DynamicSampler:
 
 
 def _column(rollouts: Sequence[Rollout], key: str) -> torch.Tensor:
-    """(B,) the metric `key`, or the one key of a function's dict that is called so.
+    """(B,) the metric `key`, or `key` of the dict that one function returned.
 
     Raises:
         RecipeError: no reward function gives it.

@@ -28,7 +28,7 @@ class Backend(Protocol):
 
     @property
     def version(self) -> int:
-        """Of the weights that it generates with."""
+        """The version of the weights that it generates with."""
 
     @property
     def is_ahead(self) -> bool:
@@ -40,10 +40,10 @@ class Backend(Protocol):
     def generate(
         self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images], *, fresh: bool = False
     ) -> Sequence[Sequence[Completion]]:
-        """`n` completions of each of this rank's prompts; ranks may bring different numbers of prompts.
+        """`n` completions of each of this rank's prompts; ranks may have different numbers of prompts.
 
         Args:
-            fresh: by the present weights, even if the same was asked for ahead with older ones.
+            fresh: with the current weights, even if the same was prefetched with older ones.
         """
 
 
@@ -76,7 +76,7 @@ class Generator:
 
 
 def with_temperature(sampling: Sampling, temperature: float, top_p: float | None = None) -> Sampling:
-    """The same sampling at another temperature and nucleus; greedy (0) leaves nothing out."""
+    """The same sampling at another temperature and top-p; greedy (0) drops top-p, top-k and min-p."""
     if temperature == 0.0:
         return replace(sampling, temperature=0.0, top_p=1.0, top_k=0, min_p=None)
     return replace(sampling, temperature=temperature, top_p=sampling.top_p if top_p is None else top_p)

@@ -14,13 +14,13 @@ from grpo_plugin.trainer.vision import Vision
 
 BATCH = 256  # completions generated at once
 
-# (prompt token ids, images, what the model takes beside them) -> completion token ids, as TRL generates one turn
+# (prompt token ids, images, further inputs of the model) -> completion token ids, as TRL generates one turn
 Generate = Callable[[list[list[int]], list[Images], dict[str, Any]], list[list[int]]]
 
 
 @dataclass(frozen=True)
 class Completion:
-    """As `generator.Completion`; Hugging Face tells no log-probabilities."""
+    """As `generator.Completion`; Hugging Face's `generate` returns no log-probabilities."""
 
     token_ids: list[int]
     finish_reason: str
@@ -29,13 +29,13 @@ class Completion:
 
 
 class HuggingFaceBackend:
-    """The policy generates by itself: its weights are always the present ones.
+    """The policy itself generates, so its weights are always current.
 
     Args:
         generate: TRL's generation of one turn.
         config: transformers' GenerationConfig, whose temperature and top_p are those of each call while it runs.
         terminators: token ids that end a completion.
-        vision: how images are shown; None for a model of text.
+        vision: the image inputs; None for a text model.
     """
 
     is_ahead = False
@@ -59,7 +59,7 @@ class HuggingFaceBackend:
     def generate(
         self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images], *, fresh: bool = False
     ) -> list[list[Completion]]:
-        """As `Backend.generate`; all ranks' completions are shared evenly, so that sharded models keep in step."""
+        """As `Backend.generate`; all ranks' prompts are split evenly, as sharded models need."""
         counts = gather_object([len(prompt_ids)])
         prompts = gather_object([*zip(prompt_ids, images, strict=True)])
         repeated = [prompt for prompt in prompts for _ in range(n)]
@@ -83,7 +83,7 @@ class HuggingFaceBackend:
         return found
 
     def _ended(self, token_ids: list[int]) -> Completion:
-        """Cut after the first terminator; without one the budget of tokens ran out."""
+        """Cut after the first terminator; without one it was truncated at the token limit."""
         for place, token in enumerate(token_ids):
             if token in self._terminators:
                 return Completion(token_ids[: place + 1], "stop", self.version)

@@ -1,4 +1,4 @@
-"""Liger's fused loss, by TRL's own route (`trl.use_liger_loss: true`): for those of our losses that it has.
+"""Liger's fused loss, called as TRL does (`trl.use_liger_loss: true`), for those of our losses that it has.
 
 Liger averages over the sequences it is given; scaled by their share of the optimizer step, its loss is ours.
 """
@@ -46,8 +46,8 @@ class LigerLoss:
     """Liger's loss of micro-batches.
 
     Args:
-        mean_loss: TRL's: the model and a padded batch to the mean over it of the loss.
-        ranks: over which gradients are averaged.
+        mean_loss: TRL's function of a model and a padded batch; returns the batch's mean loss.
+        ranks: number of ranks over which gradients are averaged.
     """
 
     def __init__(

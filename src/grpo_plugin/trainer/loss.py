@@ -24,7 +24,7 @@ class PolicyLoss:
     """The algorithm's loss of micro-batches.
 
     Args:
-        correction: how tokens are weighed by what the sampler thought of them; None where the two agree.
+        correction: settings of the importance weights between sampler and trainer; None for no weights.
         max_completion_length: in tokens; what a loss averaged by a constant divides each completion by, unless
             `algorithm.loss_constant` is set.
         balance_coef: of the load-balancing loss of a mixture of experts.

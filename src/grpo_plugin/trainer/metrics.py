@@ -1,4 +1,4 @@
-"""The metrics of a run: every one is added here, and is one number whatever the split over micro-batches and ranks."""
+"""The metrics of a run: every one is added here, and does not depend on the split over micro-batches and ranks."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -71,7 +71,7 @@ class Metrics:
         return _means([means for means, _ in everything]) | _maxima([maxima for _, maxima in everything])
 
     def state(self) -> Sums:
-        """What a checkpoint keeps: the metrics of the present batch."""
+        """What a checkpoint keeps: the metrics of the current batch."""
         return self._batches[-1]
 
     def restore(self, state: Sums) -> None:

@@ -22,7 +22,7 @@ class BatchSize:
     tokens: int | None = None
 
     def divide(self, lengths: Sequence[int], ranks: int) -> Indices:
-        """Micro-batches of sequences of these lengths (prompt and completion), in number a multiple of `ranks`."""
+        """Micro-batches of sequences of these lengths (with prompt); their number is a multiple of `ranks`."""
         if self.tokens is None:
             batches = [
                 list(range(start, min(start + self.completions, len(lengths))))

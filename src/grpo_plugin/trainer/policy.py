@@ -45,14 +45,14 @@ class Outputs(NamedTuple):
 
 
 class Policy:
-    """The model that is trained, wrapped or not (DDP, FSDP, DeepSpeed, PEFT), and what it is held to.
+    """The model that is trained, wrapped or not (DDP, FSDP, DeepSpeed, PEFT), with its reference model.
 
     Args:
         model: the policy.
         reference: the reference model; None where the policy without its adapter is the reference, or none is needed.
         temperature: of sampling; log-probabilities are those of the tempered distribution.
         batch_size: of a forward pass.
-        vision: how images are shown; None for a model of text, whose sequences are packed.
+        vision: the image inputs; None for a text model, whose sequences are packed.
         layout: how sequences of text run through the model, one of `algorithms.layouts`.
         experts_per_token: of a mixture of experts with a load-balancing loss; None without one.
         fp32_head: compute the output head in fp32 (`trl.cast_lm_head_to_fp32`).
@@ -140,7 +140,7 @@ class Policy:
         if self.vision is not None:
             return None
         sharded = self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
-        # one pass for each sequence is not the same number on every rank
+        # `alone` runs one pass per sequence, and ranks may have different numbers of sequences
         among = [name for name in LAYOUTS if not (sharded and name == "alone")]
 
         def work(core: nn.Module, batch: None) -> Choice:
@@ -202,7 +202,7 @@ class Policy:
 
     @contextmanager
     def _as_reference(self) -> Iterator[nn.Module]:
-        """The reference: a model of its own, or the policy without its adapter, or with the one it began from."""
+        """The reference: a model of its own, or the policy without its adapter, or with its initial adapter."""
         core = self.accelerator.unwrap_model(self.model)
         if self._reference is not None or not hasattr(core, "peft_config"):
             yield self.model if self._reference is None else self._reference

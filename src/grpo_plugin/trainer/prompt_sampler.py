@@ -62,7 +62,7 @@ class PromptSampler:
         return {"taken": self.taken, "buffer": {k: row for k, row in self._buffer.items() if k < self.taken}}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where a checkpoint was made."""
+        """Continue from the `state` of a checkpoint."""
         if self._stream is not None:
             for _ in range(state["taken"] - self.taken):
                 next(self._stream)
@@ -78,8 +78,8 @@ def _endless(dataset: IterableDataset) -> Iterator[Row]:
 
 
 class AccumulationSteps(torch.utils.data.Dataset[None]):
-    """As many empty items as a run has gradient accumulation steps: what the data loader of transformers' Trainer
-    counts, while the rows come from the prompt sampler."""
+    """A dataset of one empty item per gradient accumulation step: the data loader of transformers' Trainer counts them,
+    and the rows come from the prompt sampler."""
 
     def __init__(self, number: int) -> None:
         self.number = number

@@ -1,4 +1,4 @@
-"""A rollout: one completion of one prompt, with what is known of it, as it travels between ranks."""
+"""A rollout: one completion of one prompt, with its log-probabilities and scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ class Rollout:
         policy_version: of the weights that generated it.
         prompt, completion, answer: as text; the completion as reward functions see it.
         scores: of each reward function, NaN where it gave none.
-        metrics: what dynamic sampling may ask for, by name: functions' scores, and the keys of dicts they returned.
+        metrics: what dynamic sampling may filter by, by name: functions' scores, and the keys of dicts they returned.
         score_seconds: how long the reward functions took for it; None where that is not measured.
         reward: the weighted total of the scores; NaN where no function gave one.
         extra: what reward functions logged of it through `log_extra`, by column of the generation log.
@@ -59,7 +59,7 @@ class Rollout:
 
 
 def dummy(rollout: Rollout) -> Rollout:
-    """The cheapest rollout there is, of two tokens: a rank without work runs it so that it joins the collectives."""
+    """A rollout of two tokens: a rank without work runs it so that it joins the collectives."""
     first = rollout.prompt_ids[:1]
     return replace(rollout, prompt_ids=first, completion_ids=rollout.completion_ids[:1] or first, sampled_mask=None)
 
@@ -102,5 +102,5 @@ def rewards_of(rollouts: Sequence[Rollout]) -> Tensor:
 
 
 def none_if_nan(value: float | None) -> float | None:
-    """A score as logs and reward functions have it: None where there is none."""
+    """The score, or None for NaN."""
     return None if value is None or value != value else value

@@ -1,4 +1,4 @@
-"""What a rollout batch tells: rewards, groups, lengths, as metrics, and every generation for the log."""
+"""The metrics of a rollout batch (rewards, groups, lengths), and its rows of the generation log."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -46,7 +46,7 @@ def _lengths(rollouts: Sequence[Rollout]) -> Iterator[tuple[str, float]]:
 def generations(
     rollouts: Sequence[Rollout], samples: Sequence[TrainingSample], functions: Sequence[str], temperature: float
 ) -> Generations:
-    """The rows of the generation log; those that no training sample is made of have no advantage."""
+    """The rows of the generation log; rollouts without a training sample have no advantage."""
     advantages = {id(sample.rollout): sample.advantages.mean().item() for sample in samples}
     return Generations(
         prompts=[rollout.prompt for rollout in rollouts],

@@ -25,7 +25,7 @@ class SampleBuilder:
         group_size: completions per prompt.
         reward_weights: (R,) of the reward functions, for estimators that weigh them.
         max_completion_length: in tokens, for the overlong penalty.
-        reused: more than one optimizer step is made of a batch, so that its log-probabilities are kept.
+        reused: a batch is trained on for several optimizer steps, so that its log-probabilities are kept.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class SampleBuilder:
 
     @property
     def needs_baselines(self) -> bool:
-        """Whether `build` is to be given the rewards of greedy completions (ReMax)."""
+        """Whether `build` needs the rewards of greedy completions (ReMax)."""
         return "baselines" in estimators.inputs(self.algorithm.preset.advantage)
 
     def build(self, rollouts: Sequence[Rollout], baselines: Sequence[float] | None = None) -> list[TrainingSample]:
@@ -99,7 +99,7 @@ class SampleBuilder:
         return found
 
     def trainable(self, samples: Sequence[TrainingSample]) -> list[TrainingSample]:
-        """Those that a forward pass is spent on: they have an advantage, or a KL in their loss."""
+        """Those that need a forward pass: their advantage is not 0, or there is a KL in the loss."""
         return [
             sample
             for sample in samples
@@ -133,7 +133,7 @@ class SampleBuilder:
                 sample.ref_logps = logps
 
     def _mask_low_entropy(self, samples: Sequence[TrainingSample], entropies: Sequence[Tensor]) -> None:
-        """Leave the policy gradient to the tokens of highest entropy in the batch, before its first optimizer step."""
+        """Restrict the policy gradient to the tokens of highest entropy, before the batch's first optimizer step."""
         if self.algorithm.entropy_share < 1 and samples:
             threshold = entropy_threshold(torch.cat(list(entropies)), self.algorithm.entropy_share)
             for sample, row in zip(samples, entropies, strict=True):
@@ -188,5 +188,5 @@ class SampleBuilder:
             self._metrics.add("kl", (values * mask).sum() / mask.sum(), mask.sum())
 
     def _masked(self, rollout: Rollout) -> bool:
-        """Whether it is left out of loss and average: it has no reward, or it was cut off and is not to count."""
+        """Whether it is left out of loss and average: without a reward, or truncated with `overlong: mask`."""
         return rollout.reward != rollout.reward or (self.algorithm.preset.overlong == "mask" and rollout.truncated)

@@ -99,7 +99,7 @@ class TrainerSetup(AxolotlGRPOTrainer):
         )
 
     def _make_vision(self) -> Vision | None:
-        """How images are shown, if the model takes them; it must not generate the tokens that stand for them."""
+        """The image inputs, if the model takes images; it must not generate image tokens."""
         model = self.accelerator.unwrap_model(self.model)
         if not has_tower(model):
             return None
@@ -185,7 +185,7 @@ class TrainerSetup(AxolotlGRPOTrainer):
         )
 
     def _keep_sampler_logps(self, rollouts: list[Rollout]) -> None:
-        """A later policy trains on what Hugging Face sampled from this one: keep this one's log-probabilities."""
+        """Compute log-probabilities of what Hugging Face generated, since a later policy trains on it."""
         if self.server is None:
             for rollout, logps in zip(rollouts, self.policy.compute_logps(rollouts), strict=True):
                 rollout.sampler_logps = logps.tolist()
@@ -254,7 +254,7 @@ class TrainerSetup(AxolotlGRPOTrainer):
         self.add_callback(ScreenCallback(self.run_.screen))  # last: the wait for vLLM is no part of its ETA
 
     def _begin(self) -> None:
-        """Models are wrapped now, and Axolotl has installed its own Ctrl-C handler, in whose place ours comes back."""
+        """Models are wrapped now, and Axolotl has installed its own Ctrl-C handler, which ours replaces."""
         self.policy.model = self.model
         self._choose_layout()
         self.run_.mind_signals()
@@ -290,7 +290,7 @@ class LastStepCallback(TrainerCallback):
 
 
 def _named(name: str) -> Any:
-    """What TRL is told of a reward function: its name. The rollout sampler calls the functions themselves."""
+    """A function of this name for TRL, never called: the rollout sampler calls the reward functions."""
 
     def reward(**_: Any) -> list[float]:
         raise NotImplementedError("reward functions are called by the rollout sampler, not by TRL")

@@ -27,7 +27,7 @@ def _end_of_turn(tokenizer: Any) -> int | None:
     messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": marker}]
     try:
         text: str = tokenizer.apply_chat_template(messages, tokenize=False)
-    except Exception:  # a template that takes no such chat says nothing of how it ends one
+    except Exception:  # a template that refuses this chat does not show how it ends one
         return None
     ending = text.rpartition(marker)[2].lstrip()
     for token, index in tokenizer.get_added_vocab().items():

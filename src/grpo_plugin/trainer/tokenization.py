@@ -60,7 +60,7 @@ class PromptTokenizer:
         return prepare_multimodal_messages(chat) if isinstance(self._processing_class, ProcessorMixin) else chat
 
     def text(self, token_ids: Sequence[int]) -> str:
-        """What a person reads of token ids."""
+        """The text of token ids, without special tokens."""
         text: str = self._processing_class.decode(token_ids, skip_special_tokens=True)
         return text
 

@@ -35,7 +35,7 @@ class PolicyTrainer(TrainerSetup):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._remaining: deque[list[MicroBatch]] = deque()  # of the present rollout batch, by accumulation step
+        self._remaining: deque[list[MicroBatch]] = deque()  # of the current rollout batch, by accumulation step
         self._step_loss = torch.zeros((), device=self.args.device)  # so far, on this rank
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
@@ -72,7 +72,7 @@ class PolicyTrainer(TrainerSetup):
         return self.sample_builder.micro_batches(samples, plan.minibatches, plan.accumulation) * plan.iterations
 
     def _check_finite(self) -> None:
-        """Stop before the optimizer's step where the loss is no number, on any rank. Collective."""
+        """Stop before the optimizer's step where the loss is not finite, on any rank. Collective."""
         finite = self.accelerator.reduce(self._step_loss.isfinite().float(), reduction="sum")
         self._step_loss = torch.zeros_like(self._step_loss)
         if finite.item() < self.accelerator.num_processes:
@@ -85,7 +85,7 @@ class PolicyTrainer(TrainerSetup):
     def _generate_ahead(self) -> None:
         """Let vLLM generate the next batch during this one's update, with the weights that the update begins with.
 
-        Those completions will be one batch old and tell nothing of this sync: a probe does.
+        Those completions will be one batch old and cannot check this sync; a probe does.
         """
         last_step = self.state.global_step + self.batch_plan.steps_per_rollout
         if not self.looks_ahead or last_step >= self.state.max_steps:
@@ -125,7 +125,7 @@ class PolicyTrainer(TrainerSetup):
             self.run_.generation_log.write(self.state.global_step + 1, rows)
 
     def validate(self, step: int) -> Evaluation:
-        """Judge the policy on the held-out prompts. Collective."""
+        """Evaluate the policy on the held-out prompts. Collective."""
         assert self.validator is not None
         with self.run_.watch("validation"):
             evaluation = self.validator(step)
@@ -208,7 +208,7 @@ class PolicyTrainer(TrainerSetup):
                 part.restore(state[name])
 
     def _stateful(self) -> dict[str, Any]:
-        """What a checkpoint keeps the state of, by name."""
+        """The objects whose state a checkpoint keeps, by name."""
         return {"rollouts": self.dynamic_sampler, "kl_coef": self.kl_coef, "metrics": self.metrics}
 
 

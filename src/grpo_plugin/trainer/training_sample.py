@@ -17,7 +17,8 @@ class TrainingSample:
         advantages: (T,).
         old_logps: (T,) log-probabilities before the first optimizer step of the batch; None where not needed.
         ref_logps: (T,) of the reference model; None where not needed.
-        policy_mask: (T,) false on tokens whose policy gradient is left out, KL and averages go on; None: all count.
+        policy_mask: (T,) false on tokens without a policy gradient (KL and averages still count them); None: all have
+            one.
         masked: no token of it counts, neither in the loss nor in its average.
     """
 

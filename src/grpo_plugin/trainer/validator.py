@@ -1,4 +1,4 @@
-"""Validation inside training: the policy answers held-out prompts, the training rewards judge them."""
+"""Validation inside training: the policy answers held-out prompts, the training rewards score the answers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from grpo_plugin.validation.evaluation import Answer, Evaluation, Judged, Row, S
 
 
 class Validator:
-    """Judges the policy on held-out rows; collective, so every rank calls it."""
+    """Evaluates the policy on held-out rows; collective, so every rank calls it."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Validator:
         ]
 
     def _score(self, rows: Sequence[Row], answers: Sequence[Answer]) -> Scores:
-        """The main process judges; the others get its scores, or its error."""
+        """The main process scores; the others get its scores, or its error."""
         outcome: list[Any] = [None]
         if self._accelerator.is_main_process:
             try:

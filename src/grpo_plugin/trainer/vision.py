@@ -14,12 +14,12 @@ from grpo_plugin.trainer.rollout import Rollout
 
 Images = Sequence[Any] | None
 
-# In the configuration of a model: tokens that only a processor may write.
+# In the configuration of a model: tokens that only a processor inserts.
 _PLACEHOLDERS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
 
 
 def has_tower(model: Any) -> bool:
-    """Whether a model of transformers has a vision tower, be it frozen."""
+    """Whether a model of transformers has a vision tower, frozen or not."""
     return getattr(model.config, "vision_config", None) is not None
 
 
@@ -44,7 +44,7 @@ class Vision:
         return [self._collapse(ids) for ids in prompt_ids]
 
     def pixels(self, prompt_ids: Sequence[list[int]], images: Sequence[Images]) -> dict[str, Any]:
-        """What a model takes beside expanded prompts; nothing where none of them has an image.
+        """The image inputs of a model for expanded prompts; empty where none of them has an image.
 
         Returns:
             `pixel_values` (patches, D) and `image_grid_thw` (images, 3) of all images in a row, and

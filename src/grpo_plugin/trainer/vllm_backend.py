@@ -1,4 +1,4 @@
-"""vLLM as this trainer generates with it: explicit weight syncs, and batches asked for ahead."""
+"""vLLM as the trainer's backend: explicit weight syncs, and prefetched batches."""
 
 from collections.abc import Callable, Sequence
 
@@ -35,7 +35,7 @@ class VllmBackend:
 
     @property
     def is_ahead(self) -> bool:
-        """Whether the next batch was asked for already."""
+        """Whether the next batch is prefetched already."""
         return self.engine.is_ahead
 
     def sync_weights(self, step: int) -> None:
@@ -52,13 +52,13 @@ class VllmBackend:
     def generate(
         self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images], *, fresh: bool = False
     ) -> Sequence[Sequence[Completion]]:
-        """As `Backend.generate`; what `prefetch` asked for is waited for and taken."""
+        """As `Backend.generate`; what `prefetch` requested is awaited and returned."""
         return self.engine.generate(
             self._policy.model, self._vllm_prompt_ids(prompt_ids), n, sampling, images, fresh=fresh
         )
 
     def prefetch(self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images]) -> None:
-        """Let the server begin on what `generate` will be asked next, with the weights it has; returns at once."""
+        """Request what `generate` will be called with next, from the server's weights; returns at once."""
         self.engine.prefetch(self._vllm_prompt_ids(prompt_ids), n, sampling, images)
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ class StaleWeights(RolloutError):
 
 
 class NoAnswer(RolloutError):
-    """No answer came in time; the server may still be at work on it."""
+    """No answer came in time; the server may still work on the request."""
 
 
 @contextmanager

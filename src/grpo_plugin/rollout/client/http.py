@@ -74,7 +74,7 @@ class Client:
         """`n` completions of each prompt (token ids): outer list per prompt, inner list of `n`.
 
         `version`: of the weights that the server has. `verify_version`: have our gate in the server refuse the request
-        if it has others; without, as for an external server, the number is believed.
+        if it has others; without, as for an external server, the version is not checked.
         `images`: per prompt its Pillow images, if any; such a prompt has one placeholder per image, not expanded.
 
         Raises:
@@ -155,7 +155,7 @@ class Client:
         self._adapter = name
 
     def reset_caches(self) -> None:
-        """Forget what belongs to the weights before a sync: cached prefixes, and what was seen in images."""
+        """Before a sync: clear the prefix cache and the cached image features, which depend on the weights."""
         self.post("/reset_prefix_cache")
         if self._showed_images:
             self.post("/reset_encoder_cache")
@@ -189,7 +189,7 @@ class Client:
         return await batch(ask).complete(self._requests)
 
     async def _watched(self, work: Callable[[httpx.AsyncClient], Awaitable[T]], *, generates: bool) -> T:
-        """Do `work`; end it when the server is lost meanwhile.
+        """Await `work`; cancel it when the server is lost.
 
         Raises:
             ServerGone: it was lost, or made no token in all the time that a generation may take.

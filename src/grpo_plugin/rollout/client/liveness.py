@@ -1,6 +1,6 @@
-"""Whether the server still lives while a request is out: its processes, its `/health`, and how many tokens it made.
+"""Whether the server still works while a request is pending: its processes, its `/health`, and how many tokens it made.
 
-vLLM may leave a request without an answer for good: when its EngineCore dies during a weight update, the API server
+vLLM may never answer a request: when its EngineCore dies during a weight update, the API server
 waits for it; when a process is stopped or hangs, nothing comes at all.
 """
 
@@ -12,10 +12,10 @@ from collections.abc import Callable
 import httpx
 
 LOOK_EVERY = 2.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 FAULTS_IN_A_ROW = 3
-"""Looks that have to find a fault before the server counts as lost: a busy machine delays one answer or two."""
+"""Checks in a row that must fail before the server counts as lost: a busy machine delays one answer or two."""
 
 HEALTH_TIMEOUT = 10.0
 """Seconds `/health` may take."""
@@ -27,7 +27,7 @@ TOKENS = re.compile(r"^vllm:(?:prompt|generation)_tokens_total(?:{.*})? (\S+)$",
 
 
 class Liveness:
-    """Looks at a server until it is lost.
+    """Checks a server until it is lost.
 
     Args:
         http: a client of the server, with its key.
@@ -67,7 +67,7 @@ class Liveness:
         try:
             status = (await self._http.get("/health", timeout=HEALTH_TIMEOUT)).status_code
         except httpx.TimeoutException:
-            # A machine with too much to do answers late; what is stopped or dead shows in other ways, and at once.
+            # A busy machine answers late; a stopped or dead process is found at once by the other checks.
             self._silent += HEALTH_TIMEOUT
             return f"it has not answered /health for {self._silent:.0f} s" if self._silent >= STALLED_AFTER else None
         except httpx.TransportError:
@@ -76,7 +76,7 @@ class Liveness:
         return None if status < 500 else f"it answers {status} to /health"
 
     async def _count_tokens(self) -> None:
-        """Note for how long vLLM's counters have stood still; a server that shows none is not judged by them."""
+        """Measure how long vLLM's token counters have not changed; does nothing for a server without them."""
         try:
             answer = await self._http.get("/metrics", timeout=HEALTH_TIMEOUT)
         except httpx.TransportError:
@@ -86,6 +86,6 @@ class Liveness:
             return
         tokens = sum(map(float, counters))
         elapsed, self._counted_at = time.monotonic() - self._counted_at, time.monotonic()
-        # A run that was itself stopped for a while (Ctrl-Z) must not take that time for the server's.
+        # A run that was itself stopped for a while (Ctrl-Z) must not count that time against the server.
         self._unchanged = self._unchanged + min(elapsed, 2 * HEALTH_TIMEOUT) if tokens == self._tokens else 0.0
         self._tokens = tokens

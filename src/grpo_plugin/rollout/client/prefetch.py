@@ -1,4 +1,4 @@
-"""Completions asked for ahead of need, while the trainer updates the policy."""
+"""Completions of the next batch, requested while the trainer updates the policy."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -22,9 +22,9 @@ class Request:
 
 
 class Prefetch:
-    """The answer to `request`, on its way in a thread of the main process; other ranks only know what was asked.
+    """The answer to `request`, awaited in a thread of the main process; other ranks have only the request.
 
-    The thread is a daemon: a run that ends does not wait for an answer that nobody will read.
+    The thread is a daemon: a run that ends does not wait for the answer.
     """
 
     def __init__(self, request: Request) -> None:
@@ -44,7 +44,7 @@ class Prefetch:
             self._thread.join()
 
     def result(self) -> Groups:
-        """The answer, waited for.
+        """Wait for the answer and return it.
 
         Raises:
             Whatever `ask` raised.

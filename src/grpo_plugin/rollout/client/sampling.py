@@ -27,7 +27,7 @@ class Sampling:
     """Sampling parameters of a request. `extra` is merged last, as TRL merges generation_kwargs.
 
     Raises:
-        RecipeError: when `extra` names a field that decides what a request is, rather than how tokens are drawn.
+        RecipeError: when `extra` names a field that is not a sampling parameter.
     """
 
     max_tokens: int
@@ -91,7 +91,7 @@ class Sampling:
         return fields
 
     def check(self, known: Sequence[str]) -> None:
-        """Refuse fields of `extra` that this vLLM does not know, because it drops them in silence.
+        """Refuse fields of `extra` that this vLLM does not know, because it drops them without an error.
 
         Raises:
             RecipeError: naming the field and the nearest known one.

@@ -1,4 +1,4 @@
-"""Where the server listens, and the key that opens it."""
+"""Where the server listens, and the key that requests need."""
 
 import hashlib
 import secrets
@@ -52,7 +52,7 @@ def make_run_dir() -> Path:
 
 
 def shared_memory_prefix(run_dir: Path) -> str:
-    """How the paths begin of the folders in shared memory that belong to `run_dir`, and to no other run's.
+    """Path prefix of the folders in shared memory that belong to this `run_dir` alone.
 
     The guard removes them together with `run_dir`.
     """

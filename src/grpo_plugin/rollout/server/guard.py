@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 POLL = 0.2
-NO_SIGNAL = 0  # os.kill's way of doing nothing
+NO_SIGNAL = 0  # with signal 0 os.kill does nothing
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 # Blocked and fetched with sigtimedwait: no handler, no race. Ctrl-C and hang-up of a terminal are left to the owner.
 WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
@@ -27,7 +27,7 @@ SHARED_MEMORY = "/dev/shm/"
 
 
 def start_time(pid: int) -> str | None:
-    """When the process started, in ticks since boot, which with its id names it for good; None once it has ended."""
+    """When the process started, in ticks since boot, which with its id identifies it; None once it has ended."""
     fields = _stat(pid)
     return None if fields is None or fields[0] in ("Z", "X") else fields[19]
 
@@ -136,7 +136,7 @@ class Tree:
             (signal.SIGKILL, self._all, 1.0),
         ):
             self._signal(number, chosen, seconds)
-        self.running()  # the last of them may have ended unseen
+        self.running()  # reap the last of them
         unlink_unmapped(shared)
 
     def _signal(self, number: int, chosen: Callable[[], list[int]], seconds: float) -> None:

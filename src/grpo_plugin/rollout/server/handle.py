@@ -1,4 +1,4 @@
-"""The server as the main process holds it: launched here, adopted from the launcher, or somebody else's."""
+"""The main process's handle to the server: launched here, adopted from the launcher, or external."""
 
 import shutil
 import time
@@ -12,7 +12,7 @@ from grpo_plugin.rollout.server.endpoint import make_run_dir
 from grpo_plugin.rollout.server.process import Server
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-"""Seconds to wait before each look at an external server that failed."""
+"""Seconds to wait before each retry of an external server that failed."""
 
 
 class ServerHandle:
@@ -41,7 +41,7 @@ class ServerHandle:
 
     @classmethod
     def external(cls, url: str, key: str | None, timeout: float) -> "ServerHandle":
-        """The handle of a server that others run at `url`; `key` opens it."""
+        """The handle of an external server at `url`; `key` is sent with requests."""
         return cls(None, Client(url, key, timeout), None, timeout)
 
     @property
@@ -67,7 +67,7 @@ class ServerHandle:
         """Return once the server answers.
 
         Raises:
-            RolloutError: after `timeout` seconds, or when the server has ended, or an external one does not let us in.
+            RolloutError: after `timeout` seconds, or when the server has ended, or an external one refuses the key.
         """
         if self.server is not None:
             return self.server.wait_ready(timeout)

@@ -149,7 +149,7 @@ class Server:
         raise RolloutError(f"vLLM {what}: {explain(self._log())}\nThe end of {self.log_path}:\n{self.log_tail()}")
 
     def _end_orphans(self) -> None:
-        """End what a guard that was itself killed has left: its server got SIGTERM then, and seconds to follow it."""
+        """End the server of a guard that was killed; it has got SIGTERM and is given seconds to end."""
         _wait_until(lambda: not self._orphans(), 3.0)
         shared = guard.mapped_shared_memory(self._orphans())
         for pid in self._orphans():
@@ -161,7 +161,7 @@ class Server:
         guard.unlink_unmapped(shared)
 
     def _orphans(self) -> list[int]:
-        """The guard's session without it. The system gives its number to no other process while any of them lives."""
+        """The processes of the guard's session, without the guard. Its id is not reused while one of them lives."""
         if guard.start_time(self._state.guard_pid) is not None:
             return []
         return [pid for pid in guard.session_members(self._state.guard_pid) if guard.start_time(pid) is not None]

@@ -30,7 +30,7 @@ INIT_KEEPING_BASE = ("gaussian", "eva", "orthogonal")
 
 
 class AdapterTransport:
-    """Each version is an adapter of its own name in vLLM, so no cached prefix of an older one can be met again."""
+    """Each version is an adapter of its own name in vLLM, so that no cached prefix of an older one is reused."""
 
     def __init__(self, server: ServerHandle | None, accelerator: Accelerator, timeout: float) -> None:
         """`server` is None on every rank but the main one; `timeout`: seconds to load an adapter."""
@@ -38,7 +38,7 @@ class AdapterTransport:
         self._accelerator = accelerator
         self._timeout = timeout
         self.model_name: str | None = None
-        """What to ask vLLM for; None (the base model) until the first push."""
+        """The model name to request; None (the base model) until the first push."""
 
     def push(self, model: nn.Module, version: int) -> None:
         """See `WeightTransport.push`."""

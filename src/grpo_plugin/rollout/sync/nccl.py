@@ -89,6 +89,6 @@ class NcclTransport:
 
 
 def _finish_gpu_work() -> None:
-    """vLLM packs tensors on streams of its own, which do not wait for the optimizer, nor it for them."""
+    """Wait for the GPU: vLLM packs tensors on its own streams, which do not wait for the optimizer's."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()

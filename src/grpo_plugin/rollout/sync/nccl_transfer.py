@@ -1,4 +1,4 @@
-"""vLLM's weight transfer over NCCL as the trainer's main process drives it, in both forms vLLM has given it.
+"""vLLM's weight transfer over NCCL as the trainer's main process drives it, for both of vLLM's APIs.
 
 vLLM 0.23 to 0.27 have static functions for the trainer, and each update says how tensors are packed. From 0.28 on an
 engine object drives the four calls itself, and the handshake says how tensors are packed. vLLM is imported when a

@@ -1,7 +1,8 @@
 """ASGI middleware inside vLLM's server: a key on every route, and the version of the weights it serves.
 
-vLLM loads it by `--middleware grpo_gate.Gate` from this folder, which is all it sees of this package; so it needs
-the standard library alone. vLLM's own `--api-key` guards a few path prefixes and leaves the weight and rpc routes open.
+vLLM loads it by `--middleware grpo_gate.Gate` from this folder, the only part of this package it can import; so it
+needs the standard library alone. vLLM's own `--api-key` guards a few path prefixes and leaves the weight and rpc routes
+open.
 
 - `GRPO_GATE_KEY` in the environment: every request and websocket needs `Authorization: Bearer KEY`, else 401.
 - `x-grpo-set-version: N` on a weight update: the version is "broken" while it runs, and N after a 2xx answer.
