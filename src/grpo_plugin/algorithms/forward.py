@@ -1,8 +1,7 @@
 """Log-probabilities of packed sequences by a causal language model of transformers: hidden states, then the head.
 
 Works on any model with the same interface (`base_model`, `get_output_embeddings()`, `config`); this module imports
-torch
-alone. `layouts` says how the sequences run.
+torch alone. `layouts` says how the sequences run.
 """
 
 from torch import Tensor, nn

@@ -26,8 +26,7 @@ def token_logprobs(
     """Log-probability and entropy (nats) of the next token at each position.
 
     Both carry a gradient to `hidden`, `weight` and `bias`; an entropy that is not differentiated costs no backward
-    pass.
-    Sums over the vocabulary are in fp32 (fp64 for fp64 inputs). Under autocast the head runs in autocast's type.
+    pass. Sums over the vocabulary are in fp32 (fp64 for fp64 inputs). Under autocast the head runs in autocast's type.
 
     Args:
         hidden: (K, H) last hidden states.

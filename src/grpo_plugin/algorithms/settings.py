@@ -169,6 +169,6 @@ def biased_sampling(trl: Mapping[str, Any]) -> str | None:
     if cut is None:
         return None
     return (
-        f"trl.{cut}: {trl[cut]} leaves out tokens that the policy could draw, so that its importance ratios are biased "
-        "and the gap to vLLM grows; training samples best without it."
+        f"trl.{cut}: {trl[cut]} leaves out tokens that the policy could sample, so that importance ratios are biased "
+        "and the gap to vLLM grows; remove it for training."
     )

@@ -144,8 +144,7 @@ class AlgorithmConfig(Block):
     ] = 1.0
     top_entropy_quantile: Annotated[
         float | None,
-        Field(gt=0, le=1, description="Share of tokens, those of highest entropy, that the policy gradient is taken
-        on."),
+        Field(gt=0, le=1, description="Share of tokens, those of highest entropy, in the policy gradient."),
     ] = None
     correction: Annotated[
         Correction | Literal["auto", False],

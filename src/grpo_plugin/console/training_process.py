@@ -1,5 +1,4 @@
-"""The start of a training process: it takes over the user's screen; an error or a signal ends it with a sentence
-there."""
+"""The start of a training process: it takes the user's screen, where an error or a signal leaves a sentence."""
 
 import atexit
 import io

@@ -37,7 +37,7 @@ def _check_meeting(arguments: TrainArguments) -> None:
     missing = [f"--{name.replace('_', '-')}" for name in needed if getattr(arguments, name) is None]
     if missing:
         raise RecipeError(
-            f"{', '.join(missing)}: missing; with --num-machines={arguments.num_machines} every machine is told the "
+            f"{', '.join(missing)}: missing; with --num-machines={arguments.num_machines} give every machine the "
             "same --num-processes (of all together), --main-process-ip and --main-process-port (a free one of the "
             "first), and its own --machine-rank, from 0 on."
         )

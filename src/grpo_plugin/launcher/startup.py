@@ -1,8 +1,8 @@
 """Runs at every interpreter start of this environment (zz_grpo_plugin.pth), and so must cost nothing.
 
 It adds an import hook for one module, `axolotl.cli.main`, which only the `axolotl` command imports. When that happens
-the hook hands the module to `compat.axolotl_cli`, with the two functions here that run before Axolotl.
-In every other program it defines one class and appends it to a list.
+the hook hands the module to `compat.axolotl_cli`, with the two functions here that run before Axolotl. In every other
+program it defines one class and appends it to a list.
 """
 
 import sys

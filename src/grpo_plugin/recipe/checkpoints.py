@@ -1,5 +1,4 @@
-"""The checkpoints in a recipe's output_dir: whether it saves any, which are complete, and which one a run resumes
-from."""
+"""The checkpoints in a recipe's output_dir: whether it saves any, which are whole, and which one a run resumes from."""
 
 import json
 import zipfile

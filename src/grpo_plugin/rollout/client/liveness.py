@@ -1,7 +1,7 @@
 """Whether the server still works while a request is pending: its processes, its `/health`, and how many tokens it made.
 
-vLLM may never answer a request: when its EngineCore dies during a weight update, the API server
-waits for it; when a process is stopped or hangs, nothing comes at all.
+vLLM may never answer a request: when its EngineCore dies during a weight update, the API server waits for it; when a
+process is stopped or hangs, nothing comes at all.
 """
 
 import asyncio
