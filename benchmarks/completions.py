@@ -1,4 +1,4 @@
-"""How a batch of prompts is best spread over HTTP requests, and what the CPU settings of the server are worth.
+"""How a batch of prompts is best spread over HTTP requests, and how much the CPU settings of the server gain.
 
     python benchmarks/completions.py [--python .venv-vllm/bin/python]
 

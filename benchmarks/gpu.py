@@ -1,8 +1,8 @@
-"""What has to be seen on a GPU, in parts that are bounded and can be taken up again.
+"""What must be measured on a GPU, in parts that have a time limit and can be resumed.
 
     python benchmarks/gpu.py [--out outputs/gpu] [--seconds 840] [--only agreement-0.5b update-0.5b] [--again]
 
-Parts run in order of worth, each in a process of its own with a limit, and within the seconds there are for all of
+Parts run in order of importance, each in a process of its own with a time limit, and within `--seconds` for all of
 them. A part writes a row to its JSON file as soon as it has one; what is there is not measured again (`--again` does).
 A row that cannot be measured says why. At the end all of it stands in `gpu.json`, with card, versions and commit, and
 in a table. Weights are random: no model is loaded from anywhere.
@@ -15,7 +15,7 @@ in a table. Weights are random: no model is loaded from anywhere.
 | shared-memory | 3 GB of weights from the device through /dev/shm and back |
 | nccl | two NCCL ranks on one card |
 
-`--tiny` runs every part on the CPU with a tiny model in this process: a test does, so that none of it goes stale.
+`--tiny` runs every part on the CPU with a tiny model in this process: a test does, so that every part keeps working.
 For a machine with torch, CUDA and transformers alone, `make gpu-wheels` collects what is missing in .whl/; there
 `pip install --no-index --no-deps --target DIR .whl/*.whl` and `PYTHONPATH=DIR`.
 """
@@ -35,7 +35,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from benchmarks.gpu_parts import Record, agreement, nccl, shared_memory, training, update  # noqa: E402
 
-# In order of worth: part, what runs it, and its seconds at most.
+# In order of importance: part, what runs it, and its seconds at most.
 PARTS: dict[str, tuple[Any, dict[str, Any], int]] = {
     "agreement-0.5b": (agreement, {"size": "0.5b"}, 150),
     "update-0.5b": (update, {"size": "0.5b"}, 120),

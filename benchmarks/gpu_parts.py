@@ -33,12 +33,12 @@ class Record:
         self.rows: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
 
     def row(self, name: str, measure: Callable[[], dict[str, Any]]) -> None:
-        """Measure a row that is not there; what cannot be measured is a reason."""
+        """Measure a row that is not there; where that fails, the row holds the reason."""
         if name in self.rows:
             return
         try:
             self.rows[name] = measure()
-        except Exception as error:  # any library may say in its own way that it cannot
+        except Exception as error:  # libraries raise many kinds of errors
             self.rows[name] = {"reason": f"{type(error).__name__}: {error}".partition("\n")[0][:300]}
         self.file.write_text(json.dumps(self.rows, indent=1) + "\n", encoding="utf-8")
         release()

@@ -1,4 +1,4 @@
-"""What this package costs before it is used: at every interpreter start, by `import`, and for reading a recipe.
+"""How long this package takes before it is used: at every interpreter start, by `import`, and for reading a recipe.
 
 python benchmarks/imports.py
 """

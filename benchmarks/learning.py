@@ -23,8 +23,8 @@ OUTPUTS = ROOT / "outputs" / "learning"
 GOAL = 0.9
 SLOW = {"grpo_passk": 400}  # steps of presets that need more than the others
 PASS_AT_K = (
-    "grpo_passk rewards a group for its one best completion alone. Where two of eight are right it has nothing to "
-    "learn:\nit raises the chance that one of a group is right, and accuracy of single samples only on the way."
+    "grpo_passk rewards a group for its one best completion alone. Where two or more are right, all advantages are "
+    "0:\nit raises the chance that at least one of a group is right; accuracy of single samples rises more slowly."
 )
 Curve = list[tuple[int, float]]
 

@@ -53,7 +53,7 @@ GRADERS: dict[str, Grader] = {
 
 
 def warm_up() -> None:
-    """Import everything, so that no call is charged for it."""
+    """Import everything, so that no call includes it."""
     for grader in GRADERS.values():
         grader("\\boxed{1}", "1")
 

@@ -47,7 +47,7 @@ ADVERSARIES = (
 
 @dataclass
 class Tally:
-    """What came of many calls."""
+    """The results of many calls."""
 
     right: int = 0
     false_positives: int = 0
@@ -113,7 +113,7 @@ def grpo_batch() -> tuple[list[str], list[str]]:
 
 def print_accuracy(labelled: Sequence[Pair], names: Sequence[str]) -> None:
     pool = start_pool(1, None, reward_peers.warm_up)
-    pool.schedule(reward_peers.judge, ("ours", "", "1")).result()  # the start of the process is nobody's call
+    pool.schedule(reward_peers.judge, ("ours", "", "1")).result()  # the start of the process is not timed as a call
     adversaries = [(response, "42", False) for response in ADVERSARIES]
     own, mixed = questions(labelled, False), questions(labelled, True)
     print(f"{len(labelled)} pairs; adversaries: {len(adversaries)}")

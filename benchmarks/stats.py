@@ -38,7 +38,7 @@ def loop(tokenizer: PreTrainedTokenizerFast, chats: list) -> list[int]:
 
 
 def batch_alone(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[int]:
-    """Texts that are rendered already, with all threads: the floor for whoever tokenizes whole texts."""
+    """Texts that are rendered already, with all threads: the least that tokenizing whole texts takes."""
     backend, lengths = tokenizer.backend_tokenizer, []
     with parallel_tokenizer():
         for start in range(0, len(texts), BATCH):

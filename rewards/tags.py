@@ -9,7 +9,7 @@ Reads no column. `structure` takes the tags as an argument, so that any format i
     >>> structure(["<think>2+2</think> 4"], partial=True)
     [0.5]
 
-All searches are `str.find` and its kin: their time is linear in the length of the completion.
+All searches are `str.find` and the like: their time is linear in the length of the completion.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Columns of any shape in an Arrow table, each value as it was.
 
-Arrow wants one type per column, and gives every object of a column the keys of all the others. What does not fit that
+Arrow has one type per column, and adds to every object of a column the keys of all the others. What does not fit that
 (objects, lists, mixed types) is kept as JSON, which `datasets` turns back into values on access.
 """
 

@@ -1,4 +1,4 @@
-"""Images of a row: read, checked, resized to the pixel bounds, and placed in the text.
+"""The images of a row: read, checked, resized to the pixel bounds, and placed in the text.
 
 The trainer and vLLM would treat colour mode, transparency, EXIF orientation and size each in its own way; here an image
 becomes RGB, on white, upright, within bounds, once for both. An image that is all of this keeps its bytes.

@@ -61,7 +61,7 @@ def load(
     template_kwargs: Mapping[str, Any] | None = None,
     cache_dir: Path | None = None,
 ) -> PromptData:
-    """Read, word, check and measure every row of the block; the second time from the cache.
+    """Read, check and measure every row of the block as chat messages; the second time from the cache.
 
     Args:
         base_dir: the recipe's folder, where relative paths start.

@@ -38,7 +38,7 @@ class Stream:
         self.longest = work.reader.config.max_length or 0
 
     def dataset(self, seed: int) -> IterableDataset:
-        """The rows of all sources one after the other; with weights, drawn by seed until each has been read once."""
+        """The rows of all sources one after the other; with weights, sampled by seed until each has been read once."""
         from datasets import IterableDataset
 
         weights = [source.weight for source in self._sources if source.weight is not None]

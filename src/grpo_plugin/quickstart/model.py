@@ -97,7 +97,7 @@ def _deterministic(seed: int) -> Iterator[None]:
 
 
 def _put_in_place(made: Path, folder: Path, settings: QuickstartConfig) -> None:
-    """Move `made` to `folder`, an outdated one aside; if another process was faster, keep what it made."""
+    """Move `made` to `folder`, an outdated one aside; if another process was first, keep what it made."""
     try:
         if folder.exists() and not is_ready(folder, settings):
             folder.rename(made.with_name("outdated"))

@@ -1,4 +1,4 @@
-"""The Axolotl plugin that makes the quickstart's model before anything wants to load it."""
+"""The Axolotl plugin that makes the quickstart's model before anything loads it."""
 
 import os
 from typing import Any

@@ -1,6 +1,6 @@
 """Supervised training on demonstrations, of which some compute the sum step by step and some estimate it.
 
-The model learns both ways and chooses at random; GRPO then learns which of them is rewarded.
+The model learns both ways and uses either at random; GRPO then reinforces the one that is rewarded.
 """
 
 import random

@@ -32,7 +32,7 @@ def mark_this_process(mark: str) -> None:
 
 
 def end_marked(mark: str) -> None:
-    """Kill every other process that bears the mark; does nothing where there is no /proc."""
+    """Kill every other process with the mark; does nothing where there is no /proc."""
     for folder in Path("/proc").glob("[0-9]*"):
         if int(folder.name) != os.getpid() and _bears(folder, mark):
             with contextlib.suppress(ProcessLookupError, PermissionError):

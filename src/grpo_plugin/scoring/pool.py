@@ -157,7 +157,7 @@ class WorkerPool:
     def _lost(
         self, reward: Reward, batch: CompletionBatch, task: _Task, error: Exception, deadline: float
     ) -> dict[int, Outcome]:
-        """The outcomes of a task that came to no end, by row."""
+        """The outcomes of a task that did not finish, by row."""
         limit = self._config.timeout
         why = "the batch's time limit passed" if time.monotonic() >= deadline else self._reason(error, limit)
         return {

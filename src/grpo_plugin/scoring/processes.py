@@ -1,4 +1,4 @@
-"""Worker processes that start from nothing: spawned, without the caller's `__main__`, its GPUs or its threads."""
+"""Worker processes that inherit nothing: spawned, without the caller's `__main__`, its GPUs or its threads."""
 
 import atexit
 import os
@@ -19,7 +19,8 @@ from pebble import ProcessPool
 from grpo_plugin.scoring.leftovers import end_marked, mark_this_process, new_mark
 from grpo_plugin.scoring.side_effects import bound_output
 
-# The exit code shown for a worker that ended with 0: pebble takes 0 for no end at all, and would wait for its answer.
+# The exit code shown for a worker that ended with 0: pebble takes 0 for a running process, and would wait for its
+# answer.
 ENDED_WITH_ZERO = 256
 _JOIN_SECONDS = 5
 
@@ -80,7 +81,7 @@ class MarkedPool(ProcessPool):
 
 
 def start_pool(workers: int, memory_bytes: int | None, initializer: Callable[..., None], *arguments: Any) -> MarkedPool:
-    """A pool of `workers` processes, each limited in memory and blind to GPUs, that run `initializer` first."""
+    """A pool of `workers` processes, each limited in memory and without GPUs, that run `initializer` first."""
     return MarkedPool(workers, memory_bytes, initializer, arguments)
 
 

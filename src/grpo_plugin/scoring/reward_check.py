@@ -43,7 +43,7 @@ class GoldRow:
 
     @property
     def gold(self) -> Any:
-        """The gold answer: what prompts.answer_key names, or the data's own column for it; None without one."""
+        """The gold answer: the column of prompts.answer_key, or the data's own gold column; None without one."""
         return next((self.columns[name] for name in GOLD_COLUMNS if name in self.columns), None)
 
     def completion(self, text: str) -> Any:

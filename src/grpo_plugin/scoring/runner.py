@@ -26,7 +26,7 @@ _COMPARED = 4
 class _State:
     place: Place
     whole_batch: bool
-    compared: bool = False  # whether it was seen if the function scores completions differently one by one
+    compared: bool = False  # whether it was checked that the function scores completions the same one by one
 
 
 class Runner:

@@ -2,8 +2,8 @@
 
 The child is a fresh interpreter in an empty folder. Limits of the kernel hold its time, memory, output and core
 files; a network namespace of its own, where the kernel grants one, and an audit hook keep it from sockets, from other
-programs and from writing outside its folder. That stops accidents and the tricks a policy stumbles on; it is no wall
-against an expert, who belongs in a container.
+programs and from writing outside its folder. That stops accidents and simple reward hacks; it does not stop an expert:
+run hostile code in a container.
 """
 
 import contextlib

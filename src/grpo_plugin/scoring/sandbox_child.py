@@ -1,4 +1,4 @@
-"""The script that runs inside the sandbox: it reads its task, locks itself in, and runs the program.
+"""The script that runs inside the sandbox: it reads its task, restricts itself, and runs the program.
 
 It imports nothing of this package: it is started by its path, by an isolated interpreter.
 """
@@ -56,7 +56,7 @@ def _limit(seconds: float, memory: int, output: int) -> None:
 
 
 def _leave_network() -> None:
-    """A network namespace without any interface; where the kernel refuses, the audit hook stands alone."""
+    """A network namespace without any interface; where the kernel refuses, only the audit hook blocks sockets."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_NEW_NETWORK) != 0:
         libc.unshare(_NEW_USER | _NEW_NETWORK)

@@ -13,7 +13,8 @@ from grpo_plugin.errors import RewardError, nearest, suggestion
 from grpo_plugin.scoring.completions import CompletionBatch, text_of
 from grpo_plugin.scoring.side_effects import private_copy
 
-# Where EasyR1's shapes find the gold answer: `answer` is what prompts.answer_key names, the others the data's own.
+# Columns in which EasyR1's shapes look for the gold answer: `answer` is what prompts.answer_key names, the others the
+# data's own.
 GOLD_COLUMNS = ("answer", "ground_truth", "solution")
 GIVEN_BY_TRL = ("prompts", "completions", "completion_ids")
 Kwargs = dict[str, Any]

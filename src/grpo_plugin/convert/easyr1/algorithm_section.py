@@ -26,7 +26,7 @@ def algorithm(draft: Draft) -> None:
     else:
         _kl(draft)
     _sampling(draft, name)
-    draft.put("algorithm.overlong", "keep" if name == "cispo" else None, note="EasyR1 punishes length in rewards only")
+    draft.put("algorithm.overlong", "keep" if name == "cispo" else None, note="EasyR1 penalises length in rewards only")
     draft.leave("algorithm.lam", "belongs to GAE, which needs a critic")
     draft.leave("algorithm.gamma", "rewards are not discounted within a completion", same_at=1.0)
     draft.leave("worker.actor.entropy_coeff", "no entropy bonus is added here", same_at=0.0)

@@ -92,9 +92,9 @@ def _images(draft: Draft) -> None:
 
 def _left(draft: Draft) -> None:
     filtering = draft.source["algorithm.online_filtering"]
-    drawn = "each round of dynamic sampling asks for what is still missing" if filtering else "a batch is drawn at once"
-    draft.leave("data.mini_rollout_batch_size", drawn, same_at=None)
-    stored = "rows are always drawn in an order that seed and step decide, never as stored"
+    rounds = "a round of dynamic sampling samples what is still missing" if filtering else "a batch is sampled at once"
+    draft.leave("data.mini_rollout_batch_size", rounds, same_at=None)
+    stored = "rows are always taken in an order that seed and step decide, never as stored"
     draft.leave("data.shuffle", stored, same_at=True)
     draft.leave("data.video_key", "videos are not trained on here")
     draft.leave("data.video_fps", "videos are not trained on here")

@@ -62,7 +62,7 @@ def _check_status(answer: httpx.Response, address: str) -> None:
         return
     path, status, message = answer.request.url.path, answer.status_code, _message(answer)
     if status == 409 and "x-grpo-version" in answer.headers:
-        raise StaleWeights(f"vLLM was asked for completions of other weights than it has: {message}.")
+        raise StaleWeights(f"vLLM does not have the expected version of the weights: {message}.")
     if status == 401:
         raise RolloutError(
             f"vLLM at {address} refused the key on {path} (401: {message}); set the environment variable "

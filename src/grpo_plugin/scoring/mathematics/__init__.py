@@ -1,7 +1,7 @@
 """Equivalence of mathematical answers: `extract` finds the answer, `parse` reads it, `compare` judges it.
 
-The functions of this file are the door. A completion may hold anything: an unexpected error while one is read counts
-as a wrong answer and is logged with it, so that no completion stops a run. Such an error is a defect of this package.
+Call the functions of this file. A completion may hold anything: an unexpected error while one is read counts as a wrong
+answer and is logged with it, so that no completion stops a run. Such an error is a defect of this package.
 """
 
 import logging

@@ -87,7 +87,7 @@ def _same_quantity(gold: Node, answer: Node) -> bool:
 
 
 def _of_one_mark(gold: Node, answer: Node) -> bool:
-    """Per cent are no feet, and degrees no dollars; an angle may be in radians, and degrees a temperature."""
+    """Whether degrees equal radians or a temperature; other marks and units (per cent and feet) are never equal."""
     marked, other = (gold, answer) if gold[0] in _MARKS else (answer, gold)
     if marked[0] != "°" or len(other[3]) != 1:
         return False
@@ -98,7 +98,7 @@ def _of_one_mark(gold: Node, answer: Node) -> bool:
 
 
 def _overlapping(gold: Sequence[tuple[str, int]], answer: Sequence[tuple[str, int]]) -> bool:
-    """red apples against apples: one says more words of the same unit, none of them a unit of measure."""
+    """Whether one unit only adds words to the other (red apples, apples), none of them a unit of measure."""
     if not gold or not answer or not (set(gold) <= set(answer) or set(answer) <= set(gold)):
         return False
     return not any(is_dimension(name) for name, _ in set(gold) ^ set(answer))

@@ -1,4 +1,4 @@
-"""A first look in floats: a value and a bound on its rounding error, enough to part most unequal numbers at once."""
+"""Float values with a bound on their rounding error: a quick proof that two numbers differ."""
 
 import math
 
@@ -10,7 +10,7 @@ Bounded = tuple[float, float]
 
 
 def surely_differ(left: Node, right: Node) -> bool:
-    """Whether two constants differ by more than all rounding can explain; False says nothing."""
+    """Whether two constants differ by more than their rounding errors; False means not known."""
     try:
         (one, error), (other, other_error) = bounded(left), bounded(right)
     except (ArithmeticError, ValueError, KeyError, TypeError):

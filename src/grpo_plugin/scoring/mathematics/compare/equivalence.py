@@ -1,4 +1,4 @@
-"""The question every mathematics reward asks: is this answer equivalent to that gold answer?"""
+"""Whether an answer is equivalent to a gold answer; every mathematics reward calls this."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -15,7 +15,7 @@ _SHORT = 18
 def matches_any(answer: str, golds: Sequence[str], tolerance: float = 0.0) -> bool:
     """Whether `answer` says the same as one of `golds`; a gold that cannot be read is never matched.
 
-    What this package cannot decide is asked of math-verify, for all golds in one question with one budget.
+    What this package cannot decide goes to math-verify, all golds in one call with one time budget.
     """
     if any(_matches(answer, gold) for gold in golds):
         return True
@@ -33,7 +33,7 @@ def _matches(answer: str, gold: str) -> bool:
 
 @lru_cache(maxsize=100_000)
 def _decided(answer: str, gold: str) -> bool:
-    """The verdict of our own reader, kept by (answer, gold)."""
+    """The verdict of our own parser, cached by (answer, gold)."""
     gold_reading, reading = read(gold), read(answer)
     if not reading.wellformed or not gold_reading.wellformed or not _has_meaning(gold_reading):
         return False
@@ -73,7 +73,7 @@ def is_readable(gold: str) -> bool:
 
 
 def _has_meaning(gold: Reading) -> bool:
-    """Whether a gold answer can match: it was read, is beyond our reader, or is too long for it and wants its equal."""
+    """Whether a gold answer can match: it was parsed, is left to math-verify, or is too long and matches itself."""
     return bool(gold.nodes or gold.choice) or gold.beyond or len(gold.text) > MAX_LENGTH
 
 

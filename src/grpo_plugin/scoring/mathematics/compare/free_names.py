@@ -1,4 +1,4 @@
-"""Names that mean nothing by themselves: a constant of integration, the integer of a periodic solution."""
+"""Names that may be replaced by others: a constant of integration, the integer of a periodic solution."""
 
 from typing import Any
 

@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Any
 
-# What the kernel allows beyond the budget before it ends a process whose Python code gets no turn.
+# Seconds beyond the budget after which the kernel ends a process that Python cannot interrupt.
 _HARD_SECONDS = 1
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     """Answer questions, one JSON line each, until the pipe closes."""
     seconds, memory = float(sys.argv[1]), int(sys.argv[2])
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints is no answer
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # libraries' prints must not mix with the answers
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.disable(logging.CRITICAL)
@@ -40,7 +40,7 @@ def main() -> None:
 def _within(seconds: float, *question: Any) -> bool:
     """The verdict within a budget of processor time of this process; False where it runs out.
 
-    An exception ends the question, so that the process goes on; where Python gets no turn (one huge power), the
+    An exception ends the question, so that the process goes on; where Python cannot interrupt (one huge power), the
     kernel ends the process.
     """
     hard = math.ceil(time.process_time() + seconds) + _HARD_SECONDS
@@ -60,7 +60,7 @@ def _stop(signum: int, frame: Any) -> None:
 
 
 def _prepare() -> None:
-    """Pay for slow imports and the grammar's tables before the first question is timed."""
+    """Do slow imports and build the grammar's tables before the first question is timed."""
     _answer("verify", [r"\int_0^1 x dx"], r"\frac{1}{2}")
     _answer("verify", [r"\sum_{k=1}^{n} k"], r"\frac{n(n+1)}{2}")
 

@@ -1,10 +1,10 @@
-"""What our own reader could not decide: asked of math-verify, in its own process, on a budget of processor time.
+"""math-verify, for what our own parser cannot decide: in a process of its own, with a budget of processor time.
 
 The process is a fresh interpreter that speaks JSON lines over its pipes, so that a daemonic worker may start one too.
 It is started at the first question or by `warm_up`, and a question waits until it is ready: start-up costs no budget.
 A question that has used `SECONDS` of processor time counts as not equivalent and is remembered as such; where Python
-cannot end it, the kernel ends the process, and the next question gets a new one. A busy machine makes an answer slower
-and does not change it.
+cannot end it, the kernel ends the process, and the next question gets a new one. A busy machine delays an answer and
+does not change it.
 """
 
 import atexit

@@ -1,7 +1,7 @@
 """Numerical values to 50 digits, and equality of expressions by evaluation at fixed generic points.
 
 The real field comes first: a root or a logarithm of a negative number has no value there, so that identities are
-asked for where both sides are real. Expressions with i are evaluated in the complex plane.
+compared where both sides are real. Expressions with i are evaluated in the complex plane.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ Values = Mapping[str, Rational]
 
 @cache
 def _context(digits: int) -> Any:
-    """An mpmath context of our own: the precision of the global one belongs to others."""
+    """An mpmath context of our own, so that the global precision stays as it is."""
     context = MPContext()
     context.dps = digits
     return context

@@ -142,7 +142,7 @@ def _same_function(left: Node, right: Node, names: tuple[str, ...]) -> bool:
 
 
 def _same_at(left: Node, right: Node, points: list[Values]) -> bool | None:
-    """False at the first point that parts them, True when two agree, None where too few have a value."""
+    """False at the first point where they differ, True when two points agree, None where too few have a value."""
     complex_plane = has_constant(left, "i") or has_constant(right, "i")
     agreed = 0
     for values in points:

@@ -1,7 +1,7 @@
 """Unicode mathematics rewritten as the LaTeX or ASCII it stands for.
 
-Full-width forms are typography and are folded to ASCII; digits of other scripts are not: they stay what they are
-and no answer with them is a number.
+Full-width forms are typography and are folded to ASCII; digits of other scripts are not: no answer with them is a
+number.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The word lists of the reader, in one place: what is a function, a font, a filler, prose."""
+"""The word lists of the parser, in one place: functions, fonts, fillers, prose."""
 
 
 def words(*lines: str) -> frozenset[str]:
@@ -34,7 +34,7 @@ STOPS = words(
     "or and cup cap setminus le ge ne in to approx equiv mid pm mp over choose rfloor rceil rangle times div degree",
     "percent pmod mod bmod Rightarrow iff notin subset not text vert if quad circ sim cong propto",
 )
-# Operators over a range, which are not evaluated here: equal only as written, or for the last stage.
+# Operators over a range, which are not evaluated here: equal only as written, or by math-verify.
 BIG_OPERATORS = words("sum prod int iint oint lim limsup liminf")
 MATRICES = words("matrix pmatrix bmatrix Bmatrix smallmatrix array vmatrix Vmatrix")
 STACKS = words("cases aligned align gathered split")

@@ -42,7 +42,7 @@ class Reading:
         choice: the letter of a multiple choice, and what stands behind it.
         choices: the letters of an answer with several.
         wellformed: not empty, and every group closed.
-        beyond: it has a command or operator that is not evaluated here, so that the last stage is to be asked.
+        beyond: it has a command or operator that is not evaluated here, so that math-verify decides.
     """
 
     text: str

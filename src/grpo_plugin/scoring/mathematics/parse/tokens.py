@@ -91,7 +91,7 @@ def _scan(text: str, tokens: list[Token], in_text: bool, join: bool) -> None:
 
 
 def _command(text: str, position: int, name: str, tokens: list[Token], spaced: bool) -> int:
-    """Add a command; sizes and fonts are silent. Returns where scanning goes on."""
+    """Add a command; sizes and fonts are dropped. Returns where scanning goes on."""
     if name in ("left", "right") and text[position : position + 1] == ".":
         return position + 1
     if name in SILENT:
