@@ -4,8 +4,8 @@
 
 Accuracy is measured on tests/data/equivalence.txt, once with every answer in a box and once in mixed formats (box, tag,
 line, free text in turn). Rates are per second of processor time of one process, which other work on the machine does
-not stretch; the rate of two workers against one is of wall time, and wants an idle machine. A call that passes
-10 s is killed and counts as a hang and as wrong.
+not stretch; the rate of two workers against one is of wall time, and needs an idle machine. A call that passes 10 s is
+killed and counts as a hang and as wrong.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python benchmarks/stats.py                 # paired: slices of the same rows, each way in turn; ratios per slice
     python benchmarks/stats.py --scale         # 200,000 and 2,000,000 rows, each in a process of its own: time, memory
 
-Paired ratios hold on a busy machine; the times of --scale want an idle one.
+Paired ratios hold on a busy machine; the times of --scale need an idle one.
 """
 
 import argparse

@@ -69,7 +69,7 @@ def sums(tensors: Iterable[tuple[str, torch.Tensor]]) -> list[float]:
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """The other process; asked for its report, it answers with the sums of what came since, and its seconds."""
+    """The other process; /report returns the sums of the tensors received since the last report, and its seconds."""
 
     protocol_version = "HTTP/1.1"
     arrived: ClassVar[list[float]] = []

@@ -32,7 +32,7 @@ def accuracy(completions: Sequence[Any], answer: Sequence[Any], **columns: Any) 
 
 
 def accuracy_normalized(completions: Sequence[Any], answer: Sequence[Any], **columns: Any) -> list[float]:
-    """The same from 0 to 1, as a filter of groups wants it."""
+    """The same from 0 to 1, for dynamic sampling's filter."""
     return [(score + 1.0) / 2 for score in accuracy(completions, answer)]
 
 

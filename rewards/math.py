@@ -19,7 +19,7 @@ counts as that number; any other rounded value is wrong. `kwargs: {tolerance: 0.
 of the gold answer; it is 0 by default.
 
 The grader is `grpo_plugin.scoring.mathematics`; `compute_score` has the shape and the meaning of EasyR1's
-examples/reward_function/math.py, but for `format`, which wants something in the tags and in the box.
+examples/reward_function/math.py, but for `format`, which needs content in the tags and in the box.
 """
 
 import re

@@ -9,7 +9,7 @@ Reads the column `answer`: a number, an expression, a letter or words, in `<answ
 
 Source: R1-V (github.com/Deep-Agent/R1-V); `compute_score` has the shape and meaning of EasyR1's
 examples/reward_function/r1v.py: sequential, half format and half accuracy unless said otherwise. Departure: `format`
-wants something in both parts.
+needs content in both parts.
 """
 
 from collections.abc import Sequence

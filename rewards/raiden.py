@@ -6,7 +6,7 @@ commas between them).
     accuracy  1.0 for the answer itself; 0.3 to 0.9 by the share of keywords in its sentences; 0.3 to 0.6 by
               similarity; else 0
     format    a third each for reasoning in <think>, an organised reply, a conclusion
-    thinking  how far the reasoning goes: its length, its steps, and whether it speaks of what the answer needs
+    thinking  the reasoning: its length, its steps, and the share of keywords in it
 
     >>> text = "<think>She asks for my name. So I say it.</think><answer>I am Li Bai, the poet.</answer>"
     >>> vrar([text], ["I am Li Bai, the poet."])[0]["accuracy"]

@@ -1,6 +1,6 @@
 """The Axolotl plugins: hooks only, each a few lines that call the other packages.
 
-`register` runs on the raw recipe, before Axolotl validates it, on every rank; what it changes survives. It may run
+`register` runs on the raw recipe, before Axolotl validates it, on every rank; its changes are kept. It may run
 twice (Ray), so every hook is idempotent.
 """
 
@@ -50,7 +50,7 @@ class PromptPlugin(_Plugin):
 
     def register(self, cfg: Any) -> None:
         super().register(cfg)
-        cfg["datasets"] = [{"path": "grpo_plugin.PromptPlugin"}]  # Axolotl asks for some; load_datasets brings ours
+        cfg["datasets"] = [{"path": "grpo_plugin.PromptPlugin"}]  # Axolotl needs one; load_datasets returns ours
 
     def load_datasets(self, cfg: Any, preprocess: bool = False) -> TrainDatasetMeta:
         cpu_ranks.apply(cfg)
@@ -62,7 +62,7 @@ class PromptPlugin(_Plugin):
 
 
 class RewardPlugin(_Plugin):
-    """`rewards:` — which functions judge a completion, and how they are run."""
+    """`rewards:` — which functions score a completion, and how they are run."""
 
     block = "rewards"
 
@@ -100,11 +100,11 @@ class RolloutPlugin(_Plugin):
             self.run.start_server()
 
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
-        # TRL must not build its own client; the trainer brings the engine.
+        # TRL must not build its own client; the trainer has the engine.
         return {**super().get_training_args(cfg), "use_vllm": False}
 
 
 class ValidationPlugin(_Plugin):
-    """`validation:` — how often and how the policy is judged on held-out prompts."""
+    """`validation:` — how often and how the policy is evaluated on held-out prompts."""
 
     block = "validation"

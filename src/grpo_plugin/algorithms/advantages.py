@@ -146,7 +146,7 @@ _REMEDIES = {
 
 
 def _route(name: str, estimator: Callable[..., Tensor], what: str) -> str:
-    """How an estimator takes a `penalty` or `overlong`: by that name if it asks for it, else in its `rewards`.
+    """How an estimator takes a `penalty` or `overlong`: by that name if it names it, else in its `rewards`.
 
     Raises:
         RecipeError: it takes neither.

@@ -20,7 +20,7 @@ def completion_logprobs(
     chunk: int | None = None,
     layout: str = "packed",
 ) -> tuple[Tensor, Tensor]:
-    """Log-probabilities and entropies (B, T) of the completion tokens, 0 where none was asked for.
+    """Log-probabilities and entropies (B, T) of the completion tokens, 0 on the other tokens.
 
     Args:
         model: an unwrapped `…ForCausalLM`; call this inside the wrapper's forward (DDP, FSDP, DeepSpeed).

@@ -65,7 +65,7 @@ def kl(logps: Tensor, ref_logps: Tensor, estimator: str) -> Tensor:
 
 @dataclass
 class AdaptiveCoefficient:
-    """A KL coefficient that is moved so that the divergence reaches a target (arXiv 1909.08593, section 2.2).
+    """A KL coefficient that is adapted so that the divergence reaches a target (arXiv 1909.08593, section 2.2).
 
     Attributes:
         value: the coefficient now.
@@ -78,7 +78,7 @@ class AdaptiveCoefficient:
     horizon: float
 
     def update(self, measured: float, completions: int) -> float:
-        """Move the coefficient after a step of so many completions; a measure that is not finite leaves it."""
+        """Update the coefficient after a step of `completions`; it stays if `measured` is not finite."""
         error = min(max(measured / self.target - 1.0, -0.2), 0.2) if measured == measured else 0.0
         self.value *= 1.0 + error * completions / self.horizon
         return self.value

@@ -31,7 +31,7 @@ class States(NamedTuple):
 
     Attributes:
         hidden: (N, H) last hidden states.
-        router_logits: (N, E) of each mixture-of-experts layer; empty where none were asked for, or there are none.
+        router_logits: (N, E) of each mixture-of-experts layer; empty where none were requested, or there are none.
     """
 
     hidden: Tensor

@@ -85,7 +85,7 @@ def _estimator(trl: Mapping[str, Any]) -> str:
 
 
 def _correction(trl: Mapping[str, Any]) -> Any:
-    """`auto` where no key asks for anything; what is not said is then TRL's: sequence_mask with a cap of 3."""
+    """`auto` where no such key is set; else TRL's defaults for the others: sequence_mask with a cap of 3."""
     switch = trl.get("vllm_importance_sampling_correction")
     if switch is False:
         return False

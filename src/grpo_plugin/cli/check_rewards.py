@@ -64,7 +64,7 @@ def _check(path: str, rows: int) -> tuple[int, list[FunctionReport], list[str]]:
 
 
 def _measure(recipe: Recipe) -> tuple["Measure", list[str]]:
-    """What wraps prompts as the run's tokenizer would, and a note where that tokenizer cannot be loaded."""
+    """The `Measure` with the run's tokenizer, and a note where that tokenizer cannot be loaded."""
     from grpo_plugin.prompts.measure import Measure
     from grpo_plugin.stats.request import Request
     from grpo_plugin.stats.tokenizers import measures
@@ -120,13 +120,13 @@ def _rendered(measure: "Measure", chat: Any) -> str:
 
 
 def _notes_on(rows: Sequence[GoldRow]) -> list[str]:
-    """How completions look to rewards, where it is not plain chat messages."""
+    """The form in which rewards get completions, where it is not plain chat messages."""
     notes = []
     if any(isinstance(row.prompt, str) for row in rows):
         notes.append("The model has no chat template: rewards get prompts and completions as text, not as messages.")
     openings = dict.fromkeys(opening_of(row.prompt_text).strip() for row in rows)
     if opened := ", ".join(filter(None, openings)):
-        notes.append(f"Prompts end with {opened}, which rewards see at the beginning of each completion.")
+        notes.append(f"Prompts end with {opened}, which rewards get at the beginning of each completion.")
     return notes
 
 

@@ -28,7 +28,7 @@ PICTURES = (".png", ".pdf", ".svg")
 @click.option("--answer-key", help="Column with the gold answer.")
 @click.option("--image-key", help="Column with images; the tokenizers must then come with a processor.")
 @click.option("--system", help="System message put before every prompt.")
-@click.option("--template", help="Jinja file or text; sees every column and `content`.")
+@click.option("--template", help="Jinja file or text; gets every column and `content`.")
 @click.option("--completions", type=FILE, help="Generated completions (a file, or output_dir/generations).")
 @click.option("--completion-key", default="completion", show_default=True, help="Their column.")
 @click.option(

@@ -1,7 +1,7 @@
 """Corrects `axolotl.train` for GRPO runs, and finds out which of Axolotl's commands a process runs.
 
 Defects: Axolotl 0.19 loads the whole model a second time as a reference for every full fine-tuning run
-(`setup_reference_model`), though TRL's GRPOTrainer takes none and loads its own if a KL asks for one; goes when Axolotl
+(`setup_reference_model`), though TRL's GRPOTrainer takes none and loads its own if a KL needs one; goes when Axolotl
 skips it for rl: grpo. It registers plugins for every command without saying which one runs; goes when `register` gets
 the command.
 """

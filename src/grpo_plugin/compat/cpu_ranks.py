@@ -1,6 +1,6 @@
 """Lets several ranks train without GPUs (gloo), which tests of distributed code need.
 
-Defect: Axolotl 0.19 puts rank 1 on device 1 whatever the machine has. Goes when its `choose_device` knows CPUs.
+Defect: Axolotl 0.19 puts rank 1 on device 1 whatever the machine has. Goes when its `choose_device` handles CPUs.
 Such a run is started with `ACCELERATE_USE_CPU=true axolotl train RECIPE --launcher torchrun -- --nproc_per_node=2`;
 accelerate's own launcher starts one process on a machine without GPUs, whatever --num-processes says.
 """

@@ -75,7 +75,7 @@ class PromptsConfig(Block):
         str | None,
         Field(
             min_length=1,
-            description="Jinja template, as a file or as text; it sees every column, and the question as `content`.",
+            description="Jinja template, as a file or as text; it gets every column, and the question as `content`.",
         ),
     ] = None
     max_length: Annotated[

@@ -31,7 +31,7 @@ class RewardFunction(Block):
 
 
 class RewardsConfig(Block):
-    """Which functions judge a completion, and how they are run."""
+    """Which functions score a completion, and how they are run."""
 
     functions: Annotated[list[RewardFunction], Field(min_length=1, description="The reward functions.")]
     workers: Annotated[
@@ -64,5 +64,5 @@ class RewardsConfig(Block):
         Field(description="Total: the weighted sum of scores, or of scores normalised within each group first."),
     ] = "sum"
     keep_special_tokens: Annotated[
-        bool, Field(description="Functions see special tokens (tool calls, end of turn) in the text of completions.")
+        bool, Field(description="Functions get special tokens (tool calls, end of turn) in the text of completions.")
     ] = False

@@ -18,7 +18,7 @@ class DebugLog:
         self.earlier = output_dir / "debug.log.1"
 
     def open(self, *, append: bool) -> int:
-        """A descriptor that appends; the file is emptied first unless `append`, which a resumed run asks for.
+        """A descriptor that appends; the file is emptied first unless `append`, which a resumed run sets.
 
         Raises:
             RecipeError: output_dir cannot be made or written.

@@ -27,7 +27,7 @@ from grpo_plugin.session import Session
 
 
 def before_axolotl(words: list[str]) -> None:
-    """Prepare the run that `axolotl WORDS` asks for.
+    """Prepare the run of the command `axolotl WORDS`.
 
     Returns at once for anything but a local `train` of one of our recipes. For that it returns in a forked child, which
     goes on as Axolotl; the process that the user started exits with the run's code. A wrong recipe exits with 2 and one

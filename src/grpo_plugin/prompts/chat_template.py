@@ -14,7 +14,7 @@ class ChatTemplate:
 
     Args:
         source: Jinja text of the chat template.
-        variables: what the template sees beside the messages: special tokens, `chat_template_kwargs`.
+        variables: what the template gets beside the messages: special tokens, `chat_template_kwargs`.
     """
 
     def __init__(self, source: str, variables: Mapping[str, Any]) -> None:

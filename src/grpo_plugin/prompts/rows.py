@@ -107,7 +107,7 @@ class RowReader:
         return Prompt(number, place(messages, len(images)), images, columns)
 
     def columns(self, row: Row) -> Row:
-        """What rewards see of a row: `answer`, and all columns whose names are free.
+        """The columns of a row that rewards get: `answer`, and all whose names are free.
 
         Raises:
             RowError: no answer.

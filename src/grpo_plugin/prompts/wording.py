@@ -51,7 +51,7 @@ def chat_messages(question: Any, row: dict[str, Any], template: Template | None,
     Args:
         question: text, or chat messages; the template is applied to the text, or to the last user message. A last
             message of the assistant stays last, and the completion continues it.
-        row: every column, which the template sees beside `content`.
+        row: every column, which the template gets beside `content`.
 
     Raises:
         RowError: an empty question, messages that are not messages, a column the template needs and the row lacks.

@@ -1,4 +1,4 @@
-"""Whether a folder holds the model of some settings. Does not import torch, as the launcher asks, too."""
+"""Whether a folder holds the model of some settings. Does not import torch, because the launcher uses it."""
 
 import hashlib
 import json

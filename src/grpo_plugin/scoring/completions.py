@@ -51,7 +51,7 @@ class CompletionBatch:
         return row if self.places is None else self.places[row]
 
     def where(self, row: int) -> str:
-        """Words that let a reader find completion `row`: its place, its dataset row, its beginning."""
+        """Text that identifies completion `row`: its place, its dataset row, its beginning."""
         dataset_row = f" (dataset row {self.columns['row'][row]})" if "row" in self.columns else ""
         beginning = shorten(text_of(self.completions[row]))
         return f"completion {self.place(row)} of {self.total or len(self)}{dataset_row}, {beginning!r}"
@@ -73,7 +73,7 @@ def opening_of(prompt_text: str) -> str:
 
 
 def visible_completion(prompt_text: str, completion_text: str, prefill: str = "") -> str:
-    """The completion as rewards see it: what the prompt holds of the assistant's message comes before it.
+    """The completion as rewards get it: after the part of the assistant's message that the prompt holds.
 
     A chat template that ends with `<think>\n` makes the model go on within the element, so that its own text has the
     closing tag alone, and no reward that looks for `<think>…</think>` could ever be met.

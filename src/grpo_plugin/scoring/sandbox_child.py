@@ -30,7 +30,7 @@ def main() -> None:
     token = task.get("token", "")
     _lock(str(Path.cwd()))
     space = {"__name__": "__main__", "__builtins__": __builtins__}
-    exec(compile(program, "program.py", "exec"), space)  # the point of the sandbox
+    exec(compile(program, "program.py", "exec"), space)  # runs the model's program
     if assertions is not None:
         passed = [place for place, assertion in enumerate(assertions) if _holds(assertion, space)]
         sys.stdout.write(f"\n{token}{json.dumps(passed)}\n")

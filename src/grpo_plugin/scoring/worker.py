@@ -29,7 +29,7 @@ def prepare(functions: Sequence[tuple[int, RewardFunction]], base_dir: Path) -> 
 
 
 def ping() -> None:
-    """Return at once: the trainer then knows that a worker is ready."""
+    """Return at once, which shows the trainer that a worker is ready."""
 
 
 def score_each(index: int, batch: CompletionBatch, limit: float) -> list[Outcome]:

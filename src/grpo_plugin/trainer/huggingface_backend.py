@@ -53,7 +53,7 @@ class HuggingFaceBackend:
         self._terminators, self._vision = frozenset(terminators), vision
 
     def sync_weights(self, step: int) -> None:
-        """Nothing to send; the version is the optimizer step."""
+        """Sends nothing; the version is the optimizer step."""
         self.version = step
 
     def generate(

@@ -1,4 +1,4 @@
-"""The coefficient of the KL to the reference model, fixed or moved towards a target."""
+"""The coefficient of the KL to the reference model, fixed or adapted to a target KL."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ class KlCoefficient:
         )
 
     def update(self, metrics: Metrics, completions: int) -> None:
-        """Move an adaptive coefficient after an optimizer step over so many completions. Collective."""
+        """Update an adaptive coefficient after an optimizer step over `completions` completions. Collective."""
         if self._adaptive is None:
             return
         measured = metrics.step_mean("kl")

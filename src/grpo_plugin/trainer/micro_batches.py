@@ -16,7 +16,7 @@ Indices = list[list[int]]
 
 @dataclass(frozen=True)
 class BatchSize:
-    """How much a micro-batch holds: so many completions, or, if `tokens` is set, so many tokens."""
+    """The size of a micro-batch: a number of completions, or, if `tokens` is set, of tokens."""
 
     completions: int
     tokens: int | None = None

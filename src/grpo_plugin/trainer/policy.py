@@ -35,7 +35,7 @@ class Outputs(NamedTuple):
         logps, entropies: (B, T), in nats.
         balance: the load-balancing loss of a mixture of experts, summed over the tokens of prompts and completions;
             None where there is none.
-        divergence: (B, T) KL to the reference model over the whole vocabulary; None where it was not asked for.
+        divergence: (B, T) KL to the reference model over the whole vocabulary; None where it was not requested.
     """
 
     logps: Tensor

@@ -24,7 +24,7 @@ class PromptSampler:
     def __init__(self, dataset: Dataset | IterableDataset, seed: int, shuffle: bool = True) -> None:
         self.taken = 0
         self._dataset, self._seed, self._shuffle = dataset, seed, shuffle
-        self._buffer: dict[int, Row] = {}  # rows of the stream that may still be asked for, by position
+        self._buffer: dict[int, Row] = {}  # rows of the stream that may still be needed, by position
         self._stream: Iterator[Row] | None = None
         if isinstance(dataset, IterableDataset):
             self._stream = _endless(dataset.shuffle(seed=seed) if shuffle else dataset)

@@ -18,7 +18,7 @@ class Rollout:
         sampler_logps: (T) of each completion token when it was sampled; None where Hugging Face generated it.
         finish_reason: "stop", or "length" where the budget of tokens ran out.
         policy_version: of the weights that generated it.
-        prompt, completion, answer: as text; the completion as reward functions see it.
+        prompt, completion, answer: as text; the completion as reward functions get it.
         scores: of each reward function, NaN where it gave none.
         metrics: what dynamic sampling may filter by, by name: functions' scores, and the keys of dicts they returned.
         score_seconds: how long the reward functions took for it; None where that is not measured.
@@ -45,12 +45,12 @@ class Rollout:
 
     @property
     def tokens(self) -> int:
-        """Of prompt and completion."""
+        """The number of tokens of prompt and completion."""
         return len(self.prompt_ids) + len(self.completion_ids)
 
     @property
     def sampled_tokens(self) -> int:
-        """Completion tokens that the policy sampled."""
+        """The number of completion tokens that the policy sampled."""
         return len(self.completion_ids) if self.sampled_mask is None else sum(self.sampled_mask)
 
     @property

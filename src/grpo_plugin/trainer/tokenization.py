@@ -22,7 +22,7 @@ class PromptTokenizer:
     Args:
         tokenize: TRL's: prompts to (token ids, images, …).
         processing_class: the tokenizer, or the processor of a model with images.
-        keep_special_tokens: in the text of completions, as reward functions and logs see it.
+        keep_special_tokens: in the text of completions, as reward functions and logs get it.
         template: arguments of `apply_chat_template` that TRL gives: `tools`, `chat_template`, `chat_template_kwargs`.
     """
 
@@ -65,7 +65,7 @@ class PromptTokenizer:
         return text
 
     def completion(self, row: Row, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> str:
-        """The text of a row's completion as reward functions see it, with what the prompt holds of the same message."""
+        """The text of a row's completion as reward functions get it, after the prompt's part of the same message."""
         opening = self._decode(prompt_ids[-TAIL:])
         return visible_completion(opening, self._decode(token_ids), _prefill(row["prompt"]))
 

@@ -1,6 +1,6 @@
 """How images reach a model with a vision tower, in generation and in training.
 
-The ids of a prompt hold as many image tokens as the vision tower gives states; vLLM wants one per image.
+The ids of a prompt hold as many image tokens as the vision tower gives states; vLLM takes one per image.
 """
 
 from collections.abc import Callable, Sequence

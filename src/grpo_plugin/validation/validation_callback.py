@@ -11,14 +11,14 @@ from grpo_plugin.config.validation import ValidationConfig
 class ValidationCallback(TrainerCallback):
     """Decides when to validate; every process has one.
 
-    `validate(step)` is called before the first and after the last step. In between it asks for transformers' own
+    `validate(step)` is called before the first and after the last step. In between it requests transformers' own
     evaluation, which comes after the step's log line: the trainer's `evaluate()` is expected to validate as well.
     """
 
     def __init__(self, config: ValidationConfig, validate: Callable[[int], object]) -> None:
         self.config = config
         self.validate = validate
-        self._last: int | None = None  # the step of the last validation asked for
+        self._last: int | None = None  # the step of the last validation requested
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -99,7 +99,7 @@ def test_check_rewards_tries_a_template_that_opens_think(tmp_path: Path) -> None
     Path(path).write_text(Path(path).read_text().replace("rewards.math.accuracy", "seen.py:reward"))
     result = CliRunner().invoke(check_rewards, [path])
     assert result.exit_code == 0, result.output
-    assert "Prompts end with <think>, which rewards see at the beginning of each completion." in result.output
+    assert "Prompts end with <think>, which rewards get at the beginning of each completion." in result.output
     assert "format" in result.output and "1.000" in result.output
 
 

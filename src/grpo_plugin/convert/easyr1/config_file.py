@@ -76,7 +76,7 @@ def _winners(leaves: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _rank(name: str, leaves: Mapping[str, Any]) -> tuple[bool, int]:
-    """The smallest is used: a value before a null, then the newest name; but with a KL in the loss, the keys of it."""
+    """A sort key, best first: a value before a null, then the newest name; with a KL in the loss, its keys."""
     empty = leaves[name] is None
     if name in OF_KL_LOSS:
         in_loss = [value for key, value in leaves.items() if key.endswith(".use_kl_loss")]

@@ -28,7 +28,7 @@ def rewards(draft: Draft) -> None:
     elif ".py" not in function:
         raise RecipeError(f"{name}: {function!r} is unknown; known: {', '.join(_BARE)}, path/to/file.py:function.")
     _put(draft, function)
-    draft.leave("worker.reward.skip_special_tokens", "rewards see completions without special tokens", same_at=True)
+    draft.leave("worker.reward.skip_special_tokens", "rewards get completions without special tokens", same_at=True)
     draft.leave("worker.reward.num_cpus", "Ray's share for one process; rewards.workers says how many processes judge")
 
 

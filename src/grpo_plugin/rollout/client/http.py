@@ -34,7 +34,7 @@ class Client:
         key: sent as bearer token with every request.
         timeout: seconds for one whole answer.
         requests: HTTP requests that one batch of prompts is spread over.
-        fault: what is wrong with the server's processes, None for nothing; asked while a request is out.
+        fault: what is wrong with the server's processes, None for nothing; called while a request is pending.
     """
 
     def __init__(

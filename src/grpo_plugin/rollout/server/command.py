@@ -53,7 +53,7 @@ class ServerCommand:
 
 
 def resolve_sync(rollout: RolloutConfig, *, gpus: bool, trainer_has_vllm: bool) -> Sync:
-    """The weight transport that `rollout.sync` asks for; `auto` is NCCL where both sides can use it.
+    """The weight transport that `rollout.sync` names; `auto` is NCCL where both sides can use it.
 
     Raises:
         RecipeError: when it cannot work here.
@@ -175,7 +175,7 @@ def _serving_args(endpoint: Endpoint) -> list[str]:
 def _settings(
     rollout: RolloutConfig, split: DeviceSplit, endpoint: Endpoint, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    # With the trainer's own interpreter vLLM may be found through PYTHONPATH; another one must not see it.
+    # With the trainer's own interpreter vLLM may be found through PYTHONPATH; another one must not inherit it.
     inherited = [] if rollout.python else [environ.get("PYTHONPATH", "")]
     paths = [str(GATE_FOLDER), *inherited, rollout.env.get("PYTHONPATH", "")]
     settings = {

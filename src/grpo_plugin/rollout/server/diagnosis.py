@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-# The first pattern found decides, so the particular stands before the general.
+# The first pattern found decides, so specific patterns stand before general ones.
 _REMEDIES = (
     (
         r"No module named '?vllm",

@@ -17,7 +17,7 @@ _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A Unix socket in the private folder `run_dir`, or a TCP port whose every route asks for `key`."""
+    """A Unix socket in the private folder `run_dir`, or a TCP port, where every route needs `key`."""
 
     run_dir: Path
     host: str | None = None

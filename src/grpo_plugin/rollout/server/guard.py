@@ -201,7 +201,7 @@ def watch(tree: Tree, owner: int, owner_started: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="guard.py", description=__doc__)
-    parser.add_argument("--owner", type=int, required=True, help="process whose end ends the server")
+    parser.add_argument("--owner", type=int, required=True, help="process with which the server ends")
     parser.add_argument("--owner-started", required=True, help="its start time, in ticks since boot")
     parser.add_argument("--remove", action="append", default=[], help="folder to remove at the end")
     parser.add_argument("--remove-prefix", default="", help="remove the folders whose paths begin so, too")

@@ -82,7 +82,8 @@ class NcclTransport:
         return routes, source, transfer
 
     def _tensors(self, model: nn.Module) -> Generator[tuple[str, Tensor], None, None]:
-        # vLLM holds a buffer's worth of tensors at once, and FSDP frees the storage of a layer when the next is asked.
+        # vLLM holds a buffer's worth of tensors at once, and FSDP frees the storage of a layer when the next is
+        # gathered.
         copy = self._accelerator.distributed_type in SHARDED
         for name, tensor in named_tensors(model):
             yield name, tensor.to(self._accelerator.device, copy=copy)

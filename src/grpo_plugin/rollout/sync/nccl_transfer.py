@@ -29,7 +29,7 @@ ABORTED_WITHIN = 60.0
 
 @dataclass(frozen=True)
 class ParamMeta:
-    """A tensor that is to come: name, type and shape, as vLLM asks for them under the same name."""
+    """A tensor to be sent: name, type and shape, the attributes of vLLM's class of the same name."""
 
     name: str
     dtype: torch.dtype

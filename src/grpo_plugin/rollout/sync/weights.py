@@ -47,7 +47,7 @@ def named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Every tensor a checkpoint of `model` has, in its exact type, with the adapters merged in.
 
     `model` may be wrapped by PEFT, DDP, FSDP1, FSDP2, DeepSpeed or torch.compile. Collective: with sharded weights
-    every rank must run it to its end. A tensor is valid until the next one is asked for. Weights quantised by
+    every rank must run it to its end. A tensor is valid until the next one is yielded. Weights quantised by
     bitsandbytes come dequantised, which is what the trainer computes with.
 
     Raises:

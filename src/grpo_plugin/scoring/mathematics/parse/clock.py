@@ -11,7 +11,7 @@ _LAST_HOUR = 24
 def time_of_day(plain: str) -> Node | None:
     """`("time", seconds since midnight, ratio)`: what 6:15 is as a ratio, or None after a.m. or p.m.; None for no time.
 
-    A time wants minutes of two digits, or a.m. or p.m. behind the hour: 2:5 is a ratio alone.
+    A time needs minutes of two digits, or a.m. or p.m. behind the hour: 2:5 is a ratio alone.
     """
     match = _TIME.match(plain)
     if match is None:
