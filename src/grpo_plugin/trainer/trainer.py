@@ -77,9 +77,9 @@ class PolicyTrainer(TrainerSetup):
         self._step_loss = torch.zeros_like(self._step_loss)
         if finite.item() < self.accelerator.num_processes:
             raise TrainingError(
-                f"loss: not a finite number at step {self.state.global_step + 1}, so it was not taken and nothing "
-                "was saved after it; lower learning_rate or max_grad_norm, train in bf16 or fp32 rather than fp16, and "
-                "check an algorithm.loss or algorithm.advantage of your own."
+                f"the loss of step {self.state.global_step + 1} is not a finite number, so the step was not taken and "
+                "nothing was saved after it; lower learning_rate or max_grad_norm, train in bf16 or fp32 rather than "
+                "fp16, and check an algorithm.loss or algorithm.advantage of your own."
             )
 
     def _generate_ahead(self) -> None:
