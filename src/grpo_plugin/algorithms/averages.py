@@ -1,4 +1,4 @@
-"""How per-token losses become one number: a weight for every token, so that any split of a step sums to the same."""
+"""The average over per-token losses: a weight for every token, so that any split of a step sums to the same."""
 
 import torch
 from torch import Tensor

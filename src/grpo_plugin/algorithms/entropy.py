@@ -5,10 +5,10 @@ from torch import Tensor
 
 
 def entropy_threshold(entropies: Tensor, share: float) -> Tensor:
-    """The entropy that a `share` of the tokens reach: the (1 − share) quantile, between neighbours linearly, as TRL's.
+    """The entropy that a `share` of the tokens reach: the (1 − share) quantile, linearly interpolated, as TRL's.
 
     Departure: the paper and TRL take the quantile over a micro-batch of all ranks, so that it depends on the split of a
-    step; over the tokens of the whole step, it does not.
+    step; over all tokens that a rollout batch trains on, it does not.
 
     Args:
         entropies: (K,) in nats, of all tokens that are to be compared; at least one.

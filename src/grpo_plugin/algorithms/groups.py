@@ -1,7 +1,7 @@
-"""Groups of completions of one prompt: which of them carry a signal, and what share does.
+"""Groups of completions of one prompt: which of them have rewards that differ, and what share of all groups.
 
-A group is judged by the largest minus the smallest reward, never by a standard deviation: the deviation of equal
-rewards such as 0.1 is not 0 in floating point. NaN marks a completion that no reward function could score.
+Whether rewards differ is decided by the largest minus the smallest, never by a standard deviation: the deviation of
+equal rewards such as 0.1 is not 0 in floating point. NaN marks a completion that no reward function could score.
 """
 
 from typing import NamedTuple

@@ -1,8 +1,8 @@
 """How several sequences run through a causal language model: end to end, one by one, or padded to a rectangle.
 
 Every layout computes the same hidden states where the model's layers keep packed sequences apart. Attention layers do,
-by their mask or kernel; layers with a state (linear attention, Mamba, short convolutions) may run on from one sequence
-into the next. `layout_choice.choose_layout` finds out which layouts hold for a model.
+by their mask or kernel; layers with a state (linear attention, Mamba, short convolutions) may carry state from one
+sequence into the next. `layout_choice.choose_layout` finds out which layouts hold for a model.
 
 | layout | how | cost |
 |---|---|---|

@@ -44,7 +44,7 @@ def softcap(model: nn.Module) -> float | None:
 
 
 def logit_arguments(model: nn.Module, temperature: float) -> dict[str, Any]:
-    """`temperature` and `softcap` for `logprobs` and `heads`, which know no scale: it is part of both.
+    """`temperature` and `softcap` for `logprobs` and `heads`, which have no scale: it is part of both.
 
     cap · tanh(scale · z / cap) / temperature = cap' · tanh(z / cap') / temperature', with both divided by the scale.
     """
@@ -53,7 +53,7 @@ def logit_arguments(model: nn.Module, temperature: float) -> dict[str, Any]:
 
 
 def _text_config(model: nn.Module) -> Any:
-    """The configuration of the language model, also where it is part of one for images."""
+    """The configuration of the language model, also of a vision model's text part."""
     config: Any = model.config
     get_text_config = getattr(config, "get_text_config", None)
     return config if get_text_config is None else get_text_config()

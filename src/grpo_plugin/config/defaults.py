@@ -1,4 +1,4 @@
-"""A default that stands in for what is absent or null, and for nothing else."""
+"""A default for what is absent or null, and for nothing else."""
 
 from collections.abc import Mapping
 from typing import Any

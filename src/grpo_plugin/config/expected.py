@@ -1,4 +1,4 @@
-"""What a value must be, in words, read from the JSON schema of its field: for error sentences and the reference."""
+"""A description of the values that a field takes, from its JSON schema: for error sentences and the reference."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a run ends with on the screen: accuracy before and after, examples, time, outputs and commands for them."""
+"""The report at the end of a run: accuracy before and after, examples, time, outputs and commands for them."""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ OUTPUTS = {
     "debug log": "debug.log",
     "vLLM's log": "vllm.log",
 }
-# What the trainer's stopwatch calls its sections, where that does not say it.
+# Clearer names for some sections of the trainer's stopwatch.
 SECTIONS = {"canary": "log-probability check", "score": "rewards", "sync": "weights to vLLM"}
 
 
@@ -125,7 +125,7 @@ def aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
 def middle_out(text: str, limit: int = SHOWN) -> str:
     """One line of at most `limit` characters that keeps the beginning and the end, where an answer stands.
 
-    Control characters, which a terminal would obey, are replaced.
+    Control characters, which a terminal would execute, are replaced.
     """
     line = "".join(letter if letter.isprintable() else "�" for letter in " ".join(text.split())) or "(empty)"
     if len(line) <= limit:

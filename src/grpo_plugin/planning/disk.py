@@ -1,4 +1,4 @@
-"""What a run writes: the model it downloads, its checkpoints, and weights on their way to vLLM."""
+"""Disk space of a run: the model it downloads, its checkpoints, and the weights file for vLLM."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The sizes of a model, as its config.json has them, and what follows from them: parameters and cache."""
+"""The sizes of a model, from its config.json, and the parameters and cache bytes that follow."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

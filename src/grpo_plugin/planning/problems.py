@@ -1,4 +1,4 @@
-"""What in a recipe cannot work on a machine, found before anything is loaded."""
+"""The reasons why a recipe cannot run on a machine, found without loading anything."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -96,7 +96,7 @@ def _check_integers(name: str, values: Sequence[Any]) -> None:
 
 
 def _holds(value: Any, kind: type, which: Callable[[Any], bool] = lambda _: True) -> bool:
-    """Whether a value, or anything in it, is of a kind and such."""
+    """Whether a value, or anything nested in it, is of `kind` and satisfies `which`."""
     if isinstance(value, (list, dict)):
         return any(_holds(inner, kind, which) for inner in (value.values() if isinstance(value, dict) else value))
     return isinstance(value, kind) and which(value)

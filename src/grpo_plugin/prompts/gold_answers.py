@@ -1,4 +1,4 @@
-"""Gold answers out of worked solutions."""
+"""Gold answers extracted from worked solutions."""
 
 from collections.abc import Callable
 

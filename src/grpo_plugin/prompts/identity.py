@@ -24,7 +24,7 @@ def data_key(
 
     Args:
         more: whatever else the result depends on, such as the layout of the result itself.
-        without: fields of the block that do not matter; the names of sources never matter, only their content.
+        without: fields of the block that are left out; sources count by content, never by name.
     """
     block = config.model_dump(exclude={"train", "validation", "streaming", *without})
     template = template_text(config.template, base_dir) if config.template else None

@@ -51,7 +51,7 @@ class _Text:
         return found
 
     def value(self) -> Any:
-        """Read a value. Only objects are read whole for sure: a number could be cut off at the end of a block."""
+        """Read a value. Only objects are sure to be complete: a number could be cut off at the end of a block."""
         self.next()
         while True:
             try:

@@ -67,7 +67,7 @@ class ChatCounter:
 
     @property
     def identity(self) -> str:
-        """The same only for tokenizers and templates that give the same numbers."""
+        """Equal only for tokenizers and templates that give the same counts."""
         import tokenizers
         import transformers
 

@@ -16,7 +16,7 @@ PROBES = ((28, 28), (10, 1000), (333, 777), (5000, 5000), (2000, 20))
 
 @dataclass(frozen=True)
 class Measure:
-    """Measures prompts for one field ("prompts.train") as the trainer will see them.
+    """Measures prompts for one field ("prompts.train") as the trainer will get them.
 
     Args:
         counter: None measures nothing: every prompt has 0 tokens, and is a chat.

@@ -1,4 +1,4 @@
-"""Rows of a file or dataset, a chunk at a time, exactly as written: no type is guessed, no value turned to null.
+"""Rows of a file or dataset, a chunk at a time, exactly as written: no type is guessed, no value becomes null.
 
 The loaders of `datasets` are not used for local files: their JSON reader turns date-like text into timestamps, their
 CSV reader the answers "None" and "NA" into nulls, and their errors carry no row number.

@@ -1,4 +1,4 @@
-"""The chat messages of a row: the recipe's system message, and the question through the recipe's Jinja template."""
+"""The chat messages of a row: the recipe's system message, and the question in the recipe's Jinja template."""
 
 from pathlib import Path
 from typing import Any

@@ -75,7 +75,7 @@ class GenerationLog:
         return part
 
     def _forget(self, step: int, split: str) -> None:
-        """Remove what an earlier, longer run left of this step and of later ones."""
+        """Remove the files that an earlier, longer run left for this step and later ones."""
         for path in self.folder.glob(f"{split}-*.parquet"):
             if int(path.stem.split("-")[-2]) >= step:
                 path.unlink()

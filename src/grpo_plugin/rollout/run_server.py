@@ -22,7 +22,7 @@ URL_KEY = "GRPO_ROLLOUT_KEY"  # the environment variable with the key of the ser
 
 
 class RunServer:
-    """One rank's view of the server; only the main process's starts, adopts or reaches it.
+    """One rank's access to the server; only the main process starts, adopts or reaches it.
 
     Args:
         environ: this process's environment; its CUDA_VISIBLE_DEVICES names the GPUs of trainer and server together, and

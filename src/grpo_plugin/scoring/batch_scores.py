@@ -1,4 +1,4 @@
-"""What the reward functions of a recipe made of one batch of completions."""
+"""The scores that the reward functions of a recipe gave to one batch of completions."""
 
 import math
 from collections.abc import Mapping

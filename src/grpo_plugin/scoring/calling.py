@@ -19,7 +19,7 @@ _STOPPED_BY_SIGNAL = frozenset(128 + number for number in (signal.SIGHUP, signal
 
 
 def score_batch(reward: Reward, batch: CompletionBatch, timeout: float | None = None) -> list[Outcome]:
-    """The outcomes of one call for all completions; each is said to have taken an even share of its seconds.
+    """The outcomes of one call for all completions; each gets an even share of its seconds.
 
     Args:
         timeout: seconds after which an async function is cancelled; others are stopped from outside.
@@ -71,7 +71,7 @@ def _call(reward: Reward, batch: CompletionBatch) -> Any:
 
 
 def _is_meant_for_the_run(error: BaseException) -> bool:
-    """Ctrl-C, a time limit, or the exit of a trainer that got a signal in the middle of the call."""
+    """Whether it must end the run: Ctrl-C, a time limit, or the exit of a trainer that got a signal during the call."""
     if isinstance(error, SystemExit):
         return multiprocessing.parent_process() is None and error.code in _STOPPED_BY_SIGNAL
     return isinstance(error, KeyboardInterrupt | Interrupted)

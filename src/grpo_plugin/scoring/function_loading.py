@@ -1,4 +1,4 @@
-"""From the name of a function in a recipe to a Python callable."""
+"""Loads the Python callable that a recipe names."""
 
 import importlib
 import importlib.util

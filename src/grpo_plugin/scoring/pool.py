@@ -48,7 +48,7 @@ class WorkerPool:
         """The outcome of every completion, in order; each completion is scored by itself.
 
         A completion that crashed its worker or passed a time limit has an error and no score; once more failed than
-        `rewards.max_failed` allows, the rest is not scored.
+        `rewards.max_failed` allows, the others are not scored.
         """
         deadline = time.monotonic() + self._config.batch_timeout
         outcomes: dict[int, Outcome] = {}
@@ -101,7 +101,7 @@ class WorkerPool:
                 raise
             return False
         except Exception:
-            # The batch's own scoring will fail too, and name the completion.
+            # Scoring the batch will fail too, with an error that names the completion.
             return False
 
     def close(self) -> None:

@@ -11,8 +11,8 @@ from grpo_plugin.scoring.completions import text_of
 class ModelReward:
     """The score that a reward model gives to prompt and completion together.
 
-    The model is loaded at the first call, onto this process's GPU where there is one. A conversation is worded by
-    the model's own chat template; plain text is joined.
+    The model is loaded at the first call, onto this process's GPU where there is one. A conversation is rendered by the
+    model's own chat template; plain text is joined.
     """
 
     def __init__(self, model: str) -> None:

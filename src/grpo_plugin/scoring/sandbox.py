@@ -1,4 +1,4 @@
-"""A program of a model, run in a child process that can neither hang, nor fill the machine, nor reach the network.
+"""Runs a model's program in a child process that can neither hang, nor fill the machine, nor reach the network.
 
 The child is a fresh interpreter in an empty folder. Limits of the kernel hold its time, memory, output and core
 files; a network namespace of its own, where the kernel grants one, and an audit hook keep it from sockets, from other

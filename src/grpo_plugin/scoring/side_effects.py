@@ -1,4 +1,4 @@
-"""What a reward function does to its process, bounded or undone: working directory, forks, prints, changed inputs."""
+"""Limits or undoes what a reward function does to its process: working directory, forks, prints, changed inputs."""
 
 import contextlib
 import io
@@ -17,7 +17,8 @@ _UNCHANGEABLE = frozenset((int, float, str, bool, bytes, type(None)))
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Call a reward function within: it may change the working directory, fork and print without harm to the run.
+    """A block to call a reward function in: it may change the working directory, fork and print without harm to the
+    run.
 
     The working directory is restored, a forked child that comes out of the function ends here, and what is printed
     goes to standard error, up to `PRINT_LIMIT`.
@@ -28,7 +29,7 @@ def contained() -> Iterator[None]:
 
 @contextmanager
 def restored_directory() -> Iterator[None]:
-    """Run other people's code within, such as the import of a module: a forked child of it ends here."""
+    """A block to run user code in, such as the import of a module: a forked child of it ends here."""
     pid, folder = os.getpid(), _working_directory()
     try:
         yield

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# A function that swallows the first interruption gets another one this many seconds later.
+# A function that suppresses the first interruption gets another one this many seconds later.
 _AGAIN = 0.5
 
 
 class Interrupted(BaseException):
-    """The time limit passed. Not an Exception, so that `except Exception` in a reward does not swallow it."""
+    """The time limit passed. Not an Exception, so that `except Exception` in a reward does not catch it."""
 
 
 def can_interrupt() -> bool:
-    """Signals reach Python's main thread alone."""
+    """Whether this is the main thread, the only one that Python delivers signals to."""
     return threading.current_thread() is threading.main_thread()
 
 

@@ -1,4 +1,4 @@
-"""What a reward function returned, checked: one finite number (or None, or a dict of them) per completion."""
+"""Checks what a reward function returned: one finite number (or None, or a dict of them) per completion."""
 
 import math
 from collections.abc import Mapping, Sequence

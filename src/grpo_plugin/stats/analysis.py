@@ -80,7 +80,7 @@ def analyse(
     """The lengths of all rows under each tokenizer.
 
     Args:
-        reader: makes chat messages of the rows as the run would.
+        reader: turns rows into chat messages as the run would.
         measures: by the tokenizer's name; each with a counter.
         progress: called after each chunk with its number of rows.
 

@@ -1,4 +1,4 @@
-"""The distribution of lengths, kept exactly in memory that grows with the longest length, not with the rows."""
+"""The distribution of lengths, exact, in memory that grows with the longest length, not with the rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

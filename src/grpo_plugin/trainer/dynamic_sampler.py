@@ -71,7 +71,7 @@ class DynamicSampler:
         return batch
 
     def peek(self) -> list[int]:
-        """The rows that the next `next_batch` will ask for first."""
+        """The rows that the next `next_batch` will sample first."""
         return self.prompts.peek(max(1, self.batch_size - len(self._surplus)))
 
     def state(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Evaluating a policy on held-out prompts: accuracy of samples and of the greedy answer, pass@k, by group.
 
-The rewards are those of training. The trainer gives two functions, one that completes prompts and one that scores
-completions; the rest here is arithmetic. P = prompts, G = completions per prompt.
+The rewards are those of training. The trainer passes two functions, one that completes prompts and one that scores
+completions. P = prompts, G = completions per prompt.
 """
 
 import math

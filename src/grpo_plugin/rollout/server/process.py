@@ -94,7 +94,7 @@ class Server:
         return WORKER_EXTENSION in self._state.argv
 
     def wait_ready(self, timeout: float) -> None:
-        """Return once `/health` answers; a server that fails to get there is ended.
+        """Return once `/health` answers; a server that does not get ready is ended.
 
         Raises:
             RolloutError: when the server exits or `timeout` seconds pass; with the log's tail and the likely remedy.
@@ -115,7 +115,7 @@ class Server:
         return guard.start_time(self._state.guard_pid) == self._state.guard_started
 
     def fault(self) -> str | None:
-        """What keeps the server from working, as far as its processes show: one has been stopped, or it has ended."""
+        """Why the server cannot work: a process of it has been stopped, or it has ended; None where it can."""
         if not self.alive():
             return "it has ended"
         stopped = guard.stopped(self._state.guard_pid)

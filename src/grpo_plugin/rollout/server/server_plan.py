@@ -15,7 +15,7 @@ from grpo_plugin.rollout.server.process import Server
 
 @dataclass(frozen=True)
 class ServerPlan:
-    """Everything that decides a server's command but its address."""
+    """Everything that determines a server's command but its address."""
 
     values: Mapping[str, Any]
     rollout: RolloutConfig
