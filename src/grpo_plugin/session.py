@@ -48,7 +48,7 @@ class Session:
         return console
 
     def report_server_adopted(self) -> None:
-        """Tell the launcher that the trainer watches the server from now on."""
+        """Notify the launcher that the trainer watches the server from now on."""
         (self.folder / "adopted").touch()
 
     @property
@@ -56,7 +56,7 @@ class Session:
         return (self.folder / "adopted").exists()
 
     def report_failure(self) -> None:
-        """Tell the launcher that the screen shows why the run failed."""
+        """Notify the launcher that the screen shows why the run failed."""
         (self.folder / "reported").touch()
 
     @property

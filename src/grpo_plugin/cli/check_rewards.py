@@ -47,7 +47,7 @@ def check_rewards(recipe: str, rows: int) -> None:
 
 
 def _check(path: str, rows: int) -> tuple[int, list[FunctionReport], list[str]]:
-    """How many rows were tried, what each function gave, and notes for the user."""
+    """The number of rows tried, a report for each function, and notes for the user."""
     from grpo_plugin.scoring import load
 
     recipe = check(read(path))

@@ -1,4 +1,4 @@
-"""How a sub-command ends on an error of ours: one sentence on standard error, exit code 2."""
+"""Ends a sub-command on an error of ours: one sentence on standard error, exit code 2."""
 
 import sys
 from collections.abc import Callable

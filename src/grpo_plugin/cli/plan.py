@@ -47,7 +47,7 @@ def _names(command: click.Command, *, with_value: bool = False) -> set[str]:
 @click.pass_context
 @errors_exit_2
 def plan(context: click.Context, **options: Any) -> None:
-    """Print GPU roles, batch arithmetic, memory, disk, vLLM's command, and what would be wrong with RECIPE.
+    """Print GPU roles, batch arithmetic, memory, disk, vLLM's command, and the problems of RECIPE.
 
     Takes the overrides that `axolotl train` takes (--learning-rate=1e-5 --trl.num-generations=8). Exits with 2 if the
     run could not start.

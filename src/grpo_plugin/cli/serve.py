@@ -46,7 +46,7 @@ def _plan(
 
 
 def openai_address(endpoint: Endpoint) -> str:
-    """Where a client of OpenAI's API finds the server, and the key it needs."""
+    """The address for a client of OpenAI's API, and the key it needs."""
     if endpoint.host is None:
         return f"{endpoint.socket} (a Unix socket; http://localhost/v1 over it)"
     return f"{endpoint.address}/v1, key {endpoint.key}"

@@ -1,4 +1,4 @@
-"""What all recipe blocks share: strictness, and one readable sentence per mistake."""
+"""The base of all recipe blocks: unknown keys are errors, and each mistake is one readable sentence."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, TypeVar
@@ -52,7 +52,7 @@ def unknown_key(path: str, key: str, keys: Iterable[str]) -> str:
 
 
 def sentence(model: type[BaseModel], name: str, mistakes: list[ErrorDetails]) -> str:
-    """The most telling of pydantic's errors, in one sentence: field, value, what is expected, remedy.
+    """The most specific of pydantic's errors, in one sentence: field, value, what is expected, remedy.
 
     A member of a union that a value was not meant for gives an error too: an unknown key goes first, then the field
     that lies deepest.

@@ -1,4 +1,4 @@
-"""The `rewards:` block: which functions judge a completion, and how they are run."""
+"""The `rewards:` block: which functions score a completion, and how they are run."""
 
 from typing import Annotated, Any, Literal
 

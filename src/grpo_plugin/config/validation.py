@@ -1,4 +1,4 @@
-"""The `validation:` block: how often and how the policy is judged on held-out prompts."""
+"""The `validation:` block: how often and how the policy is evaluated on held-out prompts."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from grpo_plugin.config.block import Block
 
 
 class ValidationConfig(Block):
-    """How often and how the policy is judged on held-out prompts."""
+    """How often and how the policy is evaluated on held-out prompts."""
 
     before_train: Annotated[bool, Field(description="Validate once before the first step.")] = True
     every: Annotated[

@@ -29,7 +29,7 @@ def config_first(args: list[str], with_value: Collection[str]) -> list[str]:
 
 
 def config_index(args: list[str], with_value: Collection[str]) -> int | None:
-    """Where the config stands: the first YAML file, URL or folder that is not an option's value."""
+    """The index of the config: the first YAML file, URL or folder that is not an option's value."""
     existing = None
     for index, word in _positionals(args, with_value):
         if word.endswith(SUFFIXES) or word.startswith("https://"):

@@ -48,7 +48,7 @@ def _smaller(plan: Plan) -> Iterator[str]:
 
 
 def _more_gpus(plan: Plan, least: int) -> Iterator[str]:
-    """Of this machine if it has so many beside vLLM's, else more machines like it; each trains on the same number."""
+    """Advice to use more GPUs: of this machine if it has enough beside vLLM's, else of more machines like it."""
     here, nodes = plan.machine.gpus - plan.serving_gpus, plan.machine.nodes
     if here < 1:
         return

@@ -50,7 +50,7 @@ class Serving:
 
 
 def serving(shape: ModelShape, vllm: Mapping[str, Any], sequence: int | None) -> Serving:
-    """How the `vllm:` block serves a model of this shape, for sequences of at most `sequence` tokens."""
+    """The `Serving` of a model of this shape by the `vllm:` block, for sequences of at most `sequence` tokens."""
     tensor = vllm.get("tensor_parallel_size") or 1
     shards = min(tensor, shape.kv_heads)  # key heads fewer than GPUs are held more than once
     return Serving(

@@ -61,7 +61,7 @@ def recipe_schema() -> Schema:
 
 
 def _keep(schema: Schema, prefix: str) -> None:
-    """Leave out the keys that have no effect, and what is required."""
+    """Leave out the keys that have no effect, and the list of required keys."""
     schema["properties"] = {key: value for key, value in schema["properties"].items() if prefix + key in EFFECTIVE}
     schema.pop("required", None)
     schema["additionalProperties"] = False

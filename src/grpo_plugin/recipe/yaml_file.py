@@ -1,4 +1,4 @@
-"""YAML files of keys and values: one reader, one sentence for each mistake."""
+"""Reads YAML files of keys and values; each mistake is one sentence."""
 
 from pathlib import Path
 from typing import Any

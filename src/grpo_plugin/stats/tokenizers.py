@@ -1,4 +1,4 @@
-"""The tokenizer that a run would use, loaded as the run would load it."""
+"""The tokenizer that a run would use, loaded in the same way."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Generated:
 
 
 class Generator:
-    """Completes rows; collective, each rank with rows of its own.
+    """Completes rows; collective, each rank with its own rows.
 
     Args:
         sampling: as in training.

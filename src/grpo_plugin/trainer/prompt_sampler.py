@@ -1,4 +1,4 @@
-"""Which prompts come next: a function of the seed and of how many were taken, on every rank alike."""
+"""The next prompts: a function of the seed and of how many were taken, the same on every rank."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,13 +12,13 @@ Row = dict[str, Any]
 
 
 class PromptSampler:
-    """The endless sequence of prompts; each pass over the data has an order of its own.
+    """The endless sequence of prompts, pass after pass over the data.
 
     A row is identified by its number in the data set; by its position in the stream where there are no numbers.
 
     Args:
         dataset: rows with a `prompt`.
-        shuffle: otherwise the data's own order, pass after pass.
+        shuffle: each pass in an order of its own; otherwise in the data's order.
     """
 
     def __init__(self, dataset: Dataset | IterableDataset, seed: int, shuffle: bool = True) -> None:
@@ -58,7 +58,7 @@ class PromptSampler:
         self._buffer = {number: row for number, row in self._buffer.items() if number >= self.taken or number in keep}
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """The position, for a checkpoint."""
         return {"taken": self.taken, "buffer": {k: row for k, row in self._buffer.items() if k < self.taken}}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -70,6 +70,6 @@ def _extra_names(rollouts: Sequence[Rollout]) -> list[str]:
 
 
 def _std(values: torch.Tensor) -> float:
-    """Of the values that are numbers; NaN with fewer than two of them."""
+    """The standard deviation of the values that are not NaN; NaN with fewer than two of them."""
     present = values[~values.isnan()]
     return present.std().item() if len(present) > 1 else math.nan

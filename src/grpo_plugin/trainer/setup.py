@@ -221,7 +221,7 @@ class TrainerSetup(AxolotlGRPOTrainer):
         return mean * self.current_gradient_accumulation_steps  # TRL divides by it
 
     def _off_policy(self) -> bool:
-        """Whether completions may come from another policy than the one they train."""
+        """Whether sampler and policy may differ: surplus groups, lookahead, or vLLM in half precision."""
         if self.algorithm.filter is not None or self.looks_ahead:
             return True
         if self.server is None:

@@ -176,7 +176,7 @@ class PolicyTrainer(TrainerSetup):
 
     @contextmanager
     def _local_gradients(self, model: nn.Module) -> Iterator[None]:
-        """For a micro-batch that is not the last of its accumulation step: gradients are not averaged over ranks."""
+        """For a micro-batch that is not the last of its accumulation step: do not average gradients over ranks."""
         state = self.accelerator.gradient_state
         before = state.sync_gradients
         state._set_sync_gradients(False)

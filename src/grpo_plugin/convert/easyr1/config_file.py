@@ -67,7 +67,7 @@ def _override(word: str) -> dict[str, Any]:
 
 
 def _winners(leaves: Mapping[str, Any]) -> dict[str, str]:
-    """For each key's name of today, the spelling of it that is used."""
+    """For each key's current name, the spelling of it that is used."""
     winners: dict[str, str] = {}
     for name in sorted(leaves, key=lambda name: _rank(name, leaves)):
         for key in _now(name):

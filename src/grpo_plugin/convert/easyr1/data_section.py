@@ -7,7 +7,7 @@ from grpo_plugin.convert.easyr1.draft import Draft
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe.sources import FORMATS
 
-# EasyR1's example templates and ours to the same effect.
+# EasyR1's example templates and our equivalents.
 _TEMPLATES = {
     "math": "recipes/prompts/math.jinja",
     "r1v": "recipes/prompts/r1v.jinja",

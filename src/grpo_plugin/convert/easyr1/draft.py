@@ -1,6 +1,7 @@
 """A recipe being written: its values, the keys they came from, and the keys not converted, with reasons.
 
-Every key of the configuration appears in the recipe's text: beside the key it became, or at the end. `unexplained`
+Every key of the configuration appears in the recipe's text: beside the key it was converted to, or at the end.
+`unexplained`
 lists those that would be missing.
 """
 
@@ -14,7 +15,7 @@ _NEVER = object()
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a value of the recipe comes from: keys of the configuration, and a note."""
+    """The origin of a recipe's value: keys of the configuration, and a note."""
 
     keys: tuple[str, ...]
     note: str

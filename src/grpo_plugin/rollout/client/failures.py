@@ -1,4 +1,4 @@
-"""What can go wrong with an HTTP request to vLLM, as errors of this package, each in one sentence."""
+"""Failures of an HTTP request to vLLM as errors of this package, each in one sentence."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

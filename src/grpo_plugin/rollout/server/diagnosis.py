@@ -1,4 +1,4 @@
-"""What a failed server's log means, and what to do about it. Pure text in, text out."""
+"""The cause in a failed server's log, and its remedy. Pure text in, text out."""
 
 import re
 from collections.abc import Iterator

@@ -175,7 +175,7 @@ def prctl(option: int, value: int) -> None:
 
 
 def _follow(guard: int) -> Callable[[], None]:
-    """What the server's main process does before it becomes vLLM: end when this process is killed."""
+    """Run in the server's process before vLLM starts: let it end when this process is killed."""
     loaded = ctypes.CDLL(None).prctl  # a library must not be loaded between fork and exec
 
     def prepare() -> None:

@@ -1,4 +1,4 @@
-"""What the ways of sending weights to vLLM have in common: the interface, its error, and errors on every rank."""
+"""The interface of the weight transports to vLLM, its error, and errors on every rank."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

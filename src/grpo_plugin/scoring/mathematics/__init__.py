@@ -1,4 +1,4 @@
-"""Equivalence of mathematical answers: `extract` finds the answer, `parse` reads it, `compare` judges it.
+"""Equivalence of mathematical answers: `extract` finds the answer, `parse` reads it, `compare` compares it.
 
 Call the functions of this file. A completion may hold anything: an unexpected error while one is read counts as a wrong
 answer and is logged with it, so that no completion stops a run. Such an error is a defect of this package.

@@ -1,4 +1,4 @@
-"""Why an expression has no value; none of these leaves the grader."""
+"""Reasons why an expression has no value; none of these exceptions leaves the grader."""
 
 
 class Undefined(ArithmeticError):

@@ -1,4 +1,4 @@
-"""What stands before a final answer in prose, in the languages that models answer in, all in lower case."""
+"""Phrases before a final answer in prose, in the languages that models answer in, all in lower case."""
 
 ENGLISH = (
     "answer:", "answer**:", "answer is:", "answer is", "answer**", "answer\n", "answer =", "answers are", "answer to",

@@ -1,4 +1,4 @@
-"""Rules for what stands in brackets: tuples, intervals, sets, absolute values, matrices, stacks of lines."""
+"""Grammar rules for brackets: tuples, intervals, sets, absolute values, matrices, stacks of lines."""
 
 from grpo_plugin.scoring.mathematics.parse.answer import answer
 from grpo_plugin.scoring.mathematics.parse.lexicon import CONDITION_WORDS, MATRICES, STACKS

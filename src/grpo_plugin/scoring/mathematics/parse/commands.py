@@ -1,4 +1,4 @@
-"""Rules for what begins with a command: fractions, roots, functions, decorated names, operators over a range."""
+"""Grammar rules that begin with a command: fractions, roots, functions, decorated names, operators over a range."""
 
 from grpo_plugin.scoring.mathematics.parse.lexicon import BIG_OPERATORS, DECORATIONS, FUNCTIONS
 from grpo_plugin.scoring.mathematics.parse.nodes import Node, multiply, negate

@@ -181,7 +181,7 @@ def _is_name(node: Node) -> bool:
 
 
 def _without_ranges(node: Node) -> Node:
-    """`x = 2k` of `x = 2k, k \\in \\mathbb{Z}`: where an integer comes from is not part of the answer."""
+    """`x = 2k` of `x = 2k, k \\in \\mathbb{Z}`: the set that an integer belongs to is not part of the answer."""
     items = tuple(
         item for item in node[1] if not (item[0] == "rel" and item[2] == ("in",) and _is_number_set(item[1][1]))
     )

@@ -20,7 +20,7 @@ _NEGATIVE = re.compile(r"^(?:negative|minus)\s+(?=[0-9.\\$(])", re.IGNORECASE)
 _TIMES_TEN = re.compile(r"(?<=[0-9])\s*[xX]\s*(?=10\s*(?:\^|\*\*))")
 _HALF_OF_DAY = re.compile(r"\b([ap])\.\s?m\b\.?", re.IGNORECASE)
 _CURRENCY = re.compile(r"(?:^|[\s(:=-])\$\s?-?\.?[0-9]")
-# What is measured, before its value: `Area: 31`, not the ratio x:3.
+# Names of a quantity before its value: `Area: 31`, not the ratio x:3.
 _LABEL = re.compile(r"^(?:\\text\s*\{)?[A-Za-z]{3,}(?: [A-Za-z]+){0,4}\s*:\s*\}?\s*(?=[-0-9$\\(])")
 _COLOR = re.compile(r"\\(?:text|math)?color\s*(?:\[[a-zA-Z]+\])?\s*\{[^{}]*\}")
 _DOUBLED_BACKSLASH = re.compile(r"\\\\(?=(?:left|right|[dt]?frac|sqrt|text|pi|le|ge|infty|cup|cdot|times)(?![a-z]))")

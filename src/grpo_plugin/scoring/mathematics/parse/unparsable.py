@@ -1,4 +1,4 @@
-"""Why a text is no mathematics to this grammar; neither exception leaves the grader."""
+"""Reasons why a text cannot be parsed; neither exception leaves the grader."""
 
 
 class Unparsable(ValueError):
