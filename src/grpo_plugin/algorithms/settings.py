@@ -148,8 +148,8 @@ def _check_kl_placement(algorithm: Algorithm) -> None:
     preset = algorithm.preset
     if preset.kl_estimator == "full":
         raise RecipeError(
-            f"algorithm.kl_estimator: 'full' has no place in the reward, where {algorithm.config.name!r} as it is set "
-            "here has its KL; use kl_placement: loss, or k1."
+            f"algorithm.kl_estimator: 'full' cannot be used in the reward, where {algorithm.config.name!r} as set here "
+            "has its KL; use kl_placement: loss, or k1."
         )
     if preset.advantage == "gdpo":
         raise RecipeError(

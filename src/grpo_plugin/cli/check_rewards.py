@@ -39,7 +39,7 @@ def check_rewards(recipe: str, rows: int) -> None:
     for note in notes:
         console.print(note, highlight=False, soft_wrap=True)
     troubles = [f"{report.name} {problem}." for report in reports for problem in report.problems]
-    troubles += [_rows(f"{report.name} does not give its best to", report.unscored) for report in reports]
+    troubles += [_rows(f"{report.name} does not give its highest score to", report.unscored) for report in reports]
     troubles = [trouble for trouble in troubles if trouble]
     for trouble in troubles:
         console.print(trouble, style="red", highlight=False, soft_wrap=True)

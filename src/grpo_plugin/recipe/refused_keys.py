@@ -50,7 +50,7 @@ REFUSED: dict[str, Refusal] = {
     **_refuse("is not read by rl: grpo; use trl.beta, or algorithm.kl_coef", "rl_beta"),
     # Packing and padding
     **_refuse(
-        "is not what packs completions here; they always are, within algorithm.tokens_per_micro_batch; remove it",
+        "has no effect: completions are always packed, within algorithm.tokens_per_micro_batch; remove it",
         *("sample_packing", "sample_packing_group_size", "sample_packing_bin_size", "sample_packing_sequentially"),
         *("sample_packing_mp_start_method", "eval_sample_packing", "multipack_real_batches", "batch_flattening"),
         *("sample_packing_eff_est", "streaming_multipack_buffer_size", "sdpa_varlen"),
@@ -222,5 +222,5 @@ REFUSED_VALUES: dict[tuple[str, Any], str] = {
     ("save_strategy", "best"): "needs metrics that the trainer of rl: grpo does not compare; use save_steps",
 }
 VALUES_WITHOUT_VLLM: dict[tuple[str, Any], str] = {
-    ("trl.top_k", -1): "is vLLM's word for all tokens; where Hugging Face generates, set 0",
+    ("trl.top_k", -1): "means all tokens in vLLM alone; where Hugging Face generates, set 0",
 }

@@ -146,7 +146,7 @@ class RolloutEngine:
             try:
                 return self._on_main(lambda server: prefetch.result())
             except SERVER_LOST as error:
-                self._note(f"vLLM failed while it generated ahead ({error})")
+                self._note(f"vLLM failed while it generated the next batch ({error})")
         while True:
             try:
                 return self._on_main(lambda server: self._ask(server, request, self.version))

@@ -134,7 +134,7 @@ def test_stop_strings_are_vllms(key):
 def test_values_that_would_fail_late():
     assert refusal(save_strategy="best").startswith("save_strategy: 'best' needs metrics")
     parse(values(save_strategy="epoch", trl__top_k=-1))
-    assert refusal(("Prompt", "Reward"), trl__top_k=-1).startswith("trl.top_k: -1 is vLLM's word for all tokens")
+    assert refusal(("Prompt", "Reward"), trl__top_k=-1).startswith("trl.top_k: -1 means all tokens in vLLM alone")
     parse(values(("Prompt", "Reward"), trl__top_k=0))
 
 

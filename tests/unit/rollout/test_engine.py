@@ -184,7 +184,7 @@ def test_a_server_that_dies_while_it_generates_ahead_is_replaced_and_asked_again
     rollouts.prefetch([[1]], 1, SAMPLING, None)
     assert tokens(rollouts.generate(MODEL, [[1]], 1, SAMPLING)) == [[10]]
     assert server.events.count("restart") == 1
-    assert rollouts.notes[0].startswith("vLLM failed while it generated ahead (gone)")
+    assert rollouts.notes[0].startswith("vLLM failed while it generated the next batch (gone)")
 
 
 def test_an_external_server_is_asked_again_and_not_said_to_be_restarted():

@@ -222,7 +222,7 @@ def test_the_first_failure_does_not_wait_for_the_others(serve: Serve) -> None:
 def test_half_an_answer_is_a_server_gone(serve: Serve) -> None:
     half = Answer('{"choices": [{"ind', headers={"content-type": "application/json"})
     _, client = serve(completing(lambda request: half))
-    with pytest.raises(ServerGone, match=r"sent half an answer to /v1/completions \(18 bytes\)"):
+    with pytest.raises(ServerGone, match=r"sent an incomplete answer to /v1/completions \(18 bytes\)"):
         ask(client, [[1], [2]])
 
 

@@ -38,7 +38,7 @@ def test_check_rewards_is_content_with_good_data(tmp_path: Path) -> None:
 def test_check_rewards_names_rows_whose_gold_cannot_be_read(tmp_path: Path) -> None:
     result = CliRunner().invoke(check_rewards, [recipe(tmp_path, ["1", r"\frac{1}{", "3", "4"])])
     assert result.exit_code == 1
-    assert "accuracy does not give its best to the gold answer of 1 rows: data.jsonl row 2" in result.output
+    assert "accuracy does not give its highest score to the gold answer of 1 rows: data.jsonl row 2" in result.output
     assert "(cannot be read)" in result.output
 
 

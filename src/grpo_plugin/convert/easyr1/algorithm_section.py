@@ -76,7 +76,7 @@ def _kl(draft: Draft) -> None:
     in_loss, estimator = source["algorithm.use_kl_loss"], _KL[source["algorithm.kl_penalty"]]
     if estimator == "full" and not in_loss:
         raise RecipeError(
-            "algorithm.kl_penalty: 'full' has no place in the reward; set algorithm.use_kl_loss=true, or kl."
+            "algorithm.kl_penalty: 'full' cannot be used in the reward; set algorithm.use_kl_loss=true, or kl."
         )
     draft.move("algorithm.kl_coef", "algorithm.kl_coef")
     draft.put("algorithm.kl_estimator", estimator, "algorithm.kl_penalty")

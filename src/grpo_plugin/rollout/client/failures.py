@@ -54,7 +54,7 @@ def json_of(answer: httpx.Response, address: str) -> Any:
         return answer.json()
     except ValueError:
         path, size = answer.request.url.path, len(answer.content)
-        raise ServerGone(f"vLLM at {address} sent half an answer to {path} ({size} bytes).") from None
+        raise ServerGone(f"vLLM at {address} sent an incomplete answer to {path} ({size} bytes).") from None
 
 
 def _check_status(answer: httpx.Response, address: str) -> None:
