@@ -1,4 +1,4 @@
-"""What a user sees during a run: facts about it, one line for each logged step, and a progress bar on a terminal.
+"""The screen of a run: facts about it, one line for each logged step, and a progress bar on a terminal.
 
 A pipe or a file gets the same lines, without the bar and without control characters.
 """

@@ -38,7 +38,7 @@ def fork(debug_log: int) -> int:
         os.dup2(debug_log, 1)
         os.dup2(debug_log, 2)
     else:
-        with contextlib.suppress(OSError):  # the child does the same; whoever comes first
+        with contextlib.suppress(OSError):  # the child does the same; the first call counts
             os.setpgid(child, child)
     return child
 

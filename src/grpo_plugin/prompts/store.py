@@ -1,4 +1,4 @@
-"""A cache on disk, whose keys are hashes of everything that a result was made from."""
+"""A cache on disk; a key is a hash of everything that its result depends on."""
 
 import hashlib
 import json
@@ -40,8 +40,8 @@ def prepared(
 ) -> tuple[Path, dict[str, Any]]:
     """The folder prepared under `key` and its report.
 
-    Made by `prepare(folder)` if it is not there, or if its report is no longer `is_current`. Many processes may ask at
-    once: one prepares, the others wait. A folder appears complete or not at all.
+    Made by `prepare(folder)` if it is not there, or if its report is no longer `is_current`. Of several processes one
+    prepares, the others wait. A folder appears only when it is complete.
     """
     root.mkdir(parents=True, exist_ok=True)
     folder = root / key

@@ -31,7 +31,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _keep_libraries_quiet() -> None:
-    """What torchao and transformers warn of on import, and their progress bars, say nothing about this model."""
+    """Silence warnings of torchao and transformers on import, and progress bars: they do not concern this model."""
     logging.disable(logging.WARNING)
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 

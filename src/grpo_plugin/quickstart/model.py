@@ -22,8 +22,8 @@ THREADS = 2  # more threads are slower on matrices this small
 def make(folder: str | Path, settings: QuickstartConfig, progress: Callable[[float], None]) -> None:
     """Make the model in `folder`, on the CPU; do nothing if it is there already.
 
-    The folder appears complete or not at all, also when two processes make it at once. `progress` is called
-    with the share of the supervised run that is done, in (0, 1].
+    The folder appears only when it is complete, also when two processes make it at once. `progress` is called with the
+    share of the supervised run that is done, in (0, 1].
 
     Raises:
         RecipeError: when `folder` holds something that this did not make.

@@ -45,7 +45,7 @@ def _end_without_parent(mark: str, parent: int) -> None:
 
 
 def _is_exiting(pid: int) -> bool:
-    """Whether a process is on its way out: its pipes are closed before its children get another parent."""
+    """Whether a process is exiting: its pipes are closed before its children get another parent."""
     try:
         flags = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[6]
     except OSError:

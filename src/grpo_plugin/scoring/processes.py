@@ -98,7 +98,7 @@ def _begin(mark: str, memory_bytes: int | None, initializer: Callable[..., None]
 
 @contextmanager
 def killed_after(seconds: float) -> Iterator[None]:
-    """Let the kernel end this process if the block takes longer, even when its parent is gone and Python is stuck."""
+    """Let the kernel end this process if the block takes longer, even if its parent has ended and Python hangs."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:

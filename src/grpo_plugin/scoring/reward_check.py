@@ -57,7 +57,7 @@ class GoldRow:
 
 @dataclass
 class FunctionReport:
-    """What one function gave; means are over rows, None where it abstained from all.
+    """The scores of one function; means are over rows, None where it gave no score to any.
 
     Attributes:
         columns: those it reads, by name.

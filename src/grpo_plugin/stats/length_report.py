@@ -1,4 +1,4 @@
-"""The result of a measurement, for the terminal, for a file, and for other programs."""
+"""The lengths that were measured, with a recommendation, for the terminal, a file or JSON."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def meeting_point(server: str) -> tuple[str, int]:
     else:
         family = socket.getaddrinfo(host, 9)[0][0]
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((host, 9))  # sends nothing; it only chooses the interface
+            probe.connect((host, 9))  # sends nothing; it only selects the interface
             address = probe.getsockname()[0]
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.bind((address, 0))

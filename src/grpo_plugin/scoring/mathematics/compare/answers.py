@@ -1,4 +1,4 @@
-"""Whether an answer says the same as the gold answer: containers are taken apart, scalars go to `scalars`."""
+"""Whether an answer is equivalent to the gold answer: containers are taken apart, scalars go to `scalars`."""
 
 from collections.abc import Sequence
 from fractions import Fraction

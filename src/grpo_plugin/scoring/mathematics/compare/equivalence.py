@@ -13,7 +13,7 @@ _SHORT = 18
 
 
 def matches_any(answer: str, golds: Sequence[str], tolerance: float = 0.0) -> bool:
-    """Whether `answer` says the same as one of `golds`; a gold that cannot be read is never matched.
+    """Whether `answer` is equivalent to one of `golds`; a gold that cannot be read is never matched.
 
     What this package cannot decide goes to math-verify, all golds in one call with one time budget.
     """
@@ -57,7 +57,7 @@ def _about(answer: str, gold: str, tolerance: float) -> bool:
 
 
 def _is_open(answer: str, gold: str) -> bool:
-    """Whether one of the two holds something that is not evaluated here."""
+    """Whether one of the two has a part that is not evaluated here."""
     if answer.isdigit() and gold.isdigit():
         return False
     reading, gold_reading = read(answer), read(gold)

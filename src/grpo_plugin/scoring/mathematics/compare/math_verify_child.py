@@ -66,7 +66,7 @@ def _prepare() -> None:
 
 
 def _answer(question: str, golds: list[str], answer: str) -> bool:
-    """A complaint of math-verify's own means that it cannot read one of the two."""
+    """An error of math-verify means that it cannot read one of the two."""
     try:
         if question == "read":
             return bool(_read(golds[0]))

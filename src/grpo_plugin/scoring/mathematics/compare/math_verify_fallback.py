@@ -40,9 +40,9 @@ def is_readable(gold: str) -> bool:
 
 
 def warm_up() -> None:
-    """Start the process now, for it takes a second or two; it gets ready while other work goes on.
+    """Start the process now, because it takes a second or two, which overlap with other work.
 
-    A worker process starts its own at its first question, which may never come.
+    A worker process starts its own at its first question, if there is one.
     """
     if multiprocessing.parent_process() is None:
         with _lock:

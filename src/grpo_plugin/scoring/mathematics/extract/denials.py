@@ -21,7 +21,7 @@ _HAS_VALUE = re.compile(r"[0-9$\\]|\b[A-J]\b")
 
 
 def is_denied(phrase: str) -> bool:
-    """Whether a phrase says what an answer is not, and nothing instead."""
+    """Whether a phrase only says what the answer is not."""
     return bool(_DENIAL.search(phrase)) and not _INSTEAD.match(phrase)
 
 
@@ -31,7 +31,7 @@ def begins_with_correction(text: str) -> bool:
 
 
 def what_stands(phrase: str) -> str | None:
-    """What is left of a phrase without what it denies or takes back: 6 of `5, no, 6`, of `not 5 but 6`; or None."""
+    """A phrase without the answers that it denies or takes back: 6 of `5, no, 6`, of `not 5 but 6`; or None."""
     if (correction := _CORRECTION.match(phrase)) and _HAS_VALUE.search(phrase, correction.end()):
         phrase = phrase[correction.end() :]
     if _TAKEN_BACK.search(phrase):

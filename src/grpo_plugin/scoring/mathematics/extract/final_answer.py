@@ -47,7 +47,7 @@ def extract(response: str) -> str | None:
 
 
 def _without_special_tokens(response: str) -> str:
-    """What stands before the end of the turn, without the special tokens of chat templates."""
+    """The text before the end of the turn, without the special tokens of chat templates."""
     if not any(mark in response for mark in _TOKEN_MARKS):
         return response
     turn = next((part for part in _END_OF_TURN.split(response) if part.strip()), "")

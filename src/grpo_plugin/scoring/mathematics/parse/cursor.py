@@ -1,4 +1,4 @@
-"""A place in a list of tokens, as recursive descent needs it."""
+"""A position in a list of tokens, for recursive descent."""
 
 from grpo_plugin.scoring.mathematics.parse.tokens import Token
 from grpo_plugin.scoring.mathematics.parse.unparsable import Unparsable

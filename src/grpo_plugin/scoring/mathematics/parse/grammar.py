@@ -1,4 +1,4 @@
-"""The grammar as a whole: the rules by the sign they begin with, and the way from tokens to a node."""
+"""The whole grammar: a table of rules by the sign that they begin with, and `parse`."""
 
 from grpo_plugin.scoring.mathematics.parse import brackets, commands
 from grpo_plugin.scoring.mathematics.parse.answer import answer
@@ -11,10 +11,10 @@ RULES = commands.RULES | brackets.RULES
 
 
 def parse(tokens: list[Token]) -> Node:
-    """The one node that all tokens make.
+    """The node of the whole token list.
 
     Raises:
-        Unparsable: they are no answer this grammar knows.
+        Unparsable: they are no answer in this grammar.
     """
     parser = Parser(tokens, RULES)
     node = answer(parser)

@@ -209,7 +209,7 @@ class Parser(Cursor):
         return self.group() if self.sign == "{" else self.power()
 
     def group(self) -> Node:
-        """What stands in braces; without braces, one token (one digit of a number)."""
+        """The content of braces; without braces, one token (one digit of a number)."""
         if self.kind == "number" and self.value.isdigit() and len(self.value) > 1:
             digit, rest = self.value[0], self.value[1:]
             self.tokens[self.position] = Token("number", rest, False)

@@ -86,7 +86,7 @@ def _in_another_base(plain: str) -> tuple[Node, ...]:
 
 
 def _with_unit(text: str) -> tuple[Node, ...]:
-    """The quantity in `3m`, read so against another quantity alone; else 3m is a product."""
+    """`3m` as a quantity, for comparison with another quantity; otherwise 3m is a product."""
     if not _ATTACHED_UNIT.search(text):
         return ()
     try:
@@ -230,7 +230,7 @@ def _choose(node: Any, sign: Callable[[Node, Node], Node]) -> Any:
 
 
 def _squash(text: str) -> str:
-    """`text` without sizes and without the white space that parts no two words or numbers."""
+    """`text` without sizes and without the white space that does not separate words or numbers."""
     for name in ("\\left", "\\right", "\\,", "\\ ", "\\;", "\\!"):
         text = text.replace(name, " ")
     return _LOOSE_SPACE.sub("", text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").strip())

@@ -153,7 +153,7 @@ def _leading_function(run: str) -> int:
 
 
 def _roman(command: str, content: str, tokens: list[Token], spaced: bool, join: bool) -> None:
-    """What stands in a text command: words, except for a single roman e, i or d, which is a symbol."""
+    """The content of a text command: words, except for a single roman e, i or d, which is a symbol."""
     name = content.strip()
     if command.startswith(("mathrm", "operatorname", "rm")) and name in ("e", "i", "d"):
         tokens.append(Token("letter", name, spaced))

@@ -2,7 +2,7 @@
 
 
 class Unparsable(ValueError):
-    """The text is not mathematics this grammar knows."""
+    """The text is not mathematics in this grammar."""
 
 
 class UnknownCommand(Unparsable):
