@@ -126,7 +126,7 @@ def test_an_output_dir_that_cannot_be_made_leaves_nothing_behind(recipe, tmp_pat
 def test_several_machines_must_be_told_where_they_meet(recipe, capsys, left_out):
     words = ["--num-processes=6", *(word for word in MEETING if word != left_out)]
     name = left_out.partition("=")[0]
-    assert f"error: {name}: missing; with --num-machines=2 every machine is told" in mistake(capsys, recipe, *words)
+    assert f"error: {name}: missing; with --num-machines=2 give every machine" in mistake(capsys, recipe, *words)
 
 
 def test_several_machines_must_be_told_the_processes(recipe, capsys):
