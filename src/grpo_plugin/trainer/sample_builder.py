@@ -58,17 +58,26 @@ class SampleBuilder:
         """
         if not rollouts:
             return []
-        old, ref = self._for_the_reward(rollouts)
+        found = self._policy.compute(rollouts) if self.algorithm.kl_in_reward else None
+        old = None if found is None else [logps for logps, _ in found]
+        ref = self._policy.ref_logps(rollouts) if self.algorithm.kl_in_reward else None
         advantages = self._advantages(rollouts, baselines, old, ref)
         samples = [
-            TrainingSample(rollout, advantages[i, : len(rollout.completion_ids)], masked=self._masked(rollout))
+            TrainingSample(
+                rollout,
+                advantages[i, : len(rollout.completion_ids)],
+                old_logps=None if old is None else old[i],
+                ref_logps=None if ref is None else ref[i],
+                masked=self._masked(rollout),
+            )
             for i, rollout in enumerate(rollouts)
         ]
-        if old is not None and ref is not None:
-            for i, sample in enumerate(samples):
-                sample.old_logps, sample.ref_logps = old[i], ref[i]
-        else:
+        if found is None:
             self._add_logps(self.trainable(samples))
+        else:
+            of_rollout = {id(rollout): entropies for rollout, (_, entropies) in zip(rollouts, found, strict=True)}
+            trainable = self.trainable(samples)
+            self._mask_low_entropy(trainable, [of_rollout[id(sample.rollout)] for sample in trainable])
         return samples
 
     def micro_batches(
@@ -113,12 +122,6 @@ class SampleBuilder:
         if self.algorithm.preset.loss_average != "token":
             return float(max(1, len(samples)))
         return float(max(1, sum(sample.rollout.sampled_tokens for sample in samples if not sample.masked)))
-
-    def _for_the_reward(self, rollouts: Sequence[Rollout]) -> tuple[list[Tensor] | None, list[Tensor] | None]:
-        """Log-probabilities by the policy and by the reference, where their KL is part of the reward."""
-        if not self.algorithm.kl_in_reward:
-            return None, None
-        return self._policy.compute_logps(rollouts), self._policy.ref_logps(rollouts)
 
     def _add_logps(self, samples: Sequence[TrainingSample]) -> None:
         """Log-probabilities before the first optimizer step, where the loss needs them."""

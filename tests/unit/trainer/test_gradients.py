@@ -275,3 +275,11 @@ def test_the_policy_gradient_is_left_to_the_tokens_of_highest_entropy():
         sample.policy_mask = None
     ((by_hand,),) = whole.builder.micro_batches(samples, 1, 1)
     assert torch.allclose(step.loss(step.policy.model, batch), whole.loss(whole.policy.model, by_hand), atol=1e-12)
+
+
+def test_the_tokens_of_highest_entropy_are_chosen_with_a_kl_in_the_reward_too():
+    block = {"name": "reinforce_plus_plus", "kl_coef": 0.1, "top_entropy_quantile": 0.25}
+    step = make_step(block)
+    samples = step.builder.build(rollouts())
+    assert step.algorithm.kl_in_reward
+    assert torch.cat([sample.policy_mask for sample in samples]).float().mean() == pytest.approx(0.25, abs=0.06)
