@@ -4,7 +4,7 @@ Each message is one sentence that a user can act on: the field, its value, what 
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 
 class GrpoPluginError(Exception):
@@ -41,10 +41,9 @@ def suggestion(word: str, known: Iterable[str], otherwise: str | None = None, *,
     """The end of a sentence about an unknown name: `did you mean 'accuracy'?`, else `known: accuracy, format.`
 
     Args:
-        known: the names; a mapping compares its keys and names its values.
         otherwise: said in place of the list where no known name is close.
     """
-    names = known if isinstance(known, Mapping) else {name: name for name in known}
+    names = list(known)
     if close := nearest(word, names, alike=alike):
-        return f"did you mean {names[close]!r}?"
-    return otherwise or f"known: {', '.join(names.values()) or 'none'}."
+        return f"did you mean {close!r}?"
+    return otherwise or f"known: {', '.join(names) or 'none'}."

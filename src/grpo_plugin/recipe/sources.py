@@ -6,7 +6,7 @@ from glob import has_magic
 from pathlib import Path
 
 from grpo_plugin.config.prompts import PromptsConfig, Sources, WeightedSource
-from grpo_plugin.errors import DataError, suggestion
+from grpo_plugin.errors import DataError, nearest
 
 FORMATS = (".jsonl", ".json", ".csv", ".parquet")
 # Formats that are not read; a folder with such a file is an error, or its data would be missing without an error.
@@ -123,7 +123,8 @@ def _not_found(field: str, spec: str, base_dir: Path) -> str:
     tried = " or ".join(dict.fromkeys((str(base_dir), str(Path.cwd()))))
     beside = {} if has_magic(spec) else _data_beside(base_dir / spec)
     otherwise = "check the path; a dataset of the hub is written user/name@split."
-    return f"{field}: {spec!r} was not found in {tried}; {suggestion(Path(spec).stem, beside, otherwise)}"
+    close = nearest(Path(spec).stem, beside)
+    return f"{field}: {spec!r} was not found in {tried}; {f'did you mean {beside[close]!r}?' if close else otherwise}"
 
 
 def _data_beside(path: Path) -> dict[str, str]:

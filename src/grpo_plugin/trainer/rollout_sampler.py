@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from accelerate import Accelerator
@@ -37,7 +37,7 @@ class RolloutSampler:
         stopwatch: Stopwatch,
         *,
         group_size: int,
-        trainer_state: Any,
+        trainer_state: Callable[[], Any],
     ) -> None:
         self.rewards = rewards
         self._prompts, self._generator, self._accelerator = prompts, generator, accelerator
@@ -113,7 +113,7 @@ class RolloutSampler:
     def _extras(self, extra: defaultdict[str, list[Any]]) -> dict[str, Any]:
         """What TRL offers to reward functions beside the columns of the data; `extra` takes what they log."""
         return {
-            "trainer_state": self._trainer_state,
+            "trainer_state": self._trainer_state(),
             "log_metric": lambda name, value: self._metrics.add(name, value, of_batch=True),
             "log_extra": lambda name, values: extra[name].extend(values),
         }

@@ -170,7 +170,7 @@ class TrainerSetup(AxolotlGRPOTrainer):
             self.metrics,
             self.run_.watch,
             group_size=self.num_generations,
-            trainer_state=self.state,
+            trainer_state=lambda: self.state,  # transformers makes a new one when training begins
         )
 
     def _make_dynamic_sampler(self) -> DynamicSampler:

@@ -45,7 +45,7 @@ def sampler_of(folder, answer, rank=0, ranks=1, **options):
         metrics,
         Stopwatch(),
         group_size=2,
-        trainer_state=State(),
+        trainer_state=State,
     )
     return sampler, metrics, backend
 
