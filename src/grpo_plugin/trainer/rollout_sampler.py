@@ -24,7 +24,7 @@ class RolloutSampler:
     Args:
         metrics: where reward functions log through `log_metric`.
         group_size: completions per prompt.
-        trainer_state: transformers' own, for reward functions that ask for it.
+        trainer_state: returns transformers' current state, for reward functions that take it.
     """
 
     def __init__(
