@@ -34,8 +34,14 @@ def make_model(
     seed: int = 0,
     vocabulary: int | None = None,
     hidden: int = 128,
+    heads: tuple[int, int] = (4, 2),
 ) -> Path:
-    """Write model and tokenizer to `folder`; `vocabulary`: rows of the embeddings, if more than the tokenizer has."""
+    """Write model and tokenizer to `folder`.
+
+    Args:
+        vocabulary: rows of the embeddings, if more than the tokenizer has.
+        heads: of queries, and of keys and values.
+    """
     tokenizer = make_tokenizer()
     tokenizer.save_pretrained(folder)
     torch.manual_seed(seed)
@@ -44,8 +50,8 @@ def make_model(
         hidden_size=hidden,
         intermediate_size=384,
         num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        num_attention_heads=heads[0],
+        num_key_value_heads=heads[1],
         max_position_embeddings=positions,
         tie_word_embeddings=tied,
         eos_token_id=tokenizer.eos_token_id,

@@ -136,7 +136,7 @@ def test_a_truncated_shard_fails_the_push_and_the_server_refuses_to_generate(
 
 def test_tied_embeddings_arrive_on_the_cpu_backend(tmp_path: Path, accelerator: Accelerator) -> None:
     """vLLM's own reload keeps the old output head there and answers 200; the worker extension packs it again."""
-    folder = make_model(tmp_path, tied=True, vocabulary=49_152, hidden=576)
+    folder = make_model(tmp_path, tied=True, vocabulary=49_152, hidden=576, heads=(9, 3))
     model = AutoModelForCausalLM.from_pretrained(folder)
     with serving(folder) as handle:
         transport = FileTransport(handle, accelerator, timeout=60.0)
