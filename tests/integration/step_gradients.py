@@ -36,9 +36,7 @@ def gradient(
 
 def main() -> None:
     accelerator = Accelerator(cpu=True)
-    found = {
-        (name, split): gradient(accelerator, block, *split) for name, block in BLOCKS.items() for split in SPLITS
-    }
+    found = {(name, split): gradient(accelerator, block, *split) for name, block in BLOCKS.items() for split in SPLITS}
     if accelerator.is_main_process:
         torch.save(found, sys.argv[1])
 

@@ -1,5 +1,7 @@
 """Which tokens the policy gradient is taken on: those of highest entropy (arXiv 2506.01939)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -27,6 +29,11 @@ def entropy_threshold(entropies: Tensor, share: float) -> Tensor:
     return torch.lerp(ordered[below], ordered[above], place - below)
 
 
-def high_entropy(entropies: Tensor, mask: Tensor, threshold: Tensor | float) -> Tensor:
-    """(B, T), true on the tokens of the mask whose entropy is at least the threshold; `losses.policy_loss` takes it."""
-    return mask.bool() & (entropies.detach() >= threshold)
+def highest_entropy(entropies: Sequence[Tensor], share: float) -> list[Tensor]:
+    """(T,) of each rollout, true on the tokens that are among the `share` of highest entropy of all rollouts.
+
+    Args:
+        entropies: (T,) of each rollout, in nats; at least one token in all.
+    """
+    threshold = entropy_threshold(torch.cat(list(entropies)), share)
+    return [row >= threshold for row in entropies]

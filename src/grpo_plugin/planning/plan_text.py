@@ -35,6 +35,8 @@ def _roles(plan: Plan) -> Iterator[str]:
         yield _line("roles", "no GPU: the trainer and vLLM share the processor")
         yield _line("", "this plan is for a machine without; --gpus=N plans for one with N")
         return
+    if plan.card:
+        yield _line("needs", requirement(plan))
     machines = f" on {plan.machine.nodes} machines" if plan.machine.nodes > 1 else ""
     server = f", {plan.serving_gpus} for vLLM" if plan.serving_gpus else ""
     yield _line("roles", f"{plan.batch.processes} GPU(s) train{machines}{server}, of {plan.machine.gpus} each")

@@ -9,13 +9,14 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from grpo_plugin.console.timing import Stopwatch
+from grpo_plugin.rollout.client.sampling import Sampling
 from grpo_plugin.scoring import RewardSet
-from grpo_plugin.trainer.generator import Completion, Generator, with_temperature
+from grpo_plugin.trainer.generator import Generated, Generator, with_temperature
 from grpo_plugin.trainer.metrics import Metrics
 from grpo_plugin.trainer.micro_batches import share_of_rank
 from grpo_plugin.trainer.prompt_sampler import PromptSampler, Row
 from grpo_plugin.trainer.rollout import Rollout
-from grpo_plugin.trainer.tokenization import as_completions
+from grpo_plugin.trainer.tokenization import reward_inputs
 
 
 class RolloutSampler:
@@ -44,18 +45,9 @@ class RolloutSampler:
         self._metrics, self._stopwatch = metrics, stopwatch
         self._group_size, self._trainer_state = group_size, trainer_state
 
-    def sample(self, rows: list[int]) -> list[Rollout]:
+    def sample(self, rows: Sequence[int]) -> list[Rollout]:
         """`group_size` scored completions of each row, side by side, on every rank."""
-        mine = [rows[index] for index in share_of_rank(len(rows), self._accelerator)]
-        data = [self._prompts.row(row) for row in mine]
-        groups = self._generator.generate(data, self._group_size)
-        rollouts = [
-            self._unscored(row, columns, group.prompt_ids, completion)
-            for row, columns, group in zip(mine, data, groups, strict=True)
-            for completion in group.completions
-        ]
-        self._score(rollouts, [columns for columns in data for _ in range(self._group_size)], self._group_size)
-        return gather_object(rollouts)
+        return gather_object(self._scored(rows, self._group_size, self._generator.sampling))
 
     def tokenized(self, rows: list[int]) -> tuple[list[list[int]], list[Any]]:
         """Token ids and images of this rank's share of the prompts of some rows."""
@@ -64,37 +56,46 @@ class RolloutSampler:
 
     def greedy_rewards(self, rows: Sequence[int]) -> list[float]:
         """The reward of the greedy completion of each row, on every rank: the baselines of ReMax."""
+        greedy = with_temperature(self._generator.sampling, 0.0)
+        return gather_object([rollout.reward for rollout in self._scored(rows, 1, greedy)])
+
+    def _scored(self, rows: Sequence[int], number: int, sampling: Sampling) -> list[Rollout]:
+        """`number` scored completions of each row of this rank's share."""
         mine = [rows[index] for index in share_of_rank(len(rows), self._accelerator)]
         data = [self._prompts.row(row) for row in mine]
-        groups = self._generator.generate(data, 1, with_temperature(self._generator.sampling, 0.0))
+        groups = self._generator.generate(data, number, sampling)
         rollouts = [
-            self._unscored(row, columns, group.prompt_ids, group.completions[0])
+            rollout
             for row, columns, group in zip(mine, data, groups, strict=True)
+            for rollout in self._unscored(row, columns, group)
         ]
-        self._score(rollouts, data, group_size=1)
-        return gather_object([rollout.reward for rollout in rollouts])
+        self._score(rollouts, [columns for columns in data for _ in range(number)], number)
+        return rollouts
 
-    def _unscored(self, row: int, columns: Row, prompt_ids: list[int], completion: Completion) -> Rollout:
+    def _unscored(self, row: int, columns: Row, group: Generated) -> list[Rollout]:
         tokenizer, answer = self._generator.tokenizer, columns.get("answer")
-        return Rollout(
-            row=row,
-            prompt_ids=prompt_ids,
-            completion_ids=completion.token_ids,
-            sampler_logps=completion.logps,
-            finish_reason=completion.finish_reason,
-            policy_version=completion.version,
-            prompt=tokenizer.text(prompt_ids),
-            completion=tokenizer.completion(columns, prompt_ids, completion.token_ids),
-            answer=None if answer is None else str(answer),
-        )
+        prompt = tokenizer.text(group.prompt_ids)
+        texts = tokenizer.completions(columns, group.prompt_ids, [one.token_ids for one in group.completions])
+        return [
+            Rollout(
+                row=row,
+                prompt_ids=group.prompt_ids,
+                completion_ids=completion.token_ids,
+                sampler_logps=completion.logps,
+                finish_reason=completion.finish_reason,
+                policy_version=completion.version,
+                prompt=prompt,
+                completion=text,
+                answer=None if answer is None else str(answer),
+            )
+            for completion, text in zip(group.completions, texts, strict=True)
+        ]
 
     def _score(self, rollouts: list[Rollout], data: list[Row], group_size: int) -> None:
         """Set the scores and rewards of this rank's rollouts; `data` holds the row of each."""
         if not rollouts:
             return
-        prompts = [row["prompt"] for row in data]
-        columns = {key: [row.get(key) for row in data] for key in data[0] if key != "prompt"}
-        completions = as_completions(prompts[0], [rollout.completion for rollout in rollouts])
+        prompts, completions, columns = reward_inputs(data, [rollout.completion for rollout in rollouts])
         ids = [rollout.completion_ids for rollout in rollouts]
         extra: defaultdict[str, list[Any]] = defaultdict(list)
         with self._stopwatch("score"):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from grpo_plugin.algorithms import advantages as estimators
 from grpo_plugin.algorithms import overlong
-from grpo_plugin.algorithms.entropy import entropy_threshold
+from grpo_plugin.algorithms.entropy import highest_entropy
 from grpo_plugin.algorithms.kl import kl
 from grpo_plugin.algorithms.settings import Algorithm
 from grpo_plugin.trainer.kl_coefficient import KlCoefficient
@@ -138,9 +138,9 @@ class SampleBuilder:
     def _mask_low_entropy(self, samples: Sequence[TrainingSample], entropies: Sequence[Tensor]) -> None:
         """Restrict the policy gradient to the tokens of highest entropy, before the batch's first optimizer step."""
         if self.algorithm.entropy_share < 1 and samples:
-            threshold = entropy_threshold(torch.cat(list(entropies)), self.algorithm.entropy_share)
-            for sample, row in zip(samples, entropies, strict=True):
-                sample.policy_mask = row >= threshold
+            masks = highest_entropy(entropies, self.algorithm.entropy_share)
+            for sample, mask in zip(samples, masks, strict=True):
+                sample.policy_mask = mask
 
     def _advantages(
         self,

@@ -1,6 +1,6 @@
 """Prompts as token ids, exactly as the policy is prompted in training, in validation and by vLLM."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from transformers import ProcessorMixin
@@ -64,10 +64,10 @@ class PromptTokenizer:
         text: str = self._processing_class.decode(token_ids, skip_special_tokens=True)
         return text
 
-    def completion(self, row: Row, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> str:
-        """The text of a row's completion as reward functions get it, after the prompt's part of the same message."""
-        opening = self._decode(prompt_ids[-TAIL:])
-        return visible_completion(opening, self._decode(token_ids), _prefill(row["prompt"]))
+    def completions(self, row: Row, prompt_ids: Sequence[int], token_ids: Iterable[Sequence[int]]) -> list[str]:
+        """The texts of a row's completions as reward functions get them, after the prompt's part of the message."""
+        opening, prefill = self._decode(prompt_ids[-TAIL:]), _prefill(row["prompt"])
+        return [visible_completion(opening, self._decode(ids), prefill) for ids in token_ids]
 
     def _decode(self, token_ids: Sequence[int]) -> str:
         text: str = self._processing_class.decode(token_ids, skip_special_tokens=not self._keep_special_tokens)
@@ -93,8 +93,15 @@ def with_images(prompt: Any, images: Images) -> Any:
     return prompt if images is None else prepare_multimodal_messages(prompt, images=images)
 
 
-def as_completions(prompt: Any, texts: Sequence[str]) -> list[Any]:
-    """Completions as reward functions take them: chat messages where the prompt is a chat, else texts."""
-    if is_conversational({"prompt": prompt}):
-        return [[{"role": "assistant", "content": text}] for text in texts]
-    return list(texts)
+def reward_inputs(rows: Sequence[Row], texts: Sequence[str]) -> tuple[list[Any], list[Any], dict[str, list[Any]]]:
+    """Prompts, completions and columns as reward functions take them.
+
+    Args:
+        rows: (B,) of the completions, all with the keys of the first.
+        texts: (B,) of the completions; each becomes a chat message where its prompt is a chat.
+    """
+    prompts = [row["prompt"] for row in rows]
+    columns = {key: [row.get(key) for row in rows] for key in rows[0] if key != "prompt"}
+    if is_conversational({"prompt": prompts[0]}):
+        return prompts, [[{"role": "assistant", "content": text}] for text in texts], columns
+    return prompts, list(texts), columns

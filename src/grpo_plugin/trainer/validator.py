@@ -13,7 +13,7 @@ from grpo_plugin.scoring import RewardSet
 from grpo_plugin.scoring.aggregate import totals
 from grpo_plugin.trainer.generator import Generated, Generator, with_temperature
 from grpo_plugin.trainer.micro_batches import share_of_rank
-from grpo_plugin.trainer.tokenization import as_completions
+from grpo_plugin.trainer.tokenization import reward_inputs
 from grpo_plugin.validation.evaluation import Answer, Evaluation, Judged, Row, Scores, evaluate
 
 
@@ -49,10 +49,10 @@ class Validator:
         return gather_object([self._answers(row, group) for row, group in zip(mine, groups, strict=True)])
 
     def _answers(self, row: Row, group: Generated) -> list[Answer]:
-        text = self._generator.tokenizer.completion
+        ids = [one.token_ids for one in group.completions]
+        texts = self._generator.tokenizer.completions(row, group.prompt_ids, ids)
         return [
-            Answer(text(row, group.prompt_ids, one.token_ids), one.token_ids, one.finish_reason)
-            for one in group.completions
+            Answer(text, one.token_ids, one.finish_reason) for text, one in zip(texts, group.completions, strict=True)
         ]
 
     def _score(self, rows: Sequence[Row], answers: Sequence[Answer]) -> Scores:
@@ -69,9 +69,7 @@ class Validator:
         return outcome[0]
 
     def _judge(self, rows: Sequence[Row], answers: Sequence[Answer]) -> Scores:
-        prompts = [row["prompt"] for row in rows]
-        columns = {key: [row.get(key) for row in rows] for key in rows[0] if key != "prompt"}
-        completions = as_completions(prompts[0], [answer.text for answer in answers])
+        prompts, completions, columns = reward_inputs(rows, [answer.text for answer in answers])
         ids = [answer.token_ids for answer in answers]
         scores = self._rewards.score(prompts, completions, ids, columns).by_function
         functions = dict(zip(self._rewards.names, scores, strict=True))

@@ -67,6 +67,7 @@ def test_rows_of_files_are_counted(recipe):
 def test_the_report_says_it_all(recipe):
     text = report(Plan(recipe(), Machine(2, 1), rows=100))
     for line in (
+        f"needs           {requirement(Plan(recipe(), Machine(2, 1)))}",
         "1 GPU(s) train, 1 for vLLM, of 2 each",
         "4 prompts × 4 completions = 16",
         "1 process(es) × micro-batches of 8 × 2 accumulated = 16 completions of 4 prompts",
