@@ -7,8 +7,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 demo: env vllm  ## train the quickstart: about five minutes on two cores, the first time
 	axolotl train --num-processes=1 recipes/quickstart.yaml
 
-test: lint docs vllm  ## everything .ci/run checks
-	python -m pytest
+# A file's tests stay together, as they share servers; one thread each, as the models are tiny.
+test: lint docs vllm  ## everything .ci/run checks, in two processes
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25
 
 lint: env
 	ruff check .

@@ -143,7 +143,8 @@ def test_tied_embeddings_arrive_on_the_cpu_backend(tmp_path: Path, accelerator: 
         for version in (1, 2, 3, 4):
             perturb(model, version)
             transport.push(model, version)
-            assert gap(model, handle, version).max < ROUNDING
+            # This model's logits are tens of nats wide: rounding reaches 1e-4, an old head is off by 0.1 and more.
+            assert gap(model, handle, version).max < 5 * ROUNDING
         perturb(model, 5)
         assert handle.server is not None
         with pytest.MonkeyPatch.context() as patch:
