@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ _PIECES_PER_WORKER = 4
 _PROBE = 8
 _GIB = 2**30
 _START_SECONDS = 120.0
+# A worker that dies before pebble knew which work it had breaks the pool, and with it the work of all others.
+_BROKEN_POOLS = 3
 
 
 @dataclass(frozen=True)
@@ -132,18 +135,25 @@ class WorkerPool:
         pieces: list[list[int]],
         outcomes: dict[int, Outcome],
         deadline: float,
+        broken_pools: int = 0,
     ) -> None:
-        """Score pieces of a batch into `outcomes`; a piece that failed as a whole is scored again row by row."""
+        """Score pieces of a batch into `outcomes`.
+
+        A piece that failed as a whole is scored again row by row, and so is what a broken pool left undone.
+        """
         if self._gives_up(outcomes, len(batch)):
             return
         tasks = [self._task(reward, batch, piece) for piece in pieces]
         again: list[list[int]] = []
+        broken = False
         for task in tasks:
             try:
                 found = task.future.result(timeout=max(deadline - time.monotonic(), 0.001))
                 outcomes.update(zip(task.rows, found, strict=True))
             except Exception as error:
-                if len(task.rows) > 1 and time.monotonic() < deadline:
+                innocent = isinstance(error, BrokenProcessPool) and broken_pools < _BROKEN_POOLS
+                broken |= innocent
+                if (innocent or len(task.rows) > 1) and time.monotonic() < deadline:
                     again += [[row] for row in task.rows]
                     continue
                 outcomes |= self._lost(reward, batch, task, error, deadline)
@@ -152,7 +162,7 @@ class WorkerPool:
         for task in tasks:
             task.future.cancel()  # nothing for those that are done
         if again:
-            self._run(reward, batch, again, outcomes, deadline)
+            self._run(reward, batch, again, outcomes, deadline, broken_pools + broken)
 
     def _lost(
         self, reward: Reward, batch: CompletionBatch, task: _Task, error: Exception, deadline: float

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
+from pebble.pool.process import PoolManager
 
 from grpo_plugin.errors import RewardError
 from grpo_plugin.scoring import RewardSet
@@ -73,6 +75,24 @@ def test_the_end_of_a_worker_costs_one_completion(loaded: Loader, name: str, tex
     assert f"ended its worker process (exit code {code};" in judged.failures[name][1]
     assert judged.metrics == {f"rewards/{name}/failed": 0.25}
     assert time.monotonic() - began < 50  # seen by its end, not by the time limit
+
+
+def test_a_pool_that_breaks_down_costs_no_completion(loaded: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pebble gives up all work when a worker dies before it was known which work it had."""
+    rewards = loaded(entry("segfaults"), workers=1, max_failed=0.5, timeout=60.0)
+    score(rewards, ["a"])
+    seen = PoolManager.find_expired_task
+    broken: list[int] = []
+
+    def find(manager: PoolManager, worker: int) -> object:
+        if not broken:
+            broken.append(worker)
+            raise BrokenProcessPool("All workers expired")
+        return seen(manager, worker)
+
+    monkeypatch.setattr(PoolManager, "find_expired_task", find)
+    assert score(rewards, ["a", "crash", "bb", "ccc"]) == [[1.0, None, 0.0, 1.0]]
+    assert broken
 
 
 def test_too_many_ends_stop_the_batch_before_all_workers_were_lost(loaded: Loader) -> None:
