@@ -20,7 +20,7 @@ def recipe(*overrides: str, **changes: Any) -> dict[str, Any]:
 
 
 def reasons(converted: Conversion) -> dict[str, str]:
-    return {left.key: left.reason for left in converted.draft.left}
+    return {left.key: left.reason for left in converted.draft.dropped}
 
 
 def test_batches_are_rounded_to_what_the_trainers_can_share():
@@ -253,7 +253,7 @@ def test_keys_of_earlier_versions():
     }
     converted = convert_config(config(**changes), ["worker.reward.compute_score=r1v"])
     made = converted.draft.recipe()
-    assert made["validation"]["every"] == 5 * converted.scale.steps
+    assert made["validation"]["every"] == 5 * converted.scale.steps_per_rollout
     assert made["algorithm"]["kl_coef"] == 0.02
     assert made["algorithm"]["clip_low"] == made["algorithm"]["clip_high"] == 0.1
     assert made["prompts"]["system"] == "Think."

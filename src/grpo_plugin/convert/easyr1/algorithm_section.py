@@ -27,10 +27,10 @@ def algorithm(draft: Draft) -> None:
         _kl(draft)
     _sampling(draft, name)
     draft.put("algorithm.overlong", "keep" if name == "cispo" else None, note="EasyR1 penalises length in rewards only")
-    draft.leave("algorithm.lam", "belongs to GAE, which needs a critic")
-    draft.leave("algorithm.gamma", "rewards are not discounted within a completion", same_at=1.0)
-    draft.leave("worker.actor.entropy_coeff", "no entropy bonus is added here", same_at=0.0)
-    draft.leave_under("worker.critic", "no algorithm here has a critic")
+    draft.drop("algorithm.lam", "belongs to GAE, which needs a critic")
+    draft.drop("algorithm.gamma", "rewards are not discounted within a completion", same_at=1.0)
+    draft.drop("worker.actor.entropy_coeff", "no entropy bonus is added here", same_at=0.0)
+    draft.drop_under("worker.critic", "no algorithm here has a critic")
 
 
 def _name(draft: Draft) -> str:
@@ -38,7 +38,7 @@ def _name(draft: Draft) -> str:
     loss, estimator = draft.source["worker.actor.loss_type"], draft.source["algorithm.adv_estimator"]
     origins = ["algorithm.adv_estimator", "worker.actor.loss_type"]
     if estimator == "gae":
-        draft.leave(origins.pop(0), "PPO with a critic is not offered; the recipe uses grpo")
+        draft.drop(origins.pop(0), "PPO with a critic is not offered; the recipe uses grpo")
         estimator = "grpo"
     name = loss if loss != "default" else estimator if estimator in _PPO_PRESETS else "grpo"
     draft.put("algorithm.name", name, *origins)
@@ -51,7 +51,7 @@ def _clipping(draft: Draft, name: str) -> None:
     for bound in ("low", "high", "dual"):
         origin = f"worker.actor.clip_ratio_{bound}"
         if name == "sapo" or (name == "cispo" and bound == "dual"):
-            draft.leave(origin, f"{name} does not use it")
+            draft.drop(origin, f"{name} does not use it")
         else:
             draft.move(origin, f"algorithm.clip_{bound}")
 
@@ -62,13 +62,13 @@ def _temperatures(draft: Draft, name: str) -> None:
         if name == "sapo":
             draft.move(origin, f"algorithm.loss_options.{key}")
         else:
-            draft.leave(origin, "belongs to sapo")
+            draft.drop(origin, "belongs to sapo")
 
 
 def _no_kl(draft: Draft) -> None:
     draft.put("algorithm.kl_coef", 0.0, "algorithm.disable_kl")
     for key in ("kl_coef", "use_kl_loss", "kl_penalty", "kl_type", "kl_target", "kl_horizon"):
-        draft.leave(f"algorithm.{key}", "algorithm.disable_kl leaves no KL")
+        draft.drop(f"algorithm.{key}", "algorithm.disable_kl leaves no KL")
 
 
 def _kl(draft: Draft) -> None:
@@ -81,14 +81,14 @@ def _kl(draft: Draft) -> None:
     draft.move("algorithm.kl_coef", "algorithm.kl_coef")
     draft.put("algorithm.kl_estimator", estimator, "algorithm.kl_penalty")
     draft.put("algorithm.kl_placement", "loss" if in_loss else "reward", "algorithm.use_kl_loss")
-    draft.leave("algorithm.disable_kl", "", same_at=False)
+    draft.drop("algorithm.disable_kl", "", same_at=False)
     if source["algorithm.kl_type"] == "adaptive" and not in_loss:
         draft.put("algorithm.kl_target", source["algorithm.kl_target"], "algorithm.kl_type", "algorithm.kl_target")
         draft.move("algorithm.kl_horizon", "algorithm.kl_horizon")
         return
-    draft.leave("algorithm.kl_type", "EasyR1 adapts the coefficient of a KL in the reward only", same_at="fixed")
+    draft.drop("algorithm.kl_type", "EasyR1 adapts the coefficient of a KL in the reward only", same_at="fixed")
     for key in ("algorithm.kl_target", "algorithm.kl_horizon"):
-        draft.leave(key, "the coefficient is fixed")
+        draft.drop(key, "the coefficient is fixed")
 
 
 def _sampling(draft: Draft, name: str) -> None:
@@ -96,15 +96,15 @@ def _sampling(draft: Draft, name: str) -> None:
     if not draft.source[switch]:
         draft.put(block, False if name == "cispo" else None, switch)
         for key in _FILTERS:
-            draft.leave(key, "no groups are filtered")
+            draft.drop(key, "no groups are filtered")
         return
-    draft.head(block, switch)
+    draft.put_mapping(block, switch)
     _filter(draft, block)
     rounds = draft.source["trainer.max_try_make_batch"]
     if rounds > 0:
         draft.put(f"{block}.max_rounds", rounds, "trainer.max_try_make_batch")
     else:
-        draft.leave("trainer.max_try_make_batch", "there is always a limit; dynamic_sampling.max_rounds is 10")
+        draft.drop("trainer.max_try_make_batch", "there is always a limit; dynamic_sampling.max_rounds is 10")
 
 
 def _filter(draft: Draft, block: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from grpo_plugin.convert.easyr1.algorithm_section import algorithm
 from grpo_plugin.convert.easyr1.config_file import read_source
 from grpo_plugin.convert.easyr1.data_section import prompts
-from grpo_plugin.convert.easyr1.draft import Draft, Left
+from grpo_plugin.convert.easyr1.draft import Draft, Dropped
 from grpo_plugin.convert.easyr1.known_keys import RETIRED
 from grpo_plugin.convert.easyr1.model_section import model
 from grpo_plugin.convert.easyr1.optimizer_section import optimizer
@@ -49,7 +49,7 @@ def convert_config(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> 
     algorithm(draft)
     server(draft, size)
     sampling(draft)
-    put_batch(draft, size)
+    put_batch(draft, size.batch)
     optimizer(draft, size)
     sharding(draft, size)
     logging(draft, size)
@@ -62,9 +62,9 @@ def _explain_the_rest(draft: Draft) -> None:
     values = {name: draft.source[key] for key, name in draft.source.spelling.items()}
     for name in draft.unexplained:
         if name in overridden:
-            draft.left.append(Left(name, overridden[name].value, f"{overridden[name].by} is used instead"))
+            draft.dropped.append(Dropped(name, overridden[name].value, f"{overridden[name].by} is used instead"))
         else:
-            draft.left.append(Left(name, values[name], _unknown(name)))
+            draft.dropped.append(Dropped(name, values[name], _unknown(name)))
 
 
 def _unknown(name: str) -> str:

@@ -85,18 +85,18 @@ def _images(draft: Draft) -> None:
         if has_images(draft):
             draft.move(origin, key)
         else:
-            draft.leave(origin, "the model reads text alone")
+            draft.drop(origin, "the model reads text alone")
     reason = "image paths are looked up beside the data; put or link the images there"
-    draft.leave("data.image_dir", reason, same_at=None)
+    draft.drop("data.image_dir", reason, same_at=None)
 
 
 def _left(draft: Draft) -> None:
     filtering = draft.source["algorithm.online_filtering"]
     rounds = "a round of dynamic sampling samples what is still missing" if filtering else "a batch is sampled at once"
-    draft.leave("data.mini_rollout_batch_size", rounds, same_at=None)
+    draft.drop("data.mini_rollout_batch_size", rounds, same_at=None)
     stored = "rows are always taken in an order that seed and step decide, never as stored"
-    draft.leave("data.shuffle", stored, same_at=True)
-    draft.leave("data.video_key", "videos are not trained on here")
-    draft.leave("data.video_fps", "videos are not trained on here")
-    draft.leave("data.val_batch_size", "vLLM takes all held-out prompts and batches them itself")
-    draft.leave("data.filter_overlong_prompts_workers", "prompts are measured in parallel by default")
+    draft.drop("data.shuffle", stored, same_at=True)
+    draft.drop("data.video_key", "videos are not trained on here")
+    draft.drop("data.video_fps", "videos are not trained on here")
+    draft.drop("data.val_batch_size", "vLLM takes all held-out prompts and batches them itself")
+    draft.drop("data.filter_overlong_prompts_workers", "prompts are measured in parallel by default")

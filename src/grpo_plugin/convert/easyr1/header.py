@@ -29,15 +29,15 @@ def _indented(words: str) -> list[str]:
 
 
 def _one_machine(scale: Scale) -> list[str]:
-    more = scale.here - scale.gpus
+    more = scale.gpus_of_first - scale.gpus
     needs = f"; this recipe needs {more} more." if more else "."
-    return [f"{scale.here} GPUs: {_roles(scale)} EasyR1 used {scale.gpus} for both, in turns{needs}"]
+    return [f"{scale.gpus_of_first} GPUs: {_roles(scale)} EasyR1 used {scale.gpus} for both, in turns{needs}"]
 
 
 def _machines(scale: Scale) -> list[str]:
     return [
         "The same command on each machine: RANK is 0 on the first, 1 on the next; FIRST is the address of the first.",
-        f"{scale.nodes} machines of {scale.here} GPUs, where EasyR1 used {scale.gpus} for both, in turns: "
+        f"{scale.nodes} machines of {scale.gpus_of_first} GPUs, where EasyR1 used {scale.gpus} for both, in turns: "
         f"{scale.processes // scale.nodes} train on each;",
         f"the last {scale.serving} of the first serve vLLM, the last {scale.serving} of every other stay idle.",
     ]

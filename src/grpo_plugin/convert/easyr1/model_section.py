@@ -26,9 +26,9 @@ def model(draft: Draft) -> None:
     if source[f"{_LORA}.rank"] > 0:
         _adapter(draft)
     else:
-        draft.leave(f"{_LORA}.rank", "rank 0: the whole model is trained", same_at=0)
+        draft.drop(f"{_LORA}.rank", "rank 0: the whole model is trained", same_at=0)
         for key in ("alpha", "target_modules", "exclude_modules"):
-            draft.leave(f"{_LORA}.{key}", "rank 0: the whole model is trained")
+            draft.drop(f"{_LORA}.{key}", "rank 0: the whole model is trained")
 
 
 def _adapter(draft: Draft) -> None:
@@ -45,10 +45,10 @@ def _targets(draft: Draft) -> None:
         names = [name.strip() for name in targets.split(",") if name.strip()]
         draft.put("lora_target_modules", names, f"{_LORA}.target_modules")
         reason = "Axolotl has no such key; target_modules names what is adapted"
-        draft.leave(f"{_LORA}.exclude_modules", reason, same_at=None)
+        draft.drop(f"{_LORA}.exclude_modules", reason, same_at=None)
     elif has_images(draft) and excluded:
         text = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
         draft.put("lora_target_modules", text, f"{_LORA}.target_modules", f"{_LORA}.exclude_modules")
     else:
         draft.put("lora_target_linear", True, f"{_LORA}.target_modules")
-        draft.leave(f"{_LORA}.exclude_modules", "the model has nothing to exclude", same_at=None)
+        draft.drop(f"{_LORA}.exclude_modules", "the model has nothing to exclude", same_at=None)

@@ -42,14 +42,14 @@ def _schedule(draft: Draft, size: Scale) -> None:
     if steps is None:
         draft.put("warmup_ratio", ratio or None, f"{_OPTIM}.lr_warmup_ratio")
     else:
-        draft.leave(f"{_OPTIM}.lr_warmup_ratio", "lr_warmup_steps takes precedence")
+        draft.drop(f"{_OPTIM}.lr_warmup_ratio", "lr_warmup_steps takes precedence")
     if kind == "cosine":
         draft.move(f"{_OPTIM}.min_lr_ratio", "cosine_min_lr_ratio")
     else:
-        draft.leave(f"{_OPTIM}.min_lr_ratio", "belongs to the cosine schedule", same_at=None)
+        draft.drop(f"{_OPTIM}.min_lr_ratio", "belongs to the cosine schedule", same_at=None)
 
 
 def _steps(draft: Draft, key: str, origin: str, size: Scale) -> None:
     count = draft.source[origin]
-    note = f" × {size.steps} optimizer steps"
-    draft.put(key, None if count is None else count * size.steps, origin, note=note)
+    note = f" × {size.steps_per_rollout} optimizer steps"
+    draft.put(key, None if count is None else count * size.steps_per_rollout, origin, note=note)

@@ -71,13 +71,13 @@ def _commented(line: str, comment: str, indent: str) -> Iterator[str]:
 
 def _left(draft: Draft) -> list[str]:
     """One entry for each reason, with all the keys it holds for."""
-    if not draft.left:
+    if not draft.dropped:
         return []
-    reasons = list(dict.fromkeys(left.reason for left in draft.left))
-    ordered = sorted(draft.left, key=lambda left: reasons.index(left.reason))
+    reasons = list(dict.fromkeys(one.reason for one in draft.dropped))
+    ordered = sorted(draft.dropped, key=lambda one: reasons.index(one.reason))
     lines = ["", "# Not converted:"]
-    for reason, group in groupby(ordered, key=lambda left: left.reason):
-        lines += _listed([(left.key, left.value) for left in group], f" — {reason}")
+    for reason, group in groupby(ordered, key=lambda one: one.reason):
+        lines += _listed([(one.key, one.value) for one in group], f" — {reason}")
     return lines
 
 

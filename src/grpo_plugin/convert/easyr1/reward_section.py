@@ -28,8 +28,8 @@ def rewards(draft: Draft) -> None:
     elif ".py" not in function:
         raise RecipeError(f"{name}: {function!r} is unknown; known: {', '.join(_BARE)}, path/to/file.py:function.")
     _put(draft, function)
-    draft.leave("worker.reward.skip_special_tokens", "rewards get completions without special tokens", same_at=True)
-    draft.leave("worker.reward.num_cpus", "Ray's share for one process; rewards.workers says how many processes judge")
+    draft.drop("worker.reward.skip_special_tokens", "rewards get completions without special tokens", same_at=True)
+    draft.drop("worker.reward.num_cpus", "Ray's share for one process; rewards.workers says how many processes judge")
 
 
 def is_dapo(draft: Draft) -> bool:
@@ -50,7 +50,7 @@ def _put(draft: Draft, function: str) -> None:
     draft.put("rewards.functions", make(known), _FUNCTION, *origins, note=f"; it was {function}")
     for key in draft.source.under(_KWARGS):
         if key not in origins:
-            draft.leave(key, "our reward in its place takes no such argument", same_at={})
+            draft.drop(key, "our reward in its place takes no such argument", same_at={})
 
 
 def _example_of(function: str) -> str:

@@ -22,7 +22,7 @@ def server(draft: Draft, size: Scale) -> None:
         draft.move(f"{_ROLLOUT}.max_model_len", "vllm.max_model_len")
     else:
         draft.put("vllm.max_model_len", _longest(draft), note="prompt + response")
-        draft.leave(f"{_ROLLOUT}.max_model_len", "prompt + response", same_at=None)
+        draft.drop(f"{_ROLLOUT}.max_model_len", "prompt + response", same_at=None)
     draft.put("vllm.enforce_eager", draft.source[f"{_ROLLOUT}.enforce_eager"] or None, f"{_ROLLOUT}.enforce_eager")
     _left(draft)
 
@@ -44,11 +44,11 @@ def _held_out(draft: Draft) -> None:
     known = {f"{_HELD_OUT}.{name}": name for name in ("n", "temperature", "top_p")}
     for key in draft.source.under(_HELD_OUT):
         if key not in known:
-            draft.leave(key, "held-out prompts are otherwise sampled as in training", same_at={})
+            draft.drop(key, "held-out prompts are otherwise sampled as in training", same_at={})
         elif draft.source[key]:
             draft.move(key, f"validation.{'samples' if known[key] == 'n' else known[key]}")
         else:
-            draft.leave(key, "held-out prompts are answered greedily anyway, once each")
+            draft.drop(key, "held-out prompts are answered greedily anyway, once each")
 
 
 def _longest(draft: Draft) -> int:
@@ -71,11 +71,11 @@ def _arguments(draft: Draft) -> None:
 
 
 def _left(draft: Draft) -> None:
-    draft.leave(f"{_ROLLOUT}.gpu_memory_utilization", "vLLM shares no GPU here and takes 0.9 of its own")
-    draft.leave(f"{_ROLLOUT}.name", "vLLM is the one engine", same_at="vllm")
-    draft.leave(
+    draft.drop(f"{_ROLLOUT}.gpu_memory_utilization", "vLLM shares no GPU here and takes 0.9 of its own")
+    draft.drop(f"{_ROLLOUT}.name", "vLLM is the one engine", same_at="vllm")
+    draft.drop(
         f"{_ROLLOUT}.enable_chunked_prefill", "of vLLM's old engine; the present one always has it", same_at=True
     )
-    draft.leave(f"{_ROLLOUT}.disable_log_stats", "statistics go to the server's log")
-    draft.leave(f"{_ROLLOUT}.disable_tqdm", "the screen shows one progress bar", same_at=False)
-    draft.leave(f"{_ROLLOUT}.seed", "the recipe's seed is vLLM's", same_at=draft.source["data.seed"])
+    draft.drop(f"{_ROLLOUT}.disable_log_stats", "statistics go to the server's log")
+    draft.drop(f"{_ROLLOUT}.disable_tqdm", "the screen shows one progress bar", same_at=False)
+    draft.drop(f"{_ROLLOUT}.seed", "the recipe's seed is vLLM's", same_at=draft.source["data.seed"])

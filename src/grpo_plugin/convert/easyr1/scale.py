@@ -5,6 +5,7 @@ from math import lcm
 
 from grpo_plugin.convert.easyr1.draft import Draft
 from grpo_plugin.errors import RecipeError
+from grpo_plugin.recipe.batch_arithmetic import Batch
 
 _SERVED_BY = 4  # of so many GPUs one serves, where EasyR1 spreads vLLM over all
 _COMPARING = ("grpo", "grpo_passk", "rloo")  # estimators that EasyR1 refuses for single completions
@@ -13,40 +14,33 @@ _UPDATE = "worker.actor.micro_batch_size_per_device_for_update"
 
 @dataclass(frozen=True)
 class Scale:
-    """All counts as in a recipe.
+    """Machines, GPUs and batch of a recipe.
 
     Attributes:
+        nodes: machines.
         gpus: of each machine in EasyR1, where trainer and vLLM take turns.
-        processes: of the trainer, on all machines.
-        serving: GPUs of vLLM, on the first.
-        steps: optimizer steps per rollout batch, over all its epochs; EasyR1 counts rollout batches.
+        serving: GPUs of vLLM, on the first machine.
+        batch: of the recipe; EasyR1 counts rollout batches where a recipe counts optimizer steps.
     """
 
     nodes: int
     gpus: int
-    processes: int
     serving: int
-    micro: int
-    accumulation: int
-    generations: int
-    rollouts: int
-    epochs: int
+    batch: Batch
 
     @property
-    def per_step(self) -> int:
-        return self.processes * self.micro * self.accumulation
+    def processes(self) -> int:
+        """Of the trainer, on all machines."""
+        return self.batch.processes
 
     @property
-    def per_rollout(self) -> int:
-        return self.per_step * self.rollouts
+    def steps_per_rollout(self) -> int:
+        """Optimizer steps per rollout batch, over all its epochs."""
+        return int(self.batch.steps_per_rollout)
 
     @property
-    def steps(self) -> int:
-        return self.rollouts * self.epochs
-
-    @property
-    def here(self) -> int:
-        """GPUs of the first machine."""
+    def gpus_of_first(self) -> int:
+        """GPUs that the recipe needs on the first machine."""
         return self.processes // self.nodes + self.serving
 
 
@@ -64,18 +58,17 @@ def scale(draft: Draft) -> Scale:
     prompts = source["worker.actor.global_batch_size"]
     whole = lcm(generations, processes * micro)
     for key in ("trainer.nnodes", "trainer.n_gpus_per_node"):
-        draft.leave(key, "the command has it; the first lines say which GPU does what")
-    return Scale(
-        nodes=nodes,
-        gpus=gpus,
+        draft.drop(key, "the command has it; the first lines say which GPU does what")
+    per_step = max(1, round(prompts * generations / whole)) * whole
+    batch = Batch(
         processes=processes,
-        serving=serving,
         micro=micro,
-        accumulation=max(1, round(prompts * generations / whole)) * whole // (processes * micro),
+        accumulation=per_step // (processes * micro),
         generations=generations,
-        rollouts=max(1, source["data.rollout_batch_size"] // prompts),
-        epochs=source["worker.actor.ppo_epochs"],
+        rollout=per_step * max(1, source["data.rollout_batch_size"] // prompts),
+        iterations=source["worker.actor.ppo_epochs"],
     )
+    return Scale(nodes, gpus, serving, batch)
 
 
 def _generations(draft: Draft) -> int:
@@ -89,19 +82,19 @@ def _generations(draft: Draft) -> int:
     return max(2, int(number))
 
 
-def put_batch(draft: Draft, size: Scale) -> None:
+def put_batch(draft: Draft, batch: Batch) -> None:
     """The batch keys, with what EasyR1 asked for beside them."""
     source = draft.source
     alone = ": 1; a prompt has at least 2 completions here" if source["worker.rollout.n"] == 1 else ""
-    draft.put("trl.num_generations", size.generations, "worker.rollout.n", note=alone)
-    per_rollout = _prompts(size.per_rollout // size.generations, source["data.rollout_batch_size"])
-    note = f": {per_rollout}, {size.rollouts} optimizer steps"
-    draft.put("trl.generation_batch_size", size.per_rollout, "data.rollout_batch_size", note=note)
-    draft.put("trl.num_iterations", size.epochs if size.epochs > 1 else None, "worker.actor.ppo_epochs")
+    draft.put("trl.num_generations", batch.generations, "worker.rollout.n", note=alone)
+    per_rollout = _prompts(batch.prompts_per_rollout, source["data.rollout_batch_size"])
+    note = f": {per_rollout}, {batch.minibatches} optimizer steps"
+    draft.put("trl.generation_batch_size", batch.per_rollout, "data.rollout_batch_size", note=note)
+    draft.put("trl.num_iterations", batch.iterations if batch.iterations > 1 else None, "worker.actor.ppo_epochs")
     draft.move(_UPDATE, "micro_batch_size")
-    per_step = _prompts(size.per_step // size.generations, source["worker.actor.global_batch_size"])
-    draft.put("gradient_accumulation_steps", size.accumulation, "worker.actor.global_batch_size", note=f": {per_step}")
-    draft.leave(
+    per_step = _prompts(int(batch.prompts_per_step), source["worker.actor.global_batch_size"])
+    draft.put("gradient_accumulation_steps", batch.accumulation, "worker.actor.global_batch_size", note=f": {per_step}")
+    draft.drop(
         "worker.actor.micro_batch_size_per_device_for_experience",
         "log-probabilities are computed in the micro-batches of the update",
     )

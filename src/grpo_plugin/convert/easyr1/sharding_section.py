@@ -34,7 +34,7 @@ def sharding(draft: Draft, size: Scale) -> None:
         _fsdp(draft)
     else:
         for key in (*_SWITCHES, f"{_ACTOR}.strategy"):
-            draft.leave(key, "every GPU that trains holds the whole model")
+            draft.drop(key, "every GPU that trains holds the whole model")
     _left(draft)
 
 
@@ -62,12 +62,12 @@ def _left(draft: Draft) -> None:
         f"{_FSDP}.mp_buffer_dtype": "buffers keep their type",
     }
     for key, reason in reasons.items():
-        draft.leave(key, reason)
+        draft.drop(key, reason)
     packed = "sequences are always packed without padding"
-    draft.leave(f"{_ACTOR}.padding_free", packed, same_at=True)
+    draft.drop(f"{_ACTOR}.padding_free", packed, same_at=True)
     whole = "sequences are not divided over GPUs; every GPU holds whole ones"
-    draft.leave(f"{_ACTOR}.ulysses_size", whole, same_at=1)
+    draft.drop(f"{_ACTOR}.ulysses_size", whole, same_at=1)
     divided = "the model is divided over all GPUs that train; dp_shard_size changes that"
-    draft.leave(f"{_FSDP}.fsdp_size", divided, same_at=-1)
-    draft.leave_under(f"{_ACTOR}.offload", "the trainer shares no GPU with vLLM, so nothing has to make room")
-    draft.leave_under("worker.ref", "the reference model is divided as the policy is")
+    draft.drop(f"{_FSDP}.fsdp_size", divided, same_at=-1)
+    draft.drop_under(f"{_ACTOR}.offload", "the trainer shares no GPU with vLLM, so nothing has to make room")
+    draft.drop_under("worker.ref", "the reference model is divided as the policy is")

@@ -15,21 +15,26 @@ def logging(draft: Draft, size: Scale) -> None:
     _checkpoints(draft, size)
     _folders(draft)
     _trackers(draft)
-    draft.leave("trainer.ray_timeline", "Ray is not used", same_at=None)
-    draft.leave("trainer.critic_warmup", "no algorithm here has a critic", same_at=0)
+    draft.drop("trainer.ray_timeline", "Ray is not used", same_at=None)
+    draft.drop("trainer.critic_warmup", "no algorithm here has a critic", same_at=0)
 
 
 def _validation(draft: Draft, size: Scale) -> None:
     draft.move("trainer.val_before_train", "validation.before_train")
     _every(draft, "trainer.val_freq", "validation.every", size)
     only = "a run always trains; axolotl grpo score judges completions that were saved"
-    draft.leave("trainer.val_only", only, same_at=False)
-    draft.leave("trainer.val_generations_to_log", "every generation is kept, in output_dir/generations")
+    draft.drop("trainer.val_only", only, same_at=False)
+    draft.drop("trainer.val_generations_to_log", "every generation is kept, in output_dir/generations")
 
 
 def _every(draft: Draft, origin: str, key: str, size: Scale) -> None:
     every = draft.source[origin]
-    draft.put(key, every * size.steps if every > 0 else None, origin, note=f" × {size.steps} optimizer steps")
+    draft.put(
+        key,
+        every * size.steps_per_rollout if every > 0 else None,
+        origin,
+        note=f" × {size.steps_per_rollout} optimizer steps",
+    )
 
 
 def _checkpoints(draft: Draft, size: Scale) -> None:
@@ -39,10 +44,10 @@ def _checkpoints(draft: Draft, size: Scale) -> None:
         if keep > 0:
             draft.move("trainer.save_limit", "save_total_limit")
         else:
-            draft.leave("trainer.save_limit", "Axolotl always has a limit, of 4; save_total_limit is another")
+            draft.drop("trainer.save_limit", "Axolotl always has a limit, of 4; save_total_limit is another")
     else:
         draft.put("save_strategy", "no", "trainer.save_freq", note=": -1; the last model is always saved")
-        draft.leave("trainer.save_limit", "no checkpoints are saved on the way")
+        draft.drop("trainer.save_limit", "no checkpoints are saved on the way")
     draft.put("save_only_model", draft.source["trainer.save_model_only"] or None, "trainer.save_model_only")
 
 
@@ -54,10 +59,10 @@ def _folders(draft: Draft) -> None:
         folder = str(PurePath("outputs") / source[_PROJECT] / source[_EXPERIMENT])
         draft.put("output_dir", folder, _SAVE, _PROJECT, _EXPERIMENT)
     if source[load]:
-        draft.leave(load, "EasyR1's checkpoints have another format; merge it to a model")
-        draft.leave("trainer.find_last_checkpoint", f"{load} takes precedence")
+        draft.drop(load, "EasyR1's checkpoints have another format; merge it to a model")
+        draft.drop("trainer.find_last_checkpoint", f"{load} takes precedence")
     else:
-        draft.leave(load, "", same_at=source[load])
+        draft.drop(load, "", same_at=source[load])
         resumes = source["trainer.find_last_checkpoint"] or None
         draft.put("auto_resume_from_checkpoints", resumes, "trainer.find_last_checkpoint")
 
@@ -73,7 +78,7 @@ def _trackers(draft: Draft) -> None:
         draft.put("use_mlflow", True, "trainer.logger")
         draft.move(_EXPERIMENT, "mlflow_experiment_name")
     if "swanlab" in trackers:
-        draft.leave("trainer.logger", "swanlab is a plugin of Axolotl; add it to `plugins`")
+        draft.drop("trainer.logger", "swanlab is a plugin of Axolotl; add it to `plugins`")
     for key in (_PROJECT, _EXPERIMENT):
         if not draft.mentions(key):
-            draft.leave(key, "output_dir is trainer.save_checkpoint_path, and no tracker asks for it")
+            draft.drop(key, "output_dir is trainer.save_checkpoint_path, and no tracker asks for it")
