@@ -31,6 +31,7 @@ class Run:
         is_main: whether this is rank 0, which alone shows, writes and holds the vLLM server.
         session: None for a run that the `axolotl` command did not start.
         watch: counts the seconds of each part of a step.
+        step: the optimizer step in hand, from 1; 0 before the first.
         rewards, prompts: None until loaded.
         processor: of a model that takes images, else None.
     """
@@ -42,7 +43,9 @@ class Run:
         self.is_main = session.is_main()
         self.session = Session.current()
         self.screen = screen
-        self.watch = Stopwatch()
+        self._mark = self.session.trainer() if self.session and is_training() else None
+        self.watch = Stopwatch(on_section=self._say_where)
+        self.step = 0
         self.generation_log = GenerationLog(recipe.output_dir / "generations")
         self.evaluation_log = EvaluationLog(recipe.output_dir / "evaluations.jsonl")
         self.rewards: RewardSet | None = None
@@ -112,6 +115,11 @@ class Run:
         """The rollout engine of this rank; None when Hugging Face generates."""
         return None if self._server is None else self._server.make_engine(accelerator, is_main=self.is_main)
 
+    @property
+    def serves_in_float32(self) -> bool:
+        """Whether vLLM computes in float32, as far as is known here."""
+        return self._server is not None and self._server.plan.in_float32
+
     def await_engine(self, engine: "RolloutEngine") -> None:
         """Wait until vLLM is ready; a RolloutError says why it is not."""
         with self.screen.wait("waiting for vLLM"):
@@ -143,11 +151,23 @@ class Run:
         """Handle Ctrl-C and SIGTERM again, after Axolotl has set its own handler."""
         training_process.end_on_signals(self.screen, self.recipe)
 
+    def _say_where(self, section: str | None) -> None:
+        """Let the launcher know where this process is, which may end without a word."""
+        if self._mark is None or self.step == 0:
+            return
+        phase = final_report.SECTIONS.get(section, section) if section else "between its sections"
+        if section == "score" and self.rewards is not None:
+            here = [name for name, place in self.rewards.places().items() if place == "trainer"]
+            phase += f" in this process: {', '.join(here)}" if here else ""
+        self._mark.write(f"in step {self.step} ({phase})")
+
     def finish(self) -> None:
         """The model is saved: end the reward workers and show the final report; once."""
         if self._finished or not is_training():
             return
         self._finished = True
+        if self._mark is not None:
+            self._mark.remove()
         if self.rewards is not None:
             self.rewards.close()
         if self.is_main:

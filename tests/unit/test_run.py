@@ -1,5 +1,6 @@
 import io
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -133,6 +134,23 @@ def test_no_server_is_started_where_another_serves_or_none_is_wanted(make, launc
     without.start_server()
     assert (launched, elsewhere.shown(), without.shown()) == ([], [], [])
     assert without.make_engine(None) is None
+
+
+def test_the_launcher_learns_where_the_run_is_until_the_model_is_saved(make, monkeypatch, tmp_path):
+    monkeypatch.setenv(session.FOLDER, str(tmp_path))
+    run = make()
+    (mark,) = tmp_path.glob("training-*")
+    with run.watch("waiting for vLLM"):
+        assert mark.read_text().strip() == ""
+    run.step = 3
+    with run.watch("score"):
+        assert mark.read_text().strip() == "in step 3 (rewards)"
+    assert mark.read_text().strip() == "in step 3 (between its sections)"
+    run.rewards = SimpleNamespace(places=lambda: {"accuracy": "trainer", "layout": "workers"}, close=lambda: None)
+    with run.watch("score"):
+        assert mark.read_text().strip() == "in step 3 (rewards in this process: accuracy)"
+    run.finish()
+    assert not mark.exists()
 
 
 def test_the_final_report_comes_once_and_ends_the_reward_workers(make):

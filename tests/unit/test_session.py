@@ -37,6 +37,37 @@ def test_what_a_trainer_reports_is_seen_through_the_folder(tmp_path):
     assert (launcher.server_adopted, launcher.failure_reported) == (True, True)
 
 
+TRAINER = """
+import os, sys
+from pathlib import Path
+from grpo_plugin.session import Session
+mark = Session(Path(".")).trainer()
+{then}
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("then", "where"),
+    [
+        ("", "before the first step"),
+        ("mark.write('in step 12 (rewards)'); mark.write('in step 13')", "in step 13"),
+        ("mark.write('in step 12'); mark.remove()", None),
+    ],
+)
+def test_a_trainer_that_ended_in_the_middle_is_lost(tmp_path, then, where):
+    subprocess.run([sys.executable, "-c", TRAINER.format(then=then)], cwd=tmp_path, check=True)
+    assert Session(tmp_path).lost_trainer() == where
+
+
+def test_a_trainer_that_lives_is_not_lost(tmp_path):
+    mark = Session(tmp_path).trainer()
+    assert Session(tmp_path).lost_trainer() is None
+    mark.remove()
+    mark.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_folder_of_a_killed_launcher_is_removed(environ, tmp_path):
     folder = tmp_path / "grpo-1"
     folder.mkdir()

@@ -63,12 +63,13 @@ class RolloutConfig(Block):
         Field(description="With 1, the next rollout batch is generated during the update, with weights one batch old."),
     ] = 0
     max_logp_gap: Annotated[
-        float,
+        float | None,
         Field(
             gt=0,
-            description="Mean difference (nats) of vLLM's and the trainer's log-probabilities at which the run stops.",
+            description="Mean difference (nats) of vLLM's and the trainer's log-probabilities at which the run stops; "
+            "by default 0.001 where both compute in float32, else 0.1.",
         ),
-    ] = 0.1
+    ] = None
     canary_samples: Annotated[
         int,
         Field(ge=1, description="Completions per process whose log-probabilities are compared after each weight sync."),

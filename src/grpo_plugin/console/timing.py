@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
+def _nothing(section: str | None) -> None: ...
+
+
 class Stopwatch:
     """Seconds per named section, per step and in total.
 
@@ -13,8 +16,12 @@ class Stopwatch:
     so that the sections of a step never add up to more than the step. Not for several threads.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.perf_counter, on_section: Callable[[str | None], None] = _nothing
+    ) -> None:
+        """`on_section` is called with the innermost open section, whenever that changes."""
         self._clock = clock
+        self._on_section = on_section
         self._began = self._mark = clock()
         self._open: list[str] = []
         self._step: defaultdict[str, float] = defaultdict(float)
@@ -25,11 +32,13 @@ class Stopwatch:
         """Count the seconds of the block for `name`; those of a failing block count too."""
         self._charge()
         self._open.append(name)
+        self._on_section(name)
         try:
             yield
         finally:
             self._charge()
             self._open.pop()
+            self._on_section(self._open[-1] if self._open else None)
 
     def add(self, name: str, seconds: float) -> None:
         """Count seconds that were measured elsewhere, outside any open section."""

@@ -9,6 +9,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from grpo_plugin.compat import axolotl_log, axolotl_train, telemetry
+from grpo_plugin.console.debug_log import DebugLog
 from grpo_plugin.console.failure import report_failure
 from grpo_plugin.console.redirect import redirect
 from grpo_plugin.console.screen import Screen
@@ -39,6 +40,8 @@ def begin(cfg: Any) -> tuple[Recipe, Screen]:
         end_with_parent()
         if is_main():
             atexit.register(session.remove_if_orphaned)
+    elif is_main():
+        DebugLog(recipe.output_dir).keep_bounded_in_background()
     end_on_signals(screen, recipe)
     _choose_checkpoint(recipe, cfg, screen)
     return recipe, screen

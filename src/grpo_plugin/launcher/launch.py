@@ -8,15 +8,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from grpo_plugin import session
 from grpo_plugin.compat import telemetry
+from grpo_plugin.console.debug_log import DebugLog
 from grpo_plugin.errors import GrpoPluginError, RecipeError
 from grpo_plugin.launcher.arguments import TrainArguments, read_train
-from grpo_plugin.launcher.debug_log import DebugLog
 from grpo_plugin.launcher.machines import check_machine
 from grpo_plugin.launcher.supervisor import Supervisor, fork
 from grpo_plugin.recipe import Recipe, check, checkpoints, read
@@ -24,6 +25,9 @@ from grpo_plugin.recipe.plugin_names import is_ours
 from grpo_plugin.rollout.server.process import Server
 from grpo_plugin.rollout.server.server_plan import ServerPlan, plan_server
 from grpo_plugin.session import Session
+
+LOST_GRACE = 10.0
+"""Seconds that a launcher of ranks has to end them after one of them is gone."""
 
 
 def before_axolotl(words: list[str]) -> None:
@@ -89,6 +93,7 @@ class Launch:
         self.session = Session(Path(tempfile.mkdtemp(prefix="grpo-")))
         self.server_dir = self.session.folder / "vllm"
         self.server: Server | None = None
+        self._looked_at = self._lost_since = time.monotonic()
 
     def fork(self) -> int:
         """Fork; 0 in the process that goes on as Axolotl, whose environment holds what its trainers need."""
@@ -113,18 +118,32 @@ class Launch:
                 self.server_dir.mkdir(mode=0o700)
                 self.server = self.plan.launch(self.server_dir, self.server_log)
         code = supervisor.wait()
-        if code and not supervisor.signal and not self.session.failure_reported:
-            print(f"error: training ended with exit code {code}; {self.debug_log.ending()}", file=sys.stderr)
+        lost = None if supervisor.signal else self.session.lost_trainer()
+        if (code or lost) and not supervisor.signal and not self.session.failure_reported:
+            ending = self.debug_log.ending() if code else f"the log is {self.debug_log.path}"
+            print(f"error: {_unreported(code, lost)}; {ending}", file=sys.stderr)
         shutil.rmtree(self.session.folder, ignore_errors=True)
-        return code
+        return code or int(lost is not None)
 
     def _poll(self, supervisor: Supervisor) -> None:
         """End the run if the server ends before a trainer has adopted it, which may be minutes later."""
         self.debug_log.keep_bounded()
+        self._end_where_a_trainer_is_lost(supervisor)
         if self.server and not self.session.server_adopted and not self.server.alive():
             server, self.server = self.server, None
             with self._reported(supervisor):
                 server.wait_ready(0.0)
+
+    def _end_where_a_trainer_is_lost(self, supervisor: Supervisor) -> None:
+        """End the run if one of several ranks is gone and the others wait for it, looked at once a second."""
+        now = time.monotonic()
+        if now - self._looked_at < 1.0 or self.session.failure_reported:
+            return
+        self._looked_at = now
+        if self.session.lost_trainer() is None:
+            self._lost_since = now
+        elif now - self._lost_since > LOST_GRACE:
+            supervisor.stop()
 
     @contextmanager
     def _reported(self, supervisor: Supervisor) -> Iterator[None]:
@@ -139,6 +158,21 @@ class Launch:
     def _stop_server(self) -> None:
         if self.server:
             self.server.stop()
+
+
+def _unreported(code: int, lost: str | None) -> str:
+    """What is known of a run that failed without a sentence of its own.
+
+    Args:
+        lost: where a trainer process ended without an end of its run, if one did.
+    """
+    where = f" {lost}" if lost else ""
+    if code:
+        return f"training ended with exit code {code}{where}"
+    return (
+        f"the trainer ended{where} with exit code 0, before its model was saved; a reward function or a library called "
+        "os._exit (a reward with rewards.workers of 1 or more cannot end the trainer)"
+    )
 
 
 def _plan_server(recipe: Recipe, arguments: TrainArguments) -> ServerPlan | None:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from grpo_plugin.rollout.server import guard
 from grpo_plugin.rollout.server.guard import PR_SET_CHILD_SUBREAPER, prctl
 from grpo_plugin.session import end_with_parent
 
@@ -43,6 +44,14 @@ def fork(debug_log: int) -> int:
     return child
 
 
+def _strays() -> list[int]:
+    """The orphans of the run and what they started, without servers' guards, which end their own processes."""
+    if sys.platform != "linux":
+        return []
+    orphans = [pid for pid in guard.children(os.getpid()) if not guard.is_guard(pid) and not guard.is_tracker(pid)]
+    return [pid for orphan in orphans for pid in (orphan, *guard.descendants(orphan))]
+
+
 class Supervisor:
     """Waits for the process group of `child`.
 
@@ -62,12 +71,18 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def wait(self) -> int:
-        """Wait for all processes of the run; returns the child's exit code, or 128 + the signal that stopped it."""
+        """Wait for all processes of the run; returns the child's exit code, or 128 + the signal that stopped it.
+
+        What a reward function or a library left running, in a session of its own, is ended too.
+        """
         try:
             code = self._wait_for_child()
             self._wait_for_group()
         finally:
             self.on_end()
+            self._reap_until(time.monotonic() + 2.0, until=lambda: not _strays())
+            for pid in _strays():
+                guard.kill(pid, signal.SIGKILL)
             self._reap_until(time.monotonic() + 12.0)
         return 128 + self.signal if self.signal else code
 
@@ -122,9 +137,9 @@ class Supervisor:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(-self.child, os.WNOHANG)
 
-    def _reap_until(self, deadline: float) -> None:
+    def _reap_until(self, deadline: float, until: Callable[[], bool] = lambda: False) -> None:
         """Await the orphans that this process has adopted, such as the guard of a restarted server that is ending."""
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not until():
             try:
                 if os.waitpid(-1, os.WNOHANG) == (0, 0):
                     time.sleep(0.05)

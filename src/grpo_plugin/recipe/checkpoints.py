@@ -8,6 +8,9 @@ from typing import Any
 
 from grpo_plugin.errors import RecipeError
 
+UNFINISHED = ".unfinished"
+"""Folder of output_dir in which a checkpoint is written; it gets its place beside the others once it is whole."""
+
 
 def saves_checkpoints(values: Mapping[str, Any]) -> bool:
     """Whether Axolotl saves any; it does at the end of each epoch unless told otherwise."""
@@ -55,7 +58,9 @@ def resume(values: Mapping[str, Any], output_dir: Path) -> tuple[Path | None, st
         return None, None
     chosen, found = newest_whole(output_dir), checkpoints(output_dir)
     skipped = found[found.index(chosen) + 1 :] if chosen else found
-    broken = "; ".join(f"{path.name} is incomplete ({defect(path)})" for path in skipped)
+    reasons = [f"{path.name} is incomplete ({defect(path)})" for path in skipped]
+    reasons += [f"{path.name} was not saved to its end" for path in checkpoints(output_dir / UNFINISHED)]
+    broken = "; ".join(reasons)
     if not broken:
         return chosen, None
     return chosen, f"{broken}; the run {f'resumes from {chosen}' if chosen else 'starts at step 0'}."

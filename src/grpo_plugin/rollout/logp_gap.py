@@ -10,6 +10,22 @@ from torch import Tensor
 
 from grpo_plugin.errors import RolloutError
 
+FLOAT32_LIMIT, LIMIT = 1e-3, 0.1
+"""rollout.max_logp_gap where the recipe sets none: where both sides compute in float32, and elsewhere."""
+
+ROUNDING = 2e-6
+"""Nats that rounding in float32 may add; a smaller gap says nothing about a later one."""
+
+JUMP = 100.0
+"""How many times the gap before the first update the one after it may be."""
+
+_CAUSES = (
+    "usual causes: a sync that failed, another model or tokenizer on the server, a server in half precision or "
+    "quantised (then raise rollout.max_logp_gap), or tied embeddings on a CPU server that this run did not start (let "
+    "the run start it, untie them as docs/reliability.md shows, or train with adapter: lora, which leaves them as they "
+    "are)."
+)
+
 
 @dataclass(frozen=True)
 class Gap:
@@ -49,7 +65,24 @@ def check(gap: Gap, limit: float, version: int | None = None) -> None:
     if gap.mean > limit:
         raise RolloutError(
             f"rollout.max_logp_gap: vLLM and the trainer disagree on {weights} by {gap.mean:.3g} nats per token (mean "
-            f"over {gap.tokens} tokens, max {gap.max:.3g}), over the limit of {limit:g}; usual causes: a sync that "
-            "failed, another model or tokenizer on the server, a server in half precision or quantised (then raise "
-            "rollout.max_logp_gap), or tied embeddings on a CPU server that this run did not start."
+            f"over {gap.tokens} tokens, max {gap.max:.3g}), over the limit of {limit:g}; {_CAUSES}"
+        )
+
+
+def check_jump(before: Gap, after: Gap, version: int) -> None:
+    """Stop the run when the first update of the weights raised the gap by orders, whatever the limit.
+
+    Args:
+        before: of the weights that the run began with.
+        after: of the first ones that an update changed.
+
+    Raises:
+        RolloutError: the new weights did not all arrive.
+    """
+    times = after.mean / max(before.mean, ROUNDING)
+    if times > JUMP:
+        raise RolloutError(
+            f"rollout: vLLM and the trainer disagree on version {version} of the weights, the first after an update, "
+            f"by {after.mean:.3g} nats per token, {times:.0f} times as much as before it ({before.mean:.3g}), so the "
+            f"new weights did not all arrive; {_CAUSES}"
         )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from accelerate.utils import gather_object
 
 from grpo_plugin.config.rollout import RolloutConfig
-from grpo_plugin.rollout.logp_gap import check, logp_gap
+from grpo_plugin.rollout.logp_gap import FLOAT32_LIMIT, LIMIT, Gap, check, check_jump, logp_gap
 from grpo_plugin.trainer.generator import Generator
 from grpo_plugin.trainer.metrics import Metrics
 from grpo_plugin.trainer.policy import Policy
@@ -21,15 +21,21 @@ class Canary:
     Checks each version of the weights once; `check` does nothing where the version was checked already.
     """
 
-    def __init__(self, policy: Policy, generator: Generator, config: RolloutConfig, metrics: Metrics) -> None:
+    def __init__(
+        self, policy: Policy, generator: Generator, config: RolloutConfig, metrics: Metrics, *, float32: bool = False
+    ) -> None:
+        """`float32`: trainer and server both compute in it, so that they differ by rounding alone."""
         self._policy, self._generator, self._config, self._metrics = policy, generator, config, metrics
+        self._limit = config.max_logp_gap or (FLOAT32_LIMIT if float32 else LIMIT)
         self._checked = 0
+        self._first: Gap | None = None  # of the first version that was checked, which no update has changed
+        self._updated = False  # whether a second one was checked
 
     def check(self, rollouts: list[Rollout]) -> None:
         """Compare on a few rollouts of the newest version; without any, the next batch is compared.
 
         Raises:
-            RolloutError: the mean gap is over `rollout.max_logp_gap`.
+            RolloutError: the mean gap is over `rollout.max_logp_gap`, or rose by orders with the first update.
         """
         version = self._generator.backend.version
         fresh = [r for r in rollouts if r.policy_version == version and r.sampler_logps and r.sampled_mask is None]
@@ -43,7 +49,12 @@ class Canary:
         gap = logp_gap(ours, theirs, mask)
         self._metrics.add("rollout/logp_gap", gap.mean, of_batch=True)
         self._metrics.add("rollout/logp_gap_max", gap.max, of_batch=True)
-        check(gap, self._config.max_logp_gap, version)
+        check(gap, self._limit, version)
+        if self._first is None:
+            self._first = gap
+        elif not self._updated:
+            self._updated = True
+            check_jump(self._first, gap, version)
         self._checked = version
 
     def probe(self, prompts: PromptSampler, rows: list[int]) -> None:

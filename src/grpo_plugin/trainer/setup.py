@@ -1,6 +1,7 @@
 """The parts of a training step, built once from model, data, recipe and TRL's arguments."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from grpo_plugin.recipe.batch_arithmetic import batch_of_arguments
 from grpo_plugin.rollout.client.sampling import FORBIDDEN, Sampling
 from grpo_plugin.run import Run
 from grpo_plugin.trainer.canary import Canary
+from grpo_plugin.trainer.checkpoint import clear_unfinished
 from grpo_plugin.trainer.dynamic_sampler import DynamicSampler
 from grpo_plugin.trainer.generator import Backend, Generator
 from grpo_plugin.trainer.huggingface_backend import HuggingFaceBackend
@@ -158,7 +160,8 @@ class TrainerSetup(AxolotlGRPOTrainer):
         rollout = self.run_.recipe.rollout
         if self.server is None or rollout is None:
             return None
-        return Canary(self.policy, self.generator, rollout, self.metrics)
+        float32 = not self._trains_in_half_precision() and self.run_.serves_in_float32
+        return Canary(self.policy, self.generator, rollout, self.metrics, float32=float32)
 
     def _make_rollout_sampler(self) -> RolloutSampler:
         assert self.run_.rewards is not None
@@ -224,8 +227,9 @@ class TrainerSetup(AxolotlGRPOTrainer):
         """Whether sampler and policy may differ: surplus groups, lookahead, or vLLM in half precision."""
         if self.algorithm.filter is not None or self.looks_ahead:
             return True
-        if self.server is None:
-            return False
+        return self.server is not None and self._trains_in_half_precision()
+
+    def _trains_in_half_precision(self) -> bool:
         half = next(self.model.parameters()).dtype != torch.float32 or self.args.bf16 or self.args.fp16
         return bool(half)
 
@@ -256,6 +260,8 @@ class TrainerSetup(AxolotlGRPOTrainer):
     def _begin(self) -> None:
         """Models are wrapped now, and Axolotl has installed its own Ctrl-C handler, which ours replaces."""
         self.policy.model = self.model
+        if self.accelerator.is_local_main_process:
+            clear_unfinished(Path(self.args.output_dir))
         self._choose_layout()
         self.run_.mind_signals()
 

@@ -15,10 +15,13 @@ from accelerate.utils import DistributedType
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerControl
+from transformers.trainer_utils import rotate_checkpoints
 
-from grpo_plugin.errors import RecipeError, TrainingError
+from grpo_plugin.errors import RecipeError
+from grpo_plugin.recipe.checkpoints import UNFINISHED
 from grpo_plugin.trainer import checkpoint
 from grpo_plugin.trainer.dynamic_sampler import RolloutBatch
+from grpo_plugin.trainer.finite import check_gradients, check_loss, check_weights
 from grpo_plugin.trainer.prompt_sampler import AccumulationSteps
 from grpo_plugin.trainer.rollout_metrics import generations, rollout_metrics
 from grpo_plugin.trainer.setup import TrainerSetup
@@ -37,10 +40,12 @@ class PolicyTrainer(TrainerSetup):
         super().__init__(*args, **kwargs)
         self._remaining: deque[list[MicroBatch]] = deque()  # of the current rollout batch, by accumulation step
         self._step_loss = torch.zeros((), device=self.args.device)  # so far, on this rank
+        self._unfinished: Path | None = None  # where a checkpoint is being written
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """The forward and backward passes of one gradient accumulation step."""
         model.train()
+        self.run_.step = self.state.global_step + 1
         with self.run_.watch("train"):
             if not self._remaining:
                 self._remaining.extend(self._next_batch())
@@ -51,7 +56,8 @@ class PolicyTrainer(TrainerSetup):
                     loss += Trainer.training_step(self, model, micro_batch)  # type: ignore[arg-type]
             self._step_loss += loss.detach()
             if self.accelerator.gradient_state.sync_gradients:
-                self._check_finite()
+                check_loss(self._step_loss, self.state.global_step + 1, self.accelerator)
+                self._step_loss = torch.zeros_like(self._step_loss)
                 self.kl_coef.update(self.metrics, self.batch_plan.per_step)
             return loss
 
@@ -70,17 +76,6 @@ class PolicyTrainer(TrainerSetup):
         self._record(batch, samples)
         plan = self.batch_plan
         return self.sample_builder.micro_batches(samples, plan.minibatches, plan.accumulation) * plan.iterations
-
-    def _check_finite(self) -> None:
-        """Stop before the optimizer's step where the loss is not finite, on any rank. Collective."""
-        finite = self.accelerator.reduce(self._step_loss.isfinite().float(), reduction="sum")
-        self._step_loss = torch.zeros_like(self._step_loss)
-        if finite.item() < self.accelerator.num_processes:
-            raise TrainingError(
-                f"the loss of step {self.state.global_step + 1} is not a finite number, so the step was not taken and "
-                "nothing was saved after it; lower learning_rate or max_grad_norm, train in bf16 or fp32 rather than "
-                "fp16, and check an algorithm.loss or algorithm.advantage of your own."
-            )
 
     def _generate_ahead(self) -> None:
         """Let vLLM generate the next batch during this one's update, with the weights that the update begins with.
@@ -160,6 +155,7 @@ class PolicyTrainer(TrainerSetup):
         """As TRL trains; vLLM ends with the last step, so that its GPU is free while the model is saved."""
         try:
             result = super().train(*args, **kwargs)
+            check_weights(self.model, self.state.global_step, self.accelerator)  # before Axolotl saves them
             self.run_.draw_curve(self.state.log_history)
             return result
         finally:
@@ -194,10 +190,39 @@ class PolicyTrainer(TrainerSetup):
         return inputs
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
-        state = {name: part.state() for name, part in self._stateful().items()}
-        checkpoint.save(folder, state, self._remaining, self.accelerator)
+        """As transformers saves one, under another name until it is whole; older ones are removed after that only."""
+        check_weights(model, self.state.global_step, self.accelerator)
+        output_dir, name = Path(self.args.output_dir), f"checkpoint-{self.state.global_step}"
+        self._unfinished = output_dir / UNFINISHED
+        try:
+            super()._save_checkpoint(model, trial)
+            state = {name: part.state() for name, part in self._stateful().items()}
+            checkpoint.save(self._unfinished / name, state, self._remaining, self.accelerator)
+        except Exception:
+            checkpoint.clear_unfinished(output_dir)  # on a full disk it is in the way
+            raise
+        finally:
+            self._unfinished = None
+        checkpoint.publish(name, output_dir, self.accelerator)
+        if self.args.push_to_hub:
+            self._push_from_checkpoint(str(output_dir / name))
+        if self.args.should_save:
+            rotate_checkpoints(str(output_dir), self.args.save_total_limit)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        """Where transformers and Axolotl write a checkpoint."""
+        return super()._get_output_dir(trial) if self._unfinished is None else str(self._unfinished)
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Once the checkpoint has its name: it is read in the background."""
+        if self._unfinished is None:
+            super()._push_from_checkpoint(checkpoint_folder)
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm)
+        if self.accelerator.scaler is None:  # fp16's scaler skips such a step by itself
+            check_gradients(norm, self.state.global_step + 1)
+        return norm
 
     def _load_optimizer_and_scheduler(self, checkpoint_folder: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint_folder)

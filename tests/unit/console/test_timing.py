@@ -28,6 +28,14 @@ def test_a_nested_section_takes_its_seconds_from_the_outer_one(clock):
     assert watch.step() == {"train": 3.0, "score": 3.0}
 
 
+def test_the_innermost_open_section_is_told_whenever_it_changes(clock):
+    told = []
+    watch = Stopwatch(clock, on_section=told.append)
+    with watch("train"), watch("score"):
+        pass
+    assert told == ["train", "score", "train", None]
+
+
 def test_a_section_inside_itself_counts_once(clock):
     watch = Stopwatch(clock)
     with watch("sync"), watch("sync"):

@@ -122,6 +122,13 @@ def test_an_output_dir_that_cannot_be_made_leaves_nothing_behind(recipe, tmp_pat
     assert list(sessions.iterdir()) == []
 
 
+def test_an_end_without_a_sentence_says_where_it_was():
+    assert launch._unreported(139, "in step 2 (rewards)") == "training ended with exit code 139 in step 2 (rewards)"
+    assert launch._unreported(1, None) == "training ended with exit code 1"
+    said = launch._unreported(0, "in step 2 (rewards)")
+    assert said.startswith("the trainer ended in step 2 (rewards) with exit code 0, before its model was saved; ")
+
+
 @pytest.mark.parametrize("left_out", MEETING[1:])
 def test_several_machines_must_be_told_where_they_meet(recipe, capsys, left_out):
     words = ["--num-processes=6", *(word for word in MEETING if word != left_out)]

@@ -106,6 +106,22 @@ def test_ranks_whose_launcher_dies_are_ended(run, tmp_path):
     assert not alive(rank)
 
 
+def test_a_daemon_of_the_run_ends_with_it(run, tmp_path):
+    """In a session of its own, and its parent gone: as `Popen(..., start_new_session=True)` in a reward leaves it."""
+    pid = tmp_path / "pid"
+    process = run(f"""
+        import subprocess
+        daemon = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        open({str(pid)!r}, "w").write(str(daemon.pid))
+        os._exit(0)
+    """)
+    began = time.monotonic()
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert not alive(int(pid.read_text()))
+    assert time.monotonic() - began < 8
+
+
 def test_a_killed_supervisor_ends_its_child(run, tmp_path):
     process = run(f"""
         import time

@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe.checkpoints import (
+    UNFINISHED,
     checkpoints,
     defect,
     how_to_resume,
@@ -76,6 +77,16 @@ def test_an_incomplete_checkpoint_is_skipped_and_named(tmp_path):
     assert chosen is None
     assert sentence.startswith("checkpoint-10 is incomplete (its optimizer.pt is cut short); checkpoint-20")
     assert sentence.endswith("; the run starts at step 0.")
+
+
+def test_a_checkpoint_whose_save_was_killed_is_named(tmp_path):
+    save(tmp_path / UNFINISHED, 20)
+    chosen, sentence = resume(AUTO, tmp_path)
+    assert (chosen, sentence) == (None, "checkpoint-20 was not saved to its end; the run starts at step 0.")
+    save(tmp_path, 10)
+    chosen, sentence = resume(AUTO, tmp_path)
+    assert chosen == newest_whole(tmp_path) == tmp_path / "checkpoint-10"
+    assert sentence == f"checkpoint-20 was not saved to its end; the run resumes from {tmp_path}/checkpoint-10."
 
 
 def test_a_run_that_does_not_resume_looks_at_no_checkpoint(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout.logp_gap import Gap, check, logp_gap
+from grpo_plugin.rollout.logp_gap import Gap, check, check_jump, logp_gap
 
 
 def test_mean_and_max_over_real_tokens_only() -> None:
@@ -43,8 +43,22 @@ def test_the_error_names_gap_limit_and_causes() -> None:
         check(Gap(mean=0.25, max=3.0, tokens=120), limit=0.1, version=7)
     for part in ("rollout.max_logp_gap", "version 7", "0.25 nats", "120 tokens", "max 3", "limit of 0.1"):
         assert part in str(caught.value)
-    for cause in ("tied embeddings", "sync", "tokenizer", "half precision"):
+    for cause in ("tied embeddings", "sync", "tokenizer", "half precision", "untie", "adapter: lora"):
         assert cause in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stops"),
+    [(5e-6, 2e-3, True), (5e-6, 4e-4, False), (1e-9, 2.1e-4, True), (1e-9, 1.9e-4, False), (0.01, 0.9, False)],
+)
+def test_a_jump_by_orders_at_the_first_update_is_a_broken_sync(before: float, after: float, stops: bool) -> None:
+    """SmolLM2's tied head on a CPU server without our extension: 5e-6, then 0.002."""
+    gaps = [Gap(mean=mean, max=mean, tokens=100) for mean in (before, after)]
+    if not stops:
+        check_jump(*gaps, version=2)
+        return
+    with pytest.raises(RolloutError, match=r"version 2 of the weights, the first after an update.* did not all arrive"):
+        check_jump(*gaps, version=2)
 
 
 def test_a_gap_at_the_limit_passes() -> None:

@@ -90,3 +90,16 @@ def test_a_launch_without_the_launcher(make):
 
 def test_no_engine_where_hugging_face_generates(make):
     assert make(trl=VALUES["trl"] | {"use_vllm": False}).make_engine(None, is_main=True) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "float32"),
+    [
+        ({}, True),
+        ({"vllm": {"dtype": "auto"}}, True),
+        ({"vllm": {"dtype": "bfloat16"}}, False),
+        ({"rollout": {"url": "http://localhost:8000"}}, False),
+    ],
+)
+def test_whether_the_server_computes_in_float32(make, changes, float32):
+    assert make(**changes).plan.in_float32 is float32

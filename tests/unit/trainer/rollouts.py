@@ -69,12 +69,14 @@ def make_model(seed: int = 0) -> Qwen2ForCausalLM:
     return model
 
 
-def one_process(rank: int = 0, ranks: int = 1) -> Any:
-    """What our parts read of an Accelerator, without any process group."""
+def one_process(rank: int = 0, ranks: int = 1, local_rank: int | None = None) -> Any:
+    """What our parts read of an Accelerator, without any process group; all ranks are on one machine by default."""
     return SimpleNamespace(
         num_processes=ranks,
         process_index=rank,
         is_main_process=rank == 0,
+        is_local_main_process=(rank if local_rank is None else local_rank) == 0,
+        wait_for_everyone=lambda: None,
         device="cpu",
         unwrap_model=lambda model: model,
         autocast=nullcontext,

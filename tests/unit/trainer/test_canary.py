@@ -11,10 +11,11 @@ from tests.unit.trainer.characters import Backend, make_generator
 from tests.unit.trainer.rollouts import make_step, rollouts
 
 
-def canary_of(**block):
+def canary_of(float32=False, **block):
     step = make_step({"name": "grpo"})
     backend = Backend(lambda prompt, place: "\x02\x03")
-    return Canary(step.policy, make_generator(backend), RolloutConfig(**block), step.metrics), step, backend
+    config = RolloutConfig(**block)
+    return Canary(step.policy, make_generator(backend), config, step.metrics, float32=float32), step, backend
 
 
 def sampled(step, shift=0.0):
@@ -36,6 +37,23 @@ def test_other_weights_stop_the_run_and_the_gap_is_named():
     canary, step, _ = canary_of(max_logp_gap=0.05)
     with pytest.raises(RolloutError, match=r"rollout.max_logp_gap: .*version 1 of the weights by 0\.1 nats"):
         canary.check(sampled(step, shift=0.1))
+
+
+@pytest.mark.parametrize(("float32", "shift"), [(True, 0.002), (False, 0.2)])
+def test_without_a_limit_it_follows_the_precision(float32, shift):
+    canary, step, _ = canary_of(float32=float32)
+    with pytest.raises(RolloutError, match=f"over the limit of {shift / 2:g}"):
+        canary.check(sampled(step, shift=shift))
+
+
+def test_a_jump_with_the_first_update_stops_under_any_limit():
+    canary, step, backend = canary_of(max_logp_gap=5.0)
+    canary.check(sampled(step))
+    backend.version = 2
+    for one in (newer := sampled(step, shift=0.01)):
+        one.policy_version = 2
+    with pytest.raises(RolloutError, match="version 2 of the weights, the first after an update"):
+        canary.check(newer)
 
 
 def test_a_version_is_compared_once_and_older_rollouts_say_nothing_of_it():

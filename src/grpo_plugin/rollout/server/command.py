@@ -127,15 +127,19 @@ def _model_args(recipe: Mapping[str, Any]) -> list[str]:
     return args
 
 
+def dtype(recipe: Mapping[str, Any], *, gpus: bool) -> str:
+    """What vLLM computes in; CPUs are slow at bfloat16, and float32 keeps the log-probability gap at rounding error."""
+    asked = str((recipe.get("vllm") or {}).get("dtype") or "auto")
+    return "float32" if asked == "auto" and not gpus else asked
+
+
 def _engine_args(recipe: Mapping[str, Any], gpus: bool) -> list[str]:
     vllm = {**(recipe.get("vllm") or {}), "max_model_len": _max_model_len(recipe)}
     args: list[str] = []
     for key in (*_ENGINE_OPTIONS, *(("gpu_memory_utilization",) if gpus else ())):
         if vllm.get(key) is not None:
             args += [f"--{key.replace('_', '-')}", str(vllm[key])]
-    dtype = vllm.get("dtype") or "auto"
-    # CPUs are slow at bfloat16, and float32 keeps the log-probability gap at rounding error.
-    args += ["--dtype", "float32" if dtype == "auto" and not gpus else str(dtype)]
+    args += ["--dtype", dtype(recipe, gpus=gpus)]
     if (caching := vllm.get("enable_prefix_caching")) is not None:
         args.append("--enable-prefix-caching" if caching else "--no-enable-prefix-caching")
     eager = vllm.get("enforce_eager")

@@ -51,6 +51,11 @@ def descendants(root: int) -> list[int]:
     return found
 
 
+def children(root: int) -> list[int]:
+    """Its children that have not ended."""
+    return [pid for pid in _pids() if (fields := _stat(pid)) and fields[0] not in ("Z", "X") and int(fields[1]) == root]
+
+
 def stopped(root: int) -> list[int]:
     """Processes below `root` that a signal has stopped (SIGSTOP, SIGTSTP)."""
     return [pid for pid in descendants(root) if (fields := _stat(pid)) and fields[0] == "T"]
@@ -165,6 +170,14 @@ def is_tracker(pid: int) -> bool:
     """Whether it is a resource tracker of Python's, which unlinks what its clients leave once they are gone."""
     try:
         return b"multiprocessing.resource_tracker import main" in (PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def is_guard(pid: int) -> bool:
+    """Whether it is a process of this file."""
+    try:
+        return Path(__file__).name.encode() in (PROC / str(pid) / "cmdline").read_bytes()
     except OSError:
         return False
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from grpo_plugin.config.rollout import RolloutConfig
-from grpo_plugin.rollout.server.command import ServerCommand, resolve_sync, server_command
+from grpo_plugin.rollout.server.command import ServerCommand, dtype, resolve_sync, server_command
 from grpo_plugin.rollout.server.devices import DeviceSplit, split, visible_gpus
 from grpo_plugin.rollout.server.endpoint import choose_endpoint
 from grpo_plugin.rollout.server.process import Server
@@ -22,6 +22,14 @@ class ServerPlan:
     split: DeviceSplit
     sync: Literal["nccl", "file"]
     environ: Mapping[str, str]
+
+    @property
+    def in_float32(self) -> bool:
+        """Whether the server computes in float32; false for one at rollout.url, whose options are not known.
+
+        On GPUs float32 is what the recipe says, but TF32 may round its products.
+        """
+        return self.rollout.url is None and not self.split.server and dtype(self.values, gpus=False) == "float32"
 
     def command(self, run_dir: Path) -> ServerCommand:
         endpoint = choose_endpoint(self.rollout, run_dir)

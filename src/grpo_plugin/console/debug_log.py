@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,6 +47,16 @@ class DebugLog:
             with suppress(OSError):
                 shutil.copyfile(self.path, self.earlier)
             os.truncate(self.path, 0)
+
+    def keep_bounded_in_background(self) -> None:
+        """As `keep_bounded`, once a second until this process ends: for a run that no launcher of ours watches."""
+
+        def watch() -> None:
+            while True:
+                time.sleep(1.0)
+                self.keep_bounded()
+
+        threading.Thread(target=watch, name="debug.log", daemon=True).start()
 
     def ending(self, lines: int = 20) -> str:
         """`the end of PATH:` and the last lines that are not empty."""

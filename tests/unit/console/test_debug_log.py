@@ -1,10 +1,11 @@
 import os
+import time
 
 import pytest
 
+from grpo_plugin.console import debug_log
+from grpo_plugin.console.debug_log import DebugLog
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.launcher import debug_log
-from grpo_plugin.launcher.debug_log import DebugLog
 
 
 def test_a_new_run_empties_the_log_and_a_resumed_one_appends(tmp_path):
@@ -31,6 +32,19 @@ def test_the_log_of_an_endless_talker_is_bounded(tmp_path, monkeypatch):
     numbers = [int(line.split()[0]) for line in lines]
     assert numbers == list(range(numbers[0], 100)), "the newest lines are there, none of them twice"
     assert len(numbers) >= 10
+
+
+def test_a_run_that_no_launcher_watches_bounds_its_log_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr(debug_log, "BOUND", 1000)
+    monkeypatch.setattr(debug_log.time, "sleep", lambda seconds, wait=time.sleep: wait(0.01))
+    log = DebugLog(tmp_path)
+    os.close(log.open(append=False))
+    log.path.write_text("x" * 5000)
+    log.keep_bounded_in_background()
+    deadline = time.monotonic() + 20
+    while log.path.stat().st_size:
+        assert time.monotonic() < deadline
+    assert log.earlier.stat().st_size == 5000
 
 
 def test_a_small_log_stays_one_file(tmp_path):
