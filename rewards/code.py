@@ -4,23 +4,30 @@ Reads the column `tests`, or `test_cases` where the data calls it so (AceCode), 
 
 - assertions: `["assert add(2, 3) == 5", …]`, run after the program, each by itself;
 - input and output: `[{"input": "2 3\\n", "output": "5\\n"}, …]`, the program run once for each, its output compared
-  without white space at line ends.
+  without white space at line ends, and at the ends of the whole.
 
     >>> program = "```python\\ndef add(a, b):\\n    return a + b\\n```"
     >>> tests([program], [["assert add(2, 3) == 5", "assert add(1, 1) == 3"]])
     [0.5]
 
-The program is the last fenced block, or all of the completion without one. It runs in a child process of its own
-(`grpo_plugin.scoring.sandbox`): limits on time, memory, output and files, an empty folder, no network.
+The program is the last fenced block that says python, else the last that says nothing, else all of a completion without
+any. It runs in a sandbox (`grpo_plugin.scoring.sandbox`): limits on time, memory, output and files, an empty folder, no
+network. Whether an assertion holds is decided in another process, with which the program exchanges plain data.
 """
 
 import json
-from collections.abc import Sequence
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from grpo_plugin.errors import RewardError
 from grpo_plugin.scoring.completions import text_of
-from grpo_plugin.scoring.sandbox import Limits, run_assertions, run_program
+from grpo_plugin.scoring.sandbox import Limits, describe, run_assertions, run_program
+
+__all__ = ["describe", "program_of", "tests"]  # describe: a run shows how programs are kept apart
+
+_FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<marks>`{3,}|~{3,})[ \t]*(?P<language>[\w+#.-]*)(?P<rest>[^`]*?)\s*$")
 
 
 def tests(
@@ -53,17 +60,42 @@ def tests(
 
 
 def program_of(text: str) -> str:
-    """The last complete fenced block; the whole text where no fence stands; "" where a fence is not closed."""
+    """The last closed block that is marked as Python, else the last without a mark; the whole text without a fence.
+
+    "" where there are other blocks only, or none that is closed.
+    """
     answer = text.rpartition("</think>")[2]
-    if "```" not in answer:
-        return answer.strip()
-    pieces = answer.split("```")
-    if len(pieces) % 2 == 0:
-        pieces.pop()
-    if len(pieces) < 3:
-        return ""
-    language, _, body = pieces[-2].partition("\n")
-    return body if language.strip().lower() in ("", "python", "py", "python3") else pieces[-2]
+    blocks = list(_blocks(answer.splitlines()))
+    if not blocks:
+        return "" if any(_FENCE.match(line) for line in answer.splitlines()) else answer.strip()
+    for marks in (("python", "py", "python3"), ("",)):
+        if bodies := [body for language, body in blocks if language in marks]:
+            return bodies[-1]
+    return ""
+
+
+def _blocks(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The closed fenced blocks of Markdown: language, in small letters, and text without the fence's indentation.
+
+    A fence is closed by a line of nothing but as many or more of its characters that is not indented by four more, so
+    that one inside a docstring closes nothing.
+    """
+    opened: re.Match[str] | None = None
+    body: list[str] = []
+    for line in lines:
+        found = _FENCE.match(line)
+        if opened is None:
+            opened, body = found, []
+        elif found and _closes(found, opened):
+            yield opened["language"].lower(), textwrap.dedent("".join(f"{each}\n" for each in body))
+            opened = None
+        else:
+            body.append(line)
+
+
+def _closes(fence: re.Match[str], opened: re.Match[str]) -> bool:
+    longer = fence["marks"].startswith(opened["marks"])
+    return longer and not fence["language"] + fence["rest"] and len(fence["indent"]) < len(opened["indent"]) + 4
 
 
 def _listed(tests: Any) -> list[Any]:
@@ -84,4 +116,4 @@ def _same_output(printed: str | None, expected: str) -> bool:
 
 
 def _lines(text: str) -> list[str]:
-    return [line.rstrip() for line in text.rstrip().splitlines()]
+    return [line.rstrip() for line in text.strip().splitlines()]

@@ -63,6 +63,13 @@ class RewardsConfig(Block):
         Literal["sum", "normalize_then_sum"],
         Field(description="Total: the weighted sum of scores, or of scores normalised within each group first."),
     ] = "sum"
+    sandbox: Annotated[
+        Literal["auto", "required"],
+        Field(
+            description="Programs of `rewards.code` and the like are kept apart by the kernel where it grants that; "
+            "with required a run does not start where it does not."
+        ),
+    ] = "auto"
     keep_special_tokens: Annotated[
         bool, Field(description="Functions get special tokens (tool calls, end of turn) in the text of completions.")
     ] = False

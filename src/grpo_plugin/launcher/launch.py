@@ -4,6 +4,7 @@ vLLM takes about as long to start as Axolotl's imports and model loading togethe
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,9 @@ from grpo_plugin.recipe.plugin_names import is_ours
 from grpo_plugin.rollout.server.process import Server
 from grpo_plugin.rollout.server.server_plan import ServerPlan, plan_server
 from grpo_plugin.session import Session
+
+KILLED = re.compile(r"died with <Signals\.(SIG\w+)")
+"""accelerate's words in debug.log about a trainer that crashed or was killed."""
 
 LOST_GRACE = 10.0
 """Seconds that a launcher of ranks has to end them after one of them is gone."""
@@ -120,8 +124,7 @@ class Launch:
         code = supervisor.wait()
         lost = None if supervisor.signal else self.session.lost_trainer()
         if (code or lost) and not supervisor.signal and not self.session.failure_reported:
-            ending = self.debug_log.ending() if code else f"the log is {self.debug_log.path}"
-            print(f"error: {_unreported(code, lost)}; {ending}", file=sys.stderr)
+            print(f"error: {_unreported(code, lost, self.debug_log)}", file=sys.stderr)
         shutil.rmtree(self.session.folder, ignore_errors=True)
         return code or int(lost is not None)
 
@@ -160,18 +163,20 @@ class Launch:
             self.server.stop()
 
 
-def _unreported(code: int, lost: str | None) -> str:
+def _unreported(code: int, lost: str | None, log: DebugLog) -> str:
     """What is known of a run that failed without a sentence of its own.
 
     Args:
         lost: where a trainer process ended without an end of its run, if one did.
     """
-    where = f" {lost}" if lost else ""
+    where, ending = f" {lost}" if lost else "", log.ending()
+    if killed := KILLED.search(ending):
+        return f"the trainer was ended{where} by {killed[1]}; the log is {log.path}"
     if code:
-        return f"training ended with exit code {code}{where}"
+        return f"training ended with exit code {code}{where}; {ending}"
     return (
         f"the trainer ended{where} with exit code 0, before its model was saved; a reward function or a library called "
-        "os._exit (a reward with rewards.workers of 1 or more cannot end the trainer)"
+        f"os._exit (a reward with rewards.workers of 1 or more cannot end the trainer); the log is {log.path}"
     )
 
 

@@ -13,7 +13,7 @@ import signal
 from multiprocessing.util import Finalize
 from pathlib import Path
 
-_VARIABLE = "GRPO_REWARD_WORKER"
+VARIABLE = "GRPO_REWARD_WORKER"
 _PR_SET_NAME = 15
 _PF_EXITING = 0x4
 
@@ -25,7 +25,7 @@ def new_mark() -> str:
 
 def mark_this_process(mark: str) -> None:
     """Mark this process and what it will start; when its parent is gone and it ends in order, so do those."""
-    os.environ[_VARIABLE] = ":".join(filter(None, (os.environ.get(_VARIABLE), mark)))  # a worker may have workers
+    os.environ[VARIABLE] = ":".join(filter(None, (os.environ.get(VARIABLE), mark)))  # a worker may have workers
     with contextlib.suppress(AttributeError):  # prctl is Linux's
         ctypes.CDLL(None).prctl(_PR_SET_NAME, mark.encode(), 0, 0, 0)
     Finalize(None, _end_without_parent, args=(mark, os.getppid()), exitpriority=0)
@@ -60,4 +60,4 @@ def _bears(folder: Path, mark: str) -> bool:
         variables = (folder / "environ").read_bytes().split(b"\0")
     except OSError:  # gone, or another user's
         return False
-    return any(mark.encode() in variable for variable in variables if variable.startswith(_VARIABLE.encode()))
+    return any(mark.encode() in variable for variable in variables if variable.startswith(VARIABLE.encode()))

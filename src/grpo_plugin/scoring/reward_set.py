@@ -10,7 +10,7 @@ from typing import Any
 
 from grpo_plugin.config.rewards import RewardsConfig
 from grpo_plugin.errors import RewardError
-from grpo_plugin.scoring import signature
+from grpo_plugin.scoring import sandbox, signature
 from grpo_plugin.scoring.aggregate import totals
 from grpo_plugin.scoring.batch_scores import BatchScores, combined
 from grpo_plugin.scoring.completions import CompletionBatch
@@ -131,8 +131,10 @@ def load(config: RewardsConfig, base_dir: Path) -> RewardSet:
     """Load every function that the `rewards:` block names; files are looked for beside the recipe (`base_dir`).
 
     Raises:
-        RewardError: a function cannot be found, imported or called as a reward.
+        RewardError: a function cannot be found, imported or called as a reward; a sandbox is required and not there.
     """
+    if config.sandbox == "required":
+        sandbox.require()
     rewards = [build(function, index, base_dir) for index, function in enumerate(config.functions)]
     loaded = RewardSet(_with_unique_names(rewards), config, base_dir)
     for note in loaded.notes():

@@ -122,11 +122,16 @@ def test_an_output_dir_that_cannot_be_made_leaves_nothing_behind(recipe, tmp_pat
     assert list(sessions.iterdir()) == []
 
 
-def test_an_end_without_a_sentence_says_where_it_was():
-    assert launch._unreported(139, "in step 2 (rewards)") == "training ended with exit code 139 in step 2 (rewards)"
-    assert launch._unreported(1, None) == "training ended with exit code 1"
-    said = launch._unreported(0, "in step 2 (rewards)")
+def test_an_end_without_a_sentence_says_where_it_was(tmp_path):
+    log, where = launch.DebugLog(tmp_path), "in step 2 (rewards)"
+    log.path.write_text("the last line\n")
+    assert launch._unreported(1, None, log) == f"training ended with exit code 1; the end of {log.path}:\nthe last line"
+    assert launch._unreported(1, where, log).startswith("training ended with exit code 1 in step 2 (rewards); the end")
+    said = launch._unreported(0, where, log)
     assert said.startswith("the trainer ended in step 2 (rewards) with exit code 0, before its model was saved; ")
+    log.path.write_text("subprocess.CalledProcessError: Command died with <Signals.SIGSEGV: 11>.\n")
+    said = launch._unreported(1, where, log)
+    assert said == f"the trainer was ended in step 2 (rewards) by SIGSEGV; the log is {log.path}"
 
 
 @pytest.mark.parametrize("left_out", MEETING[1:])

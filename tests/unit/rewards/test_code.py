@@ -75,8 +75,37 @@ def test_writing_in_its_own_folder_is_allowed() -> None:
     assert score("open('notes.txt', 'w').write('x')\n" + RIGHT) == 1.0
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```python\nx = 1\n```\nIt prints\n```\n5\n```",
+        "```python\nx = 1\n```\nRun it:\n```bash\npython program.py\n```",
+        '```python title="program.py"\nx = 1\n```',
+        "```python {linenos}\nx = 1\n```",
+        "1. First:\n   ```python\n   x = 1\n   ```",
+        "~~~python\nx = 1\n~~~",
+        "````python\nx = 1\n````",
+        "```Python3\nx = 1\n```\nand ```not a block```",
+    ],
+)
+def test_the_program_is_found_among_other_blocks(text: str) -> None:
+    assert code.program_of(text) == "x = 1\n"
+
+
+def test_backticks_in_a_docstring_close_no_block() -> None:
+    program = 'def f(x):\n    """\n    ```\n    f(1) -> 2\n    ```\n    and `x`\n    """\n    return x + 1\n'
+    assert code.program_of(f"```python\n{program}```") == program
+    assert code.program_of("```bash\nls\n```") == ""
+
+
+def test_leading_white_space_in_the_expected_output() -> None:
+    assert score("print(5)", [{"input": "", "output": " 5\n"}]) == 1.0
+    assert score("print(1, 2)", [{"input": "", "output": "1  2"}]) == 0.0
+
+
 def test_program_of() -> None:
-    assert code.program_of("```python\na = 1\n```\nthen\n```\nb = 2\n```") == "b = 2\n"
+    assert code.program_of("```\na = 1\n```\nthen\n```\nb = 2\n```") == "b = 2\n"
+    assert code.program_of("```python\na = 1\n```\nthen\n```python\nb = 2\n```") == "b = 2\n"
     assert code.program_of("<think>```python\nwrong\n```</think>print(1)") == "print(1)"
     assert code.program_of("```python\nx = 1") == ""
     assert code.tests([""], [ASSERTIONS]) == [0.0]
