@@ -11,6 +11,7 @@ from grpo_plugin.recipe.refused_keys import (
     VALUES_WITHOUT_VLLM,
     WITH_PROMPTS,
     WITH_REWARDS,
+    WITHOUT_ADAPTER,
     WITHOUT_ROLLOUT,
     WITHOUT_VLLM,
     Refusal,
@@ -134,6 +135,8 @@ def _refusals(recipe: Recipe) -> Iterator[tuple[str, Refusal]]:
         yield from WITHOUT_ROLLOUT.items()
     if not recipe.uses_vllm:
         yield from WITHOUT_VLLM.items()
+    if not recipe.values.get("adapter"):
+        yield from WITHOUT_ADAPTER.items()
 
 
 def _value(values: Mapping[str, Any], key: str) -> Any:

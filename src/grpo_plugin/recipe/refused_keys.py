@@ -207,6 +207,14 @@ WITHOUT_ROLLOUT: dict[str, Refusal] = {
     **_refuse("is read by RolloutPlugin alone; add grpo_plugin.RolloutPlugin to `plugins`, or remove it", "vllm"),
 }
 
+# Without `adapter`, when the whole model is trained.
+WITHOUT_ADAPTER: dict[str, Refusal] = {
+    **_refuse(
+        "has no effect without `adapter`, and the whole model would be trained; set adapter: lora, or remove it",
+        *("lora_r", "lora_alpha", "lora_target_linear", "lora_target_modules"),
+    ),
+}
+
 # Where Hugging Face generates.
 _HUGGING_FACE = "has no effect where Hugging Face generates"
 WITHOUT_VLLM: dict[str, Refusal] = {

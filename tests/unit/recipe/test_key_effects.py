@@ -8,7 +8,14 @@ import pytest
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe import check, parse
 from grpo_plugin.recipe.key_effects import EFFECTIVE
-from grpo_plugin.recipe.refused_keys import REFUSED, WITH_PROMPTS, WITH_REWARDS, WITHOUT_ROLLOUT, WITHOUT_VLLM
+from grpo_plugin.recipe.refused_keys import (
+    REFUSED,
+    WITH_PROMPTS,
+    WITH_REWARDS,
+    WITHOUT_ADAPTER,
+    WITHOUT_ROLLOUT,
+    WITHOUT_VLLM,
+)
 
 PLUGINS = ("Prompt", "Reward", "Rollout")
 
@@ -60,7 +67,7 @@ def test_every_key_of_the_schema_has_an_effect_or_is_refused():
 
 
 def test_what_some_recipes_refuse_has_an_effect_in_others():
-    for refused in (WITH_PROMPTS, WITH_REWARDS, WITHOUT_ROLLOUT, WITHOUT_VLLM):
+    for refused in (WITH_PROMPTS, WITH_REWARDS, WITHOUT_ADAPTER, WITHOUT_ROLLOUT, WITHOUT_VLLM):
         assert {key for key in refused if not key.startswith("trl.generation_kwargs.")} <= EFFECTIVE
 
 
@@ -73,6 +80,15 @@ def test_each_is_refused_with_field_value_and_reason(key):
 
 NEUTRAL_WHEN_ON = {key for key, refusal in REFUSED.items() if True in refusal.neutral[:2]}
 NEUTRAL_WHEN_ON |= {key for key, refusal in WITH_PROMPTS.items() if True in refusal.neutral[:2]}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("lora_r", 8), ("lora_alpha", 16), ("lora_target_linear", True), ("lora_target_modules", ["q_proj"])],
+)
+def test_keys_of_an_adapter_need_one(key, value):
+    assert refusal(**{key: value}).startswith(f"{key}: {value!r} has no effect without `adapter`")
+    parse(values(adapter="lora", **{key: value}))
 
 
 def test_keys_that_are_on_by_default_are_those_of_the_schema():

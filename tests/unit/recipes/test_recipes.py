@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ QUICKSTART = "quickstart.yaml"  # makes its own model, and is tested by being tr
 NAMES = sorted(path.name for path in (ROOT / "recipes").glob("*.yaml") if path.name != QUICKSTART)
 PLUGINS = ("Prompt", "Reward", "Algorithm", "Rollout", "Validation")
 USERS_DATA = "data/raiden.jsonl"  # what a user brings
+PROFILE = {"prompt": "Who are you?", "answer": "Li Bai", "character_profile": "Li Bai, a poet."}
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in ("recipes", "rewards"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     (tmp_path / "data").mkdir()
-    (tmp_path / USERS_DATA).write_text('{"prompt": "Who are you?", "answer": "Li Bai"}\n')
+    (tmp_path / USERS_DATA).write_text(json.dumps(PROFILE) + "\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     return tmp_path

@@ -1,0 +1,30 @@
+"""What a machine without a GPU cannot run: half precision, FlashAttention, FSDP."""
+
+from collections.abc import Iterator
+
+from grpo_plugin.planning.machine import Machine
+from grpo_plugin.recipe import Recipe
+
+_ELSEWHERE = "(--gpus=N plans for a machine with N)"
+
+
+def cpu_problems(recipe: Recipe, machine: Machine) -> Iterator[str]:
+    """One sentence for each key that needs a GPU; none on a machine that has one."""
+    if machine.gpus:
+        return
+    values = recipe.values
+    precision = {key: values.get(key) for key in ("bf16", "fp16", "bfloat16", "float16") if values.get(key)}
+    if "bf16" not in values and not precision and not values.get("float32"):
+        yield (
+            "bf16: missing, and without a GPU Axolotl would take float16, in which a CPU does not train; set "
+            f"bf16: false {_ELSEWHERE}."
+        )
+    for key, value in precision.items():
+        yield f"{key}: {value!r} needs a GPU, and there is none; set {key}: false {_ELSEWHERE}."
+    if values.get("flash_attention"):
+        yield f"flash_attention: true needs a GPU, and there is none; remove it {_ELSEWHERE}."
+    elif str(values.get("attn_implementation") or "").startswith("flash_attention"):
+        kind = values["attn_implementation"]
+        yield f"attn_implementation: {kind!r} needs a GPU, and there is none; remove it {_ELSEWHERE}."
+    if values.get("fsdp_config") or values.get("fsdp"):
+        yield f"fsdp_config: divides the model over GPUs, and there is none; remove it {_ELSEWHERE}."
