@@ -188,8 +188,9 @@ def _names(assertion: str) -> set[str]:
 def _stand_in(value: Any) -> Any:
     if isinstance(value, Remote):
         return {"object": [value._number, True]}
-    if getattr(builtins, getattr(value, "__name__", ""), None) is value:
-        return {"builtin": value.__name__}
+    name = str(getattr(value, "__name__", ""))
+    if value is not None and getattr(builtins, name, None) is value:
+        return {"builtin": name}
     if isinstance(value, types.FunctionType) and value.__closure__ is None:
         return {"code": marshal.dumps(value.__code__).decode("latin-1")}
     raise TypeError(f"{type(value).__name__} cannot be given to the program")

@@ -17,9 +17,10 @@ from typing import Any
 sys.set_int_max_str_digits(0)  # a program may well compute a factorial of 5,000 digits
 
 _MOST = 2**22  # bytes of a message
-_TEXT = {"Decimal": Decimal, "Fraction": Fraction}
-_DATES = {"datetime": datetime, "date": date, "time": time}
-_MANY = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
+_TEXT: dict[str, Any] = {"Decimal": Decimal, "Fraction": Fraction}
+_PLAIN: tuple[Any, ...] = (int, float, str)
+_DATES: dict[str, Any] = {"datetime": datetime, "date": date, "time": time}
+_MANY: dict[str, Any] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
 
 
 def send(descriptor: int, message: Any) -> None:
@@ -65,8 +66,8 @@ def encode(value: Any, stand_in: Callable[[Any], Any]) -> Any:
     """A value as JSON; `stand_in` gives the JSON of what is no plain data."""
     if value is None or type(value) in (bool, int, float, str):
         return value
-    for kind, plain in ((int, int), (float, float), (str, str)):
-        if isinstance(value, kind):
+    for plain in _PLAIN:
+        if isinstance(value, plain):
             return plain.__add__(value, plain())
     for name, kind in _MANY.items():
         if isinstance(value, kind):
