@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from grpo_plugin import session
 from grpo_plugin.compat.axolotl_train import is_training
 from grpo_plugin.console import curve, final_report, training_process
+from grpo_plugin.console.model_card import ModelCard, installed_versions
 from grpo_plugin.console.screen import Screen
 from grpo_plugin.console.timing import Stopwatch
 from grpo_plugin.recipe import Recipe
@@ -146,6 +147,13 @@ class Run:
         """On the main process: write curve.png from transformers' `state.log_history` and the evaluations."""
         if self.is_main:
             curve.draw(log_history, self.evaluations, self.recipe.output_dir / "curve.png", self.recipe.name)
+
+    def write_model_card(self, step: int) -> None:
+        """Write output_dir/README.md for the model after `step` optimizer steps."""
+        out = self.recipe.output_dir
+        card = ModelCard(self.recipe, out.name, step, self.evaluations, installed_versions())
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "README.md").write_text(card.text(), encoding="utf-8")
 
     def mind_signals(self) -> None:
         """Handle Ctrl-C and SIGTERM again, after Axolotl has set its own handler."""

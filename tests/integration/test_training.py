@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pandas
 import pytest
@@ -75,27 +76,72 @@ def test_two_ranks_and_a_lora_adapter_share_one_server(tmp_path, monkeypatch):
     assert (tmp_path / "out" / "adapter_model.safetensors").exists()
 
 
-def test_hugging_face_generates_when_vllm_is_off_and_a_resumed_run_ends_where_a_whole_one_does(tmp_path):
-    """It is stopped amid a batch of two optimizer steps, with surplus groups of dynamic sampling in hand."""
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    for folder in (whole, parts):
+RESUMED = {
+    # Three optimizer steps for each rollout batch: a stop after step 10 is amid one, with surplus groups in hand.
+    "trl": HUGGING_FACE | {"generation_batch_size": 48},
+    "algorithm": {
+        "name": "dapo",
+        "dynamic_sampling": {"low": -0.95},
+        "kl_coef": 0.01,
+        "kl_target": 0.001,
+        "kl_horizon": 320,
+    },
+    "max_steps": 20,
+    "num_epochs": 10,
+    "save_strategy": "steps",
+    "save_steps": 10,
+}
+CLOCKS = ("time/", "train_", "total_flos")  # what no two runs have in common
+
+
+def logged(folder: Path, step: int) -> list[dict[str, float]]:
+    """The figures of each logged step up to `step`."""
+    state = json.loads((folder / f"checkpoint-{step}" / "trainer_state.json").read_text())
+    return [
+        {name: value for name, value in line.items() if not name.startswith(CLOCKS)} for line in state["log_history"]
+    ]
+
+
+def prompts_of(folder: Path, step: int) -> list[str]:
+    trained = pandas.read_parquet(folder / "generations")
+    return trained[trained["step"] == step]["prompt"].tolist()
+
+
+@pytest.mark.timeout(600)
+def test_hugging_face_generates_and_ten_and_ten_resumed_steps_are_twenty(tmp_path, monkeypatch):
+    """Bit for bit on one process; with two, what was left of the batch and the prompts that come next are the same."""
+    whole, parts, ranks = (tmp_path / name for name in ("whole", "parts", "ranks"))
+    for folder in (whole, parts, ranks):
         folder.mkdir()
-    options = {
-        "trl": HUGGING_FACE | {"generation_batch_size": 32},
-        "algorithm": {"name": "dapo", "dynamic_sampling": {"low": -0.4}},
-        "max_steps": 6,
-        "save_strategy": "steps",
-        "save_steps": 3,
-    }
-    finish(Training(write_recipe(whole, **options)))
-    recipe = write_recipe(parts, **options)
-    finish(Training(recipe, "--max-steps=3"))
+    finish(Training(write_recipe(whole, **RESUMED)))
+    recipe = write_recipe(parts, **RESUMED)
+    finish(Training(recipe, "--max-steps=10"))
+    stopped = parts / "out" / "checkpoint-10"
+
     screen = finish(Training(recipe, "--auto-resume-from-checkpoints"))
-    assert [row[0] for row in steps_on(screen)] == ["4", "5", "6"]
+    assert "changed since checkpoint-10: max_steps was 10 and is 20" in screen
+    assert [row[0] for row in steps_on(screen)] == [str(step) for step in range(11, 21)]
     ends = [load_file(folder / "out" / "model.safetensors") for folder in (whole, parts)]
     assert all((ends[0][name] == ends[1][name]).all() for name in ends[0])
+    lines = logged(whole / "out", 20)
+    assert lines == logged(parts / "out", 20)
+    coefs = [line["kl_coef"] for line in lines]
+    assert len(set(coefs[9:])) > 1 and coefs[10] != 0.01, "the KL coefficient adapts, before and after the stop"
+    assert any(line["dynamic_sampling/kept"] > 0 for line in lines[9:12]), "there is a surplus at the stop"
     steps = pandas.read_parquet(parts / "out" / "generations")["step"]
-    assert sorted(steps.unique()) == [1, 3, 5], "each batch is logged with the first step that it trains"
+    assert sorted(steps.unique()) == [1, 4, 7, 10, 13, 16, 19], (
+        "each batch is logged with the first step that it trains"
+    )
+
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    changes = {"base_model": str(parts / "model"), "micro_batch_size": 8, "max_steps": 13}
+    two = ("--launcher", "torchrun", f"--resume-from-checkpoint={stopped}", "--", "--nproc_per_node=2")
+    finish(Training(write_recipe(ranks, **RESUMED | changes), *two, launcher_words=()))
+    split = logged(ranks / "out", 13)
+    assert [line["loss"] for line in split[:12]] == pytest.approx([line["loss"] for line in lines[:12]], abs=1e-5)
+    drawn, expected = prompts_of(ranks / "out", 13), prompts_of(whole / "out", 13)
+    shorter = min(len(drawn), len(expected))
+    assert drawn[:shorter] == expected[:shorter] and shorter >= 16
 
 
 @needs_vllm

@@ -13,6 +13,8 @@ COMMANDS = {
     "check-rewards": ("grpo_plugin.cli.check_rewards:check_rewards", "Try a recipe's rewards on its data."),
     "score": ("grpo_plugin.cli.score:score", "Score saved completions."),
     "stats": ("grpo_plugin.cli.stats:stats", "Lengths of a recipe's prompts and answers, in tokens."),
+    "checkpoints": ("grpo_plugin.cli.checkpoints:checkpoints", "The checkpoints of a run: step, figures, size."),
+    "export": ("grpo_plugin.cli.export:export", "A checkpoint as one Hugging Face folder."),
     "serve": ("grpo_plugin.cli.serve:serve", "Start the vLLM server of a recipe, or print its command."),
     "convert": ("grpo_plugin.cli.convert:convert", "Convert a dataset to rows that PromptPlugin reads."),
     "import-easyr1": ("grpo_plugin.cli.import_easyr1:import_easyr1", "Turn an EasyR1 configuration into a recipe."),

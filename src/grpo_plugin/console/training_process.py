@@ -14,6 +14,7 @@ from grpo_plugin.console.failure import report_failure
 from grpo_plugin.console.redirect import redirect
 from grpo_plugin.console.screen import Screen
 from grpo_plugin.recipe import Recipe, check, checkpoints
+from grpo_plugin.recipe.resuming import resumption
 from grpo_plugin.session import Session, end_with_parent, is_main
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -70,13 +71,13 @@ def _take_screen(output_dir: Path) -> Screen:
 
 
 def _choose_checkpoint(recipe: Recipe, cfg: Any, screen: Screen) -> None:
-    chosen, sentence = checkpoints.resume(recipe.values, recipe.output_dir)
-    if sentence:
-        screen.note(sentence)
-        cfg["auto_resume_from_checkpoints"] = None  # Axolotl would take the latest, which is incomplete
-    if chosen:
-        screen.fact("resume", f"from {chosen}")
-        cfg["resume_from_checkpoint"] = str(chosen)
+    found = resumption(recipe)
+    for note in found.notes:
+        screen.note(note)
+    cfg["auto_resume_from_checkpoints"] = None  # Axolotl would take the latest, whole or not
+    if found.checkpoint:
+        screen.fact("resume", f"from {found.checkpoint}")
+        cfg["resume_from_checkpoint"] = str(found.checkpoint)
 
 
 def end_on_signals(screen: Screen, recipe: Recipe) -> None:

@@ -21,8 +21,9 @@ from grpo_plugin.errors import GrpoPluginError, RecipeError
 from grpo_plugin.launcher.arguments import TrainArguments, read_train
 from grpo_plugin.launcher.machines import check_machine
 from grpo_plugin.launcher.supervisor import Supervisor, fork
-from grpo_plugin.recipe import Recipe, check, checkpoints, read
+from grpo_plugin.recipe import Recipe, check, read
 from grpo_plugin.recipe.plugin_names import is_ours
+from grpo_plugin.recipe.resuming import resumption
 from grpo_plugin.rollout.server.process import Server
 from grpo_plugin.rollout.server.server_plan import ServerPlan, plan_server
 from grpo_plugin.session import Session
@@ -54,7 +55,7 @@ def before_axolotl(words: list[str]) -> None:
         recipe = check(values)
         if arguments.cloud is None and arguments.sweep is None:
             check_machine(recipe, arguments)
-            checkpoints.resume(recipe.values, recipe.output_dir)
+            resumption(recipe)
             _start(recipe, arguments)
     except GrpoPluginError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,7 +1,9 @@
-"""Checkpoints that are whole or not there, with what a run needs beside transformers' files to resume exactly."""
+"""Checkpoints that are whole or not there, with what a run needs beside transformers' files to resume exactly.
+
+Every rank has the same state, so that it is written once and a run may go on with another number of ranks.
+"""
 
 import shutil
-from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from accelerate import Accelerator
 
 from grpo_plugin.recipe.checkpoints import UNFINISHED
 
-SHARED = "rollouts.pt"
+FILE = "rollouts.pt"
 
 
 def clear_unfinished(output_dir: Path) -> None:
@@ -43,26 +45,15 @@ def _move(written: Path, place: Path) -> None:
     clear_unfinished(place.parent)
 
 
-def save(folder: Path, shared: dict[str, Any], remaining: deque[Any], accelerator: Accelerator) -> None:
-    """Write the state that all ranks share once, and each rank's remaining micro-batches of the current batch."""
+def save(folder: Path, state: dict[str, Any]) -> None:
+    """Write the state of the trainer's parts, by name; on the main process alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    if accelerator.is_main_process:
-        torch.save(shared, folder / SHARED)
-    torch.save(remaining, folder / _rank_file(accelerator))
+    torch.save(state, folder / FILE)
 
 
-def load(folder: Path, accelerator: Accelerator) -> tuple[dict[str, Any], deque[Any]] | None:
-    """What `save` wrote; None for a checkpoint of another trainer.
-
-    With another number of processes the rest of the batch is dropped: the next one is generated.
-    """
-    if not (folder / SHARED).is_file():
+def load(folder: Path) -> dict[str, Any] | None:
+    """What `save` wrote; None for a checkpoint of another trainer."""
+    if not (folder / FILE).is_file():
         return None
-    shared: dict[str, Any] = torch.load(folder / SHARED, weights_only=False)
-    path = folder / _rank_file(accelerator)
-    remaining: deque[Any] = torch.load(path, weights_only=False) if path.is_file() else deque()
-    return shared, remaining
-
-
-def _rank_file(accelerator: Accelerator) -> str:
-    return f"micro-batches-{accelerator.process_index}-of-{accelerator.num_processes}.pt"
+    state: dict[str, Any] = torch.load(folder / FILE, weights_only=False)
+    return state

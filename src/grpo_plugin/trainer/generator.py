@@ -46,6 +46,12 @@ class Backend(Protocol):
             fresh: with the current weights, even if the same was prefetched with older ones.
         """
 
+    def state(self) -> int:
+        """What a checkpoint keeps: the version."""
+
+    def restore(self, state: int) -> None:
+        """Continue counting versions from the `state` of a checkpoint."""
+
 
 @dataclass(frozen=True)
 class Generated:

@@ -56,6 +56,14 @@ class HuggingFaceBackend:
         """Sends nothing; the version is the optimizer step."""
         self.version = step
 
+    def state(self) -> int:
+        """The version."""
+        return self.version
+
+    def restore(self, state: int) -> None:
+        """Count on from `state`."""
+        self.version = state
+
     def generate(
         self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images], *, fresh: bool = False
     ) -> list[list[Completion]]:

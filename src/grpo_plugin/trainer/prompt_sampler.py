@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from datasets import Dataset, IterableDataset
 
+from grpo_plugin.errors import RecipeError
 from grpo_plugin.prompts import order
 
 Row = dict[str, Any]
@@ -59,14 +60,31 @@ class PromptSampler:
 
     def state(self) -> dict[str, Any]:
         """The position, for a checkpoint."""
-        return {"taken": self.taken, "buffer": {k: row for k, row in self._buffer.items() if k < self.taken}}
+        return {
+            "taken": self.taken,
+            "rows": self._rows(),
+            "buffer": {k: row for k, row in self._buffer.items() if k < self.taken},
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from the `state` of a checkpoint."""
+        """Continue from the `state` of a checkpoint.
+
+        Raises:
+            RecipeError: the data has another number of rows now, so that the order is another.
+        """
+        if state["rows"] != self._rows():
+            raise RecipeError(
+                f"prompts.train: {self._rows() or 'a stream of'} rows now, but the checkpoint was saved with "
+                f"{state['rows'] or 'a stream of'}; its order of prompts needs the same data."
+            )
         if self._stream is not None:
             for _ in range(state["taken"] - self.taken):
                 next(self._stream)
         self.taken, self._buffer = state["taken"], dict(state["buffer"])
+
+    def _rows(self) -> int | None:
+        """None for a stream."""
+        return None if self._stream is not None else len(self._dataset)
 
 
 def _endless(dataset: IterableDataset) -> Iterator[Row]:

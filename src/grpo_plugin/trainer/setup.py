@@ -15,6 +15,7 @@ from grpo_plugin.algorithms.settings import biased_sampling, of_recipe
 from grpo_plugin.compat.packed_attention import install
 from grpo_plugin.console.screen_callback import ScreenCallback
 from grpo_plugin.recipe.batch_arithmetic import batch_of_arguments
+from grpo_plugin.recipe.resuming import check_steps_left
 from grpo_plugin.rollout.client.sampling import FORBIDDEN, Sampling
 from grpo_plugin.run import Run
 from grpo_plugin.trainer.canary import Canary
@@ -259,6 +260,8 @@ class TrainerSetup(AxolotlGRPOTrainer):
 
     def _begin(self) -> None:
         """Models are wrapped now, and Axolotl has installed its own Ctrl-C handler, which ours replaces."""
+        if self.state.global_step:  # of the checkpoint
+            check_steps_left(self.state.global_step, self.state.max_steps, "the checkpoint", "num_epochs")
         self.policy.model = self.model
         if self.accelerator.is_local_main_process:
             clear_unfinished(Path(self.args.output_dir))

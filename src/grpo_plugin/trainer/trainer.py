@@ -4,7 +4,6 @@ Differs from TRL's GRPOTrainer in what an optimizer step is made of: generation,
 TRL's and Axolotl's models, optimizers, schedulers, adapters, checkpoints and callbacks work as they do without us.
 """
 
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -19,13 +18,15 @@ from transformers.trainer_utils import rotate_checkpoints
 
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe.checkpoints import UNFINISHED
+from grpo_plugin.recipe.resuming import write_recipe
 from grpo_plugin.trainer import checkpoint
+from grpo_plugin.trainer.current_batch import CurrentBatch
 from grpo_plugin.trainer.dynamic_sampler import RolloutBatch
 from grpo_plugin.trainer.finite import check_gradients, check_loss, check_weights
 from grpo_plugin.trainer.prompt_sampler import AccumulationSteps
 from grpo_plugin.trainer.rollout_metrics import generations, rollout_metrics
 from grpo_plugin.trainer.setup import TrainerSetup
-from grpo_plugin.trainer.training_sample import MicroBatch, TrainingSample
+from grpo_plugin.trainer.training_sample import TrainingSample
 from grpo_plugin.validation.evaluation import Evaluation
 
 
@@ -38,7 +39,7 @@ class PolicyTrainer(TrainerSetup):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._remaining: deque[list[MicroBatch]] = deque()  # of the current rollout batch, by accumulation step
+        self.batch = CurrentBatch(self.sample_builder, self.batch_plan)
         self._step_loss = torch.zeros((), device=self.args.device)  # so far, on this rank
         self._unfinished: Path | None = None  # where a checkpoint is being written
 
@@ -47,10 +48,10 @@ class PolicyTrainer(TrainerSetup):
         model.train()
         self.run_.step = self.state.global_step + 1
         with self.run_.watch("train"):
-            if not self._remaining:
-                self._remaining.extend(self._next_batch())
+            if self.batch.is_used_up:
+                self.batch.begin(self._next_batch())
             loss = torch.zeros((), device=self.args.device)
-            micro_batches = self._remaining.popleft()
+            micro_batches = self.batch.next_accumulation_step()
             for index, micro_batch in enumerate(micro_batches):
                 with nullcontext() if index == len(micro_batches) - 1 else self._local_gradients(model):
                     loss += Trainer.training_step(self, model, micro_batch)  # type: ignore[arg-type]
@@ -61,8 +62,8 @@ class PolicyTrainer(TrainerSetup):
                 self.kl_coef.update(self.metrics, self.batch_plan.per_step)
             return loss
 
-    def _next_batch(self) -> list[list[MicroBatch]]:
-        """One rollout batch: from prompts to the micro-batches of this rank, by accumulation step. Collective."""
+    def _next_batch(self) -> list[TrainingSample]:
+        """One rollout batch: from prompts to training samples, those of all ranks. Collective."""
         self.metrics.begin_batch()
         if not self.generator.backend.is_ahead:
             self.generator.backend.sync_weights(self.state.global_step)
@@ -74,8 +75,7 @@ class PolicyTrainer(TrainerSetup):
         baselines = self._greedy_baselines(batch) if self.sample_builder.needs_baselines else None
         samples = self.sample_builder.build(batch.rollouts, baselines)
         self._record(batch, samples)
-        plan = self.batch_plan
-        return self.sample_builder.micro_batches(samples, plan.minibatches, plan.accumulation) * plan.iterations
+        return samples
 
     def _generate_ahead(self) -> None:
         """Let vLLM generate the next batch during this one's update, with the weights that the update begins with.
@@ -189,6 +189,11 @@ class PolicyTrainer(TrainerSetup):
         """A micro-batch is moved to the device where it is used."""
         return inputs
 
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Ours in place of TRL's, which knows neither the algorithm nor the rewards."""
+        if self.is_world_process_zero():
+            self.run_.write_model_card(self.state.global_step)
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """As transformers saves one, under another name until it is whole; older ones are removed after that only."""
         check_weights(model, self.state.global_step, self.accelerator)
@@ -196,8 +201,11 @@ class PolicyTrainer(TrainerSetup):
         self._unfinished = output_dir / UNFINISHED
         try:
             super()._save_checkpoint(model, trial)
-            state = {name: part.state() for name, part in self._stateful().items()}
-            checkpoint.save(self._unfinished / name, state, self._remaining, self.accelerator)
+            if self.accelerator.is_main_process:
+                checkpoint.save(
+                    self._unfinished / name, {name: part.state() for name, part in self._stateful().items()}
+                )
+                write_recipe(self.run_.recipe, self._unfinished / name)
         except Exception:
             checkpoint.clear_unfinished(output_dir)  # on a full disk it is in the way
             raise
@@ -226,15 +234,20 @@ class PolicyTrainer(TrainerSetup):
 
     def _load_optimizer_and_scheduler(self, checkpoint_folder: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint_folder)
-        found = None if checkpoint_folder is None else checkpoint.load(Path(checkpoint_folder), self.accelerator)
-        if found is not None:
-            state, self._remaining = found
+        state = None if checkpoint_folder is None else checkpoint.load(Path(checkpoint_folder))
+        if state is not None:
             for name, part in self._stateful().items():
                 part.restore(state[name])
 
     def _stateful(self) -> dict[str, Any]:
-        """The objects whose state a checkpoint keeps, by name."""
-        return {"rollouts": self.dynamic_sampler, "kl_coef": self.kl_coef, "metrics": self.metrics}
+        """The objects whose state a checkpoint keeps, by name; it is the same on every rank."""
+        return {
+            "rollouts": self.dynamic_sampler,
+            "batch": self.batch,
+            "backend": self.generator.backend,
+            "kl_coef": self.kl_coef,
+            "metrics": self.metrics,
+        }
 
 
 def _nothing(rows: list[None]) -> dict[str, Any]:

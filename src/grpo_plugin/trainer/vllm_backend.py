@@ -61,6 +61,14 @@ class VllmBackend:
         """Request what `generate` will be called with next, from the server's weights; returns at once."""
         self.engine.prefetch(self._vllm_prompt_ids(prompt_ids), n, sampling, images)
 
+    def state(self) -> int:
+        """The version."""
+        return self.engine.version
+
+    def restore(self, state: int) -> None:
+        """Count versions on from `state`; the server gets the weights with the next sync."""
+        self.engine.version = state
+
     def close(self) -> None:
         """End the server, if this run started it, so that its GPU is free."""
         self.engine.close()

@@ -1,0 +1,57 @@
+"""`axolotl grpo export CHECKPOINT --out DIR`: a checkpoint as one Hugging Face folder, proved, with a model card."""
+
+from pathlib import Path
+
+import click
+
+from grpo_plugin.cli.checkpoints import shown_size
+from grpo_plugin.cli.exit_codes import errors_exit_2
+from grpo_plugin.cli.run_folder import model_folder, recipe_of, steps_done
+from grpo_plugin.console.model_card import ModelCard, installed_versions
+from grpo_plugin.recipe import Recipe
+from grpo_plugin.recipe.checkpoint_layout import size_of
+from grpo_plugin.validation.evaluation_log import EvaluationLog
+
+FORMS = {"model": "copied", "adapter": "merged", "fsdp": "put together", "deepspeed": "put together"}
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
+@click.option("--base-model", help="What an adapter belongs to; by default as the checkpoint's recipe says.")
+@click.option("--check/--no-check", default=True, help="Compare log-probabilities with the checkpoint's; loads both.")
+@errors_exit_2
+def export(checkpoint: Path, out: Path, base_model: str | None, check: bool) -> None:
+    """Write the model of CHECKPOINT, or of a run, to the folder --out, as Transformers and vLLM load one.
+
+    Shards of FSDP and DeepSpeed are put together, a LoRA adapter is merged into its base model.
+    """
+    click.echo(exported(model_folder(checkpoint), out, base_model, check=check))
+
+
+def exported(folder: Path, out: Path, base_model: str | None = None, *, check: bool = True) -> str:
+    """Export `folder` to `out`; returns a sentence about it.
+
+    Raises:
+        RecipeError, TrainingError: as `trainer.export`.
+    """
+    from grpo_plugin.trainer import export as exporting
+
+    recipe = recipe_of(folder)
+    base = base_model or (str(recipe.values["base_model"]) if recipe else None)
+    others = [folder.parent]
+    layout = exporting.export(folder, out, base_model=base, others=others)
+    if recipe is not None:
+        _write_card(recipe, folder, out, merged=layout == "adapter")
+    sentence = f"{out}: {FORMS[layout]} from {folder}, {shown_size(size_of(out))}"
+    if check:
+        gap = exporting.check(folder, out, base, others)
+        sentence += f"; log-probabilities as the checkpoint's to {gap:.1e} nats"
+    return sentence
+
+
+def _write_card(recipe: Recipe, folder: Path, out: Path, *, merged: bool) -> None:
+    run = folder.parent if (folder / "trainer_state.json").is_file() else folder
+    evaluations = EvaluationLog(run / "evaluations.jsonl").read()
+    card = ModelCard(recipe, out.name, steps_done(folder), evaluations, installed_versions(), merged=merged)
+    (out / "README.md").write_text(card.text(), encoding="utf-8")
