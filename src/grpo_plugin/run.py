@@ -10,6 +10,7 @@ from grpo_plugin.console.model_card import ModelCard, installed_versions
 from grpo_plugin.console.screen import Screen
 from grpo_plugin.console.timing import Stopwatch
 from grpo_plugin.recipe import Recipe
+from grpo_plugin.recipe.checkpoints import how_to_resume
 from grpo_plugin.rollout.generation_log import GenerationLog
 from grpo_plugin.rollout.run_server import RunServer
 from grpo_plugin.scoring import RewardSet, load
@@ -154,6 +155,11 @@ class Run:
         card = ModelCard(self.recipe, out.name, step, self.evaluations, installed_versions())
         out.mkdir(parents=True, exist_ok=True)
         (out / "README.md").write_text(card.text(), encoding="utf-8")
+
+    def show_stop(self, name: str) -> None:
+        """A checkpoint was saved on behalf of the signal `name`, and the run ends."""
+        self.screen.close()
+        self.screen.note(f"stopped by {name}; {how_to_resume(self.recipe.values, self.recipe.output_dir)}")
 
     def mind_signals(self) -> None:
         """Handle Ctrl-C and SIGTERM again, after Axolotl has set its own handler."""

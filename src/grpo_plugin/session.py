@@ -59,6 +59,26 @@ class Session:
     def server_adopted(self) -> bool:
         return (self.folder / "adopted").exists()
 
+    def report_can_save(self) -> None:
+        """Notify the launcher that the trainer, when asked to stop, saves a checkpoint after the step in hand."""
+        (self.folder / "can-save").touch()
+
+    @property
+    def can_save(self) -> bool:
+        return (self.folder / "can-save").exists()
+
+    def ask_to_stop(self, number: int) -> None:
+        """Ask the trainers to save a checkpoint and end, on behalf of a signal."""
+        (self.folder / "stop").write_text(str(number))
+
+    @property
+    def asked_to_stop(self) -> int:
+        """The number of the signal on whose behalf the launcher asks; 0 while it does not."""
+        try:
+            return int((self.folder / "stop").read_text() or 0)
+        except FileNotFoundError:
+            return 0
+
     def report_failure(self) -> None:
         """Notify the launcher that the screen shows why the run failed."""
         (self.folder / "reported").touch()

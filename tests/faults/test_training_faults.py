@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas
 import pytest
 
+from grpo_plugin.recipe.checkpoints import checkpoints, defect
+from grpo_plugin.recipe.resuming import recipe_values, step_of
 from tests.training import VLLM_PYTHON, Training, function, write_recipe
 
 pytestmark = [
@@ -75,14 +77,30 @@ def test_a_killed_trainer_takes_the_server_with_it(tmp_path, start, victim):
         assert "training ended with exit code" in training.screen
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_ctrl_c_and_sigterm_end_trainer_and_server(tmp_path, start, number):
+def test_ctrl_c_ends_trainer_and_server(tmp_path, start):
     training = start(write_recipe(tmp_path, max_steps=10_000, num_epochs=10_000))
     training.wait_for("    1 ")
-    os.kill(training.process.pid, number)
+    os.kill(training.process.pid, signal.SIGINT)
     training.wait_for_end_of_all(30)
+    assert training.process.wait() == 128 + signal.SIGINT
+    assert "stopped by SIGINT; no checkpoint is saved with save_strategy: no" in training.screen
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=lambda number: number.name)
+def test_a_scheduler_gets_a_checkpoint(tmp_path, start, number):
+    """SIGTERM reaches the command alone; SIGUSR1, as Slurm sends it, every process of the run."""
+    recipe = write_recipe(tmp_path, max_steps=10_000, num_epochs=10_000, save_strategy="steps", save_steps=10_000)
+    training = start(recipe)
+    training.wait_for("    1 ")
+    for pid in training.pids() if number == signal.SIGUSR1 else [training.process.pid]:
+        os.kill(pid, number)
+    training.wait_for_end_of_all(60)
     assert training.process.wait() == 128 + number
-    assert f"stopped by {number.name}; no checkpoint is saved with save_strategy: no" in training.screen
+    (saved,) = checkpoints(tmp_path / "out")
+    assert defect(saved) is None and recipe_values(saved) is not None
+    assert f"{number.name}: saving a checkpoint after this step" in training.screen
+    assert f"stopped by {number.name}; to go on from {saved}, give the same command" in training.screen
+    assert max(steps_trained(tmp_path)) == step_of(saved)
 
 
 def test_ctrl_c_while_vllm_still_starts(tmp_path, start):

@@ -81,6 +81,10 @@ class RolloutConfig(Block):
     request_timeout: Annotated[
         float, Field(gt=0, description="Seconds that one batch of completions or one weight sync may take.")
     ] = 1800.0
+    stop_timeout: Annotated[
+        float,
+        Field(gt=0, description="Seconds in which the run finishes its step and saves a checkpoint after SIGTERM."),
+    ] = 300.0
     args: list[Text] = Field(
         default_factory=list, description="Further arguments of vLLM's server, as on its command line."
     )

@@ -6,6 +6,7 @@ vLLM takes about as long to start as Axolotl's imports and model loading togethe
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from grpo_plugin import session
 from grpo_plugin.compat import telemetry
+from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.console.debug_log import DebugLog
 from grpo_plugin.errors import GrpoPluginError, RecipeError
 from grpo_plugin.launcher.arguments import TrainArguments, read_train
@@ -33,6 +35,8 @@ KILLED = re.compile(r"died with <Signals\.(SIG\w+)")
 
 LOST_GRACE = 10.0
 """Seconds that a launcher of ranks has to end them after one of them is gone."""
+SCHEDULERS = (signal.SIGTERM, signal.SIGUSR1)
+"""What a scheduler sends before it ends a run; Ctrl-C ends it at once."""
 
 
 def before_axolotl(words: list[str]) -> None:
@@ -99,6 +103,7 @@ class Launch:
         self.server_dir = self.session.folder / "vllm"
         self.server: Server | None = None
         self._looked_at = self._lost_since = time.monotonic()
+        self.stop_timeout = (recipe.rollout or RolloutConfig()).stop_timeout
 
     def fork(self) -> int:
         """Fork; 0 in the process that goes on as Axolotl, whose environment holds what its trainers need."""
@@ -117,7 +122,12 @@ class Launch:
 
         A run that fails without a sentence of its own is explained by the end of its debug log.
         """
-        supervisor = Supervisor(child, on_end=self._stop_server, on_poll=lambda: self._poll(supervisor))
+        supervisor = Supervisor(
+            child,
+            on_end=self._stop_server,
+            on_poll=lambda: self._poll(supervisor),
+            ask_to_stop=self._ask_to_stop,
+        )
         with self._reported(supervisor):
             if self.plan:
                 self.server_dir.mkdir(mode=0o700)
@@ -148,6 +158,15 @@ class Launch:
             self._lost_since = now
         elif now - self._lost_since > LOST_GRACE:
             supervisor.stop()
+
+    def _ask_to_stop(self, number: int) -> float | None:
+        """Have the trainers save a checkpoint, if they can and a scheduler asks; returns the seconds they may take."""
+        if number not in SCHEDULERS or not self.session.can_save:
+            return None
+        self.session.ask_to_stop(number)
+        line = f"{signal.Signals(number).name}: saving a checkpoint after this step, for up to {self.stop_timeout:g} s"
+        os.write(sys.stdout.fileno(), f"{line}; once more to end at once\n".encode())
+        return self.stop_timeout
 
     @contextmanager
     def _reported(self, supervisor: Supervisor) -> Iterator[None]:

@@ -17,7 +17,7 @@ from grpo_plugin.rollout.server.guard import PR_SET_CHILD_SUBREAPER, prctl
 from grpo_plugin.session import end_with_parent
 
 GRACE = 20.0  # seconds a run has to end by itself after a signal
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 def fork(debug_log: int) -> int:
@@ -33,6 +33,7 @@ def fork(debug_log: int) -> int:
     child = os.fork()
     if child == 0:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # Slurm sends it to every process; the supervisor answers
         os.setpgid(0, 0)
         end_with_parent()
         os.dup2(1, 0)
@@ -58,14 +59,23 @@ class Supervisor:
     Args:
         on_end: called once when the group has ended, also after an exception.
         on_poll: called about 20 times a second until then.
+        ask_to_stop: called with the first signal, in its handler; returns the seconds in which the run ends by itself,
+            None for a run that has to be stopped.
     """
 
-    def __init__(self, child: int, on_end: Callable[[], None], on_poll: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        child: int,
+        on_end: Callable[[], None],
+        on_poll: Callable[[], None] = lambda: None,
+        ask_to_stop: Callable[[int], float | None] = lambda number: None,
+    ) -> None:
         self.child = child
         self.on_end = on_end
         self.on_poll = on_poll
+        self.ask_to_stop = ask_to_stop
         self.signal: int | None = None
-        self._kill_at = float("inf")
+        self._stop_at = self._kill_at = float("inf")
         for number in SIGNALS:
             signal.signal(number, self._pass_on)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -96,7 +106,11 @@ class Supervisor:
             self._kill_at = 0.0
             return
         self.signal = number
-        self.stop(number)
+        seconds = self.ask_to_stop(number)
+        if seconds is None:
+            self.stop(signal.SIGTERM if number == signal.SIGUSR1 else number)
+        else:
+            self._stop_at = time.monotonic() + seconds
 
     def _wait_for_child(self) -> int:
         while True:
@@ -125,6 +139,9 @@ class Supervisor:
         return True
 
     def _kill_if_late(self) -> None:
+        if time.monotonic() > self._stop_at:
+            self._stop_at = float("inf")
+            self.stop()
         if time.monotonic() > self._kill_at:
             self._signal_group(signal.SIGKILL)
 

@@ -15,6 +15,7 @@ from grpo_plugin.algorithms.settings import biased_sampling, of_recipe
 from grpo_plugin.compat.packed_attention import install
 from grpo_plugin.console.screen_callback import ScreenCallback
 from grpo_plugin.recipe.batch_arithmetic import batch_of_arguments
+from grpo_plugin.recipe.checkpoints import saves_checkpoints
 from grpo_plugin.recipe.resuming import check_steps_left
 from grpo_plugin.rollout.client.sampling import FORBIDDEN, Sampling
 from grpo_plugin.run import Run
@@ -33,6 +34,7 @@ from grpo_plugin.trainer.prompt_sampler import PromptSampler
 from grpo_plugin.trainer.rollout import Rollout
 from grpo_plugin.trainer.rollout_sampler import RolloutSampler
 from grpo_plugin.trainer.sample_builder import SampleBuilder
+from grpo_plugin.trainer.stop_callback import StopCallback
 from grpo_plugin.trainer.terminators import terminators
 from grpo_plugin.trainer.tokenization import PromptTokenizer, images_of
 from grpo_plugin.trainer.validator import Validator
@@ -257,6 +259,8 @@ class TrainerSetup(AxolotlGRPOTrainer):
         if self.validator is not None and self.run_.recipe.validation is not None:
             self.add_callback(ValidationCallback(self.run_.recipe.validation, self.validate))
         self.add_callback(ScreenCallback(self.run_.screen))  # last: the wait for vLLM is no part of its ETA
+        if self.run_.session is not None and saves_checkpoints(self.run_.recipe.values):
+            self.add_callback(StopCallback(self.run_.session, self.accelerator, self.run_.show_stop))
 
     def _begin(self) -> None:
         """Models are wrapped now, and Axolotl has installed its own Ctrl-C handler, which ours replaces."""

@@ -18,14 +18,15 @@ child = supervisor.fork(log)
 if child == 0:
 {child}
     sys.exit(0)
-sys.exit(supervisor.Supervisor(child, on_end=lambda: print("ended", flush=True)).wait())
+sys.exit(supervisor.Supervisor(child, on_end=lambda: print("ended", flush=True){options}).wait())
 """
 
 
 @pytest.fixture
 def run(tmp_path):
-    def start(child: str) -> subprocess.Popen:
-        program = PROGRAM.format(log=str(tmp_path / "log"), child=textwrap.indent(textwrap.dedent(child), "    "))
+    def start(child: str, options: str = "") -> subprocess.Popen:
+        child = textwrap.indent(textwrap.dedent(child), "    ")
+        program = PROGRAM.format(log=str(tmp_path / "log"), child=child, options=options)
         return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
 
     return start
@@ -72,6 +73,48 @@ def test_signals_reach_the_child_and_become_the_exit_code(run, tmp_path, number)
     process.send_signal(number)
     assert process.communicate(timeout=10)[0] == "ended\n"
     assert process.returncode == 128 + number
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=lambda number: number.name)
+@pytest.mark.parametrize("seconds", [60.0, 0.3])
+def test_a_run_that_can_save_is_asked_and_stopped_only_if_it_takes_too_long(run, tmp_path, number, seconds):
+    process = run(
+        f"""
+        import pathlib, signal, time
+        signal.signal(signal.SIGTERM, lambda *a: print("stopped", flush=True) or sys.exit(0))
+        open({str(tmp_path / "up")!r}, "w").write("up")
+        while not pathlib.Path({str(tmp_path / "asked")!r}).exists():
+            time.sleep(0.05)
+        time.sleep(0.1 if {seconds} > 1 else 60)
+        print("saved", flush=True)
+    """,
+        f", ask_to_stop=lambda number: (open({str(tmp_path / 'asked')!r}, 'w').write(str(number)), {seconds})[1]",
+    )
+    wait_for(tmp_path / "up")
+    process.send_signal(number)
+    process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert wait_for(tmp_path / "asked") == str(int(number))
+    assert (tmp_path / "log").read_text() == ("saved\n" if seconds > 1 else "stopped\n")
+
+
+def test_the_schedulers_signal_stops_a_run_that_cannot_save_and_harms_no_other_process(run, tmp_path):
+    process = run(f"""
+        import signal, subprocess, time
+        signal.signal(signal.SIGTERM, lambda *a: print("stopped", flush=True) or sys.exit(0))
+        below = subprocess.Popen(["sleep", "60"])
+        os.kill(below.pid, signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(0.2)
+        print(below.poll(), flush=True)
+        open({str(tmp_path / "up")!r}, "w").write("up")
+        time.sleep(60)
+    """)
+    wait_for(tmp_path / "up")
+    process.send_signal(signal.SIGUSR1)
+    process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGUSR1
+    assert (tmp_path / "log").read_text() == "None\nstopped\n"
 
 
 def test_a_child_that_ignores_signals_is_killed(run, tmp_path):

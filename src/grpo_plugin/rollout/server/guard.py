@@ -221,6 +221,7 @@ def main() -> int:
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # of schedulers, for the run; the server inherits it
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
         tree = Tree(options.command)
