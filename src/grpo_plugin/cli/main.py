@@ -15,7 +15,8 @@ COMMANDS = {
     "stats": ("grpo_plugin.cli.stats:stats", "Lengths of a recipe's prompts and answers, in tokens."),
     "checkpoints": ("grpo_plugin.cli.checkpoints:checkpoints", "The checkpoints of a run: step, figures, size."),
     "export": ("grpo_plugin.cli.export:export", "A checkpoint as one Hugging Face folder."),
-    "serve": ("grpo_plugin.cli.serve:serve", "Start the vLLM server of a recipe, or print its command."),
+    "serve": ("grpo_plugin.cli.serve:serve", "A vLLM server for a recipe or a checkpoint, or its command."),
+    "chat": ("grpo_plugin.cli.chat:chat", "Talk to a checkpoint in the terminal."),
     "convert": ("grpo_plugin.cli.convert:convert", "Convert a dataset to rows that PromptPlugin reads."),
     "import-easyr1": ("grpo_plugin.cli.import_easyr1:import_easyr1", "Turn an EasyR1 configuration into a recipe."),
 }
