@@ -1,4 +1,4 @@
-"""`axolotl grpo serve CHECKPOINT` with a LoRA checkpoint: exported, served, and asked by curl and OpenAI's own client."""
+"""`axolotl grpo serve CHECKPOINT` with a LoRA checkpoint: exported, served, asked by curl and by OpenAI's client."""
 
 import io
 import json

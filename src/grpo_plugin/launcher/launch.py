@@ -35,6 +35,7 @@ KILLED = re.compile(r"died with <Signals\.(SIG\w+)")
 
 LOST_GRACE = 10.0
 """Seconds that a launcher of ranks has to end them after one of them is gone."""
+
 SCHEDULERS = (signal.SIGTERM, signal.SIGUSR1)
 """What a scheduler sends before it ends a run; Ctrl-C ends it at once."""
 
