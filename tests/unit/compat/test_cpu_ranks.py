@@ -18,3 +18,12 @@ def test_ranks_without_a_gpu_are_put_on_the_cpu(monkeypatch, world, gpu, expecte
     cfg = SimpleNamespace(device_map=None)
     cpu_ranks.apply(cfg)
     assert cfg.device_map == expected
+
+
+def test_a_state_is_loaded_to_the_device_that_accelerate_names(monkeypatch, tmp_path):
+    torch.save({"step": torch.arange(3.0)}, tmp_path / "optimizer.pt")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    cpu_ranks.apply(SimpleNamespace(device_map=None))
+    state = torch.load(tmp_path / "optimizer.pt", map_location=torch.device("cpu", 0), weights_only=True)
+    assert state["step"].tolist() == [0.0, 1.0, 2.0]

@@ -12,7 +12,7 @@ from tests.unit.docs.pages import DOCS, PAGES, ROOT, prose
 LINK = re.compile(r"\]\((?!https?:)(?P<path>[^)#]*)(?:#(?P<anchor>[^)]*))?\)")
 NAMED_FILE = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|yaml|jinja|md|sbatch))`")
 # What a reader writes, or a run does; named as an example.
-EXAMPLES = {"my_rewards.py", "my_recipe.yaml", "my_advantages.py", "my_losses.py", "config.yaml"}
+EXAMPLES = {"my_rewards.py", "my_recipe.yaml", "recipe.yaml", "my_advantages.py", "my_losses.py", "config.yaml"}
 ids = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 

@@ -66,7 +66,10 @@ def submitted(tmp_path: Path, nodes: int, *words: str) -> subprocess.CompletedPr
 
 def test_slurm_on_one_node(tmp_path):
     done = submitted(tmp_path, 1, "recipes/r.yaml", "7")
-    assert (done.returncode, done.stdout) == (0, "train --num-processes=7 recipes/r.yaml\n"), done.stderr
+    assert (done.returncode, done.stdout) == (
+        0,
+        "train --num-processes=7 recipes/r.yaml --auto-resume-from-checkpoints\n",
+    ), done.stderr
 
 
 def test_slurm_on_two_nodes(tmp_path):
@@ -75,7 +78,7 @@ def test_slurm_on_two_nodes(tmp_path):
     first, second = done.stdout.splitlines()
     assert first == (
         "train --num-processes=12 --num-machines=2 --machine-rank=0 --main-process-ip=node-a "
-        "--main-process-port=29500 recipes/r.yaml"
+        "--main-process-port=29500 recipes/r.yaml --auto-resume-from-checkpoints"
     )
     assert second == first.replace("--machine-rank=0", "--machine-rank=1")
 
