@@ -17,6 +17,7 @@ COMMANDS = {
     "export": ("grpo_plugin.cli.export:export", "A checkpoint as one Hugging Face folder."),
     "serve": ("grpo_plugin.cli.serve:serve", "A vLLM server for a recipe or a checkpoint, or its command."),
     "chat": ("grpo_plugin.cli.chat:chat", "Talk to a checkpoint in the terminal."),
+    "compare": ("grpo_plugin.cli.compare:compare", "Two models on the same prompts, with rewards."),
     "convert": ("grpo_plugin.cli.convert:convert", "Convert a dataset to rows that PromptPlugin reads."),
     "import-easyr1": ("grpo_plugin.cli.import_easyr1:import_easyr1", "Turn an EasyR1 configuration into a recipe."),
 }

@@ -75,12 +75,26 @@ def of_target(
         rollout = recipe.rollout or RolloutConfig()
         return _serving(recipe.values, rollout, recipe, recipe.output_dir / "vllm.log", num_processes, address)
     folder = model_folder(target)
-    ready, trained = whole(folder), recipe_of(folder)
-    values = dict(trained.values) if trained else {}
-    values = {key: value for key, value in values.items() if key not in OF_TRAINING} | {"base_model": str(ready)}
-    rollout = (trained.rollout if trained else None) or RolloutConfig()
+    return of_recipe(recipe_of(folder), str(whole(folder)), folder / "vllm.log", num_processes, address)
+
+
+def of_recipe(
+    recipe: Recipe | None,
+    model: str,
+    log: Path | None = None,
+    num_processes: int | None = None,
+    address: Mapping[str, Any] | None = None,
+) -> Serving:
+    """The server of a whole `model`, a folder or a name of the hub, with the settings of a recipe.
+
+    Args: as `of_target`; `log` is by default `vllm.log` in the recipe's output_dir.
+    """
+    values = dict(recipe.values) if recipe else {}
+    values = {key: value for key, value in values.items() if key not in OF_TRAINING} | {"base_model": model}
+    rollout = (recipe.rollout if recipe else None) or RolloutConfig()
     rollout = RolloutConfig.parse("rollout", rollout.model_dump() | {"url": None, "lora": "merged"})
-    return _serving(values, rollout, trained, folder / "vllm.log", num_processes, address)
+    log = log or (recipe.output_dir if recipe else Path.cwd()) / "vllm.log"
+    return _serving(values, rollout, recipe, log, num_processes, address)
 
 
 def whole(folder: Path) -> Path:

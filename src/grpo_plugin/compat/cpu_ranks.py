@@ -1,8 +1,8 @@
 """Lets several ranks train without GPUs (gloo), which tests of distributed code need.
 
 Defects: Axolotl 0.19 puts rank 1 on device 1 whatever the machine has; goes when its `choose_device` handles CPUs.
-accelerate calls the device of a rank `cpu:0`, where torch 2.13 restores no optimizer's state ("don't know how to restore
-data location"), so that such a run could not be resumed; goes when `torch.load` takes that name.
+accelerate calls the device of a rank `cpu:0`, to which torch 2.13 restores no optimizer's state ("don't know how to
+restore data location"), so that such a run could not be resumed; goes when `torch.load` takes that name.
 Such a run is started with `ACCELERATE_USE_CPU=true axolotl train RECIPE --launcher torchrun -- --nproc_per_node=2`;
 accelerate's own launcher starts one process on a machine without GPUs, whatever --num-processes says.
 """

@@ -1,0 +1,170 @@
+"""`axolotl grpo compare BASE TRAINED --prompts RECIPE|FILE`: two models on the same prompts, with rewards."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+
+from grpo_plugin.cli.exit_codes import errors_exit_2
+from grpo_plugin.cli.run_folder import SUFFIXES, model_folder, recipe_of
+from grpo_plugin.cli.serving import of_recipe, whole
+from grpo_plugin.console.comparison_page import lines, page
+from grpo_plugin.errors import RecipeError
+from grpo_plugin.recipe import Recipe, check, read
+from grpo_plugin.rollout.client.http import Client
+from grpo_plugin.rollout.client.responses import Completion
+from grpo_plugin.rollout.client.sampling import Sampling
+from grpo_plugin.validation.comparison import TOTAL, Answered, Comparison
+
+Row = dict[str, Any]
+
+
+@click.command()
+@click.argument("base")
+@click.argument("trained")
+@click.option("--prompts", required=True, type=click.Path(exists=True, path_type=Path), help="A recipe, or rows.")
+@click.option("--samples", type=click.IntRange(1), default=1, show_default=True, help="Completions of each prompt.")
+@click.option("--temperature", type=click.FloatRange(0), default=0.0, show_default=True, help="0 is greedy.")
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="Prompts at most.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default="comparison.html", show_default=True)
+@errors_exit_2
+def compare(base: str, trained: str, prompts: Path, limit: int, out: Path, **options: Any) -> None:
+    """Complete the same prompts with BASE and TRAINED (checkpoints, folders, or names of the hub), and score both.
+
+    A recipe gives its held-out prompts, or its training prompts where it has none, and its rewards. With a file of rows
+    they are worded and scored as the recipe of TRAINED says. The models are served one after the other.
+    """
+    recipe, source = _recipe(prompts, trained)
+    models = [_served_name(name) for name in (base, trained)]
+    task = Task.of(recipe, source, models[1], limit)
+    sides = []
+    for model in models:
+        click.echo(f"{model}: {len(task.rows)} prompts × {options['samples']}", err=True)
+        sides.append(task.answered(model, options["samples"], options["temperature"]))
+    gold = [None if row.get("answer") is None else str(row["answer"]) for row in task.rows]
+    found = Comparison([_text(row["prompt"]) for row in task.rows], gold, *sides)
+    out.write_text(page(found, base, trained), encoding="utf-8")
+    click.echo("\n".join([*lines(found), f"every prompt with both answers: {out}"]))
+
+
+@dataclass(frozen=True)
+class Task:
+    """Prompts, as the trained model's tokenizer words them for both, and how they are scored."""
+
+    recipe: Recipe
+    rows: Sequence[Row]
+    tokenizer: Any
+    stop: list[int]
+
+    @classmethod
+    def of(cls, recipe: Recipe, source: Any, model: str, limit: int) -> "Task":
+        from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+        from grpo_plugin.prompts.loading import load
+        from grpo_plugin.trainer.terminators import terminators
+
+        assert recipe.prompts is not None
+        if recipe.prompts.image_key:
+            raise RecipeError(
+                "prompts.image_key: prompts with images cannot be compared yet; use validation: in a run."
+            )
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        block = recipe.prompts.model_copy(update={"train": source, "validation": None, "streaming": False})
+        kwargs = recipe.trl.get("chat_template_kwargs")
+        data = load(block, base_dir=recipe.folder, seed=0, tokenizer=tokenizer, template_kwargs=kwargs)
+        try:
+            generation = GenerationConfig.from_pretrained(model)
+        except OSError:
+            generation = None
+        named = SimpleNamespace(config=AutoConfig.from_pretrained(model), generation_config=generation)
+        rows = [dict(data.train[place]) for place in range(min(limit, len(data.train)))]
+        return cls(recipe, rows, tokenizer, terminators(tokenizer, named))
+
+    def answered(self, model: str, samples: int, temperature: float) -> Answered:
+        """Serve `model`, complete every prompt `samples` times, and score the completions."""
+        longest = int(self.recipe.trl.get("max_completion_length") or 512)
+        sampling = Sampling(longest, temperature=temperature, seed=0, stop_token_ids=self.stop)
+        groups = completed(self.recipe, model, [self._ids(row["prompt"]) for row in self.rows], samples, sampling)
+        keep = self.recipe.rewards is not None and self.recipe.rewards.keep_special_tokens
+        texts = [
+            [self.tokenizer.decode(each.token_ids, skip_special_tokens=not keep) for each in group] for group in groups
+        ]
+        return Answered(texts, self._scores(groups, texts, samples))
+
+    def _scores(
+        self, groups: Sequence[Sequence[Completion]], texts: Sequence[Sequence[str]], samples: int
+    ) -> dict[str, list[list[float | None]]]:
+        from grpo_plugin.scoring import load
+        from grpo_plugin.scoring.saved_completions import score_rows
+
+        assert self.recipe.rewards is not None
+        rewards = load(self.recipe.rewards, self.recipe.folder)
+        try:
+            scored = score_rows(
+                rewards,
+                [
+                    {**row, "completion": _as_completion(row["prompt"], text), "completion_ids": each.token_ids}
+                    for row, group, of_row in zip(self.rows, groups, texts, strict=True)
+                    for each, text in zip(group, of_row, strict=True)
+                ],
+            )
+        finally:
+            rewards.close()
+        flat = {name: [row["scores"][name] for row in scored] for name in (TOTAL, *rewards.names)}
+        return {
+            name: [values[start : start + samples] for start in range(0, len(values), samples)]
+            for name, values in flat.items()
+        }
+
+    def _ids(self, prompt: Any) -> list[int]:
+        from grpo_plugin.prompts.chat_ending import ending
+
+        if isinstance(prompt, str):
+            plain: list[int] = self.tokenizer(prompt)["input_ids"]
+            return plain
+        kwargs = self.recipe.trl.get("chat_template_kwargs") or {}
+        chat = self.tokenizer.apply_chat_template(prompt, tokenize=True, return_dict=True, **ending(prompt), **kwargs)
+        ids: list[int] = chat["input_ids"]
+        return ids
+
+
+def completed(
+    recipe: Recipe, model: str, prompts: Sequence[list[int]], samples: int, sampling: Sampling
+) -> list[list[Completion]]:
+    """The completions of a vLLM server that runs for them alone."""
+    with of_recipe(recipe, model).running() as server, Client(server.endpoint.address, server.endpoint.key) as client:
+        return client.complete(prompts, n=samples, sampling=sampling, version=0, verify_version=False)
+
+
+def _recipe(prompts: Path, trained: str) -> tuple[Recipe, Any]:
+    """The recipe that says how, and the source of its rows.
+
+    Raises:
+        RecipeError: there is none, or it has no rewards.
+    """
+    if prompts.suffix in SUFFIXES:
+        recipe = check(read(prompts))
+        assert recipe.prompts is not None or recipe.rewards is not None
+        if recipe.prompts is None:
+            raise RecipeError(f"--prompts: {prompts} has no `prompts:` block; name another recipe, or a file of rows.")
+        return recipe, recipe.prompts.validation or recipe.prompts.train
+    found = recipe_of(model_folder(Path(trained))) if Path(trained).is_dir() else None
+    if found is None or found.prompts is None:
+        raise RecipeError(f"--prompts: {trained} has no recipe that says how to word and score rows; name a recipe.")
+    return found, [type(found.prompts.train[0])(source=str(prompts.absolute()))]
+
+
+def _served_name(name: str) -> str:
+    """A folder that vLLM can load, or a name of the hub as it is."""
+    return str(whole(model_folder(Path(name)))) if Path(name).is_dir() else name
+
+
+def _as_completion(prompt: Any, text: str) -> Any:
+    return text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
+
+
+def _text(prompt: Any) -> str:
+    return prompt if isinstance(prompt, str) else "\n".join(str(message["content"]) for message in prompt)
