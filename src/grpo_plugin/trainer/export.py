@@ -57,20 +57,31 @@ def export(checkpoint: Path, out: Path, *, base_model: str | None, others: Seque
     return layout
 
 
-def loaded_model(checkpoint: Path, base_model: str | None, places: Sequence[Path] = (), *, merge: bool = True) -> Any:
-    """The model of a checkpoint in any form, on the CPU; `merge`: an adapter into its base.
+def loaded_model(
+    checkpoint: Path,
+    base_model: str | None,
+    places: Sequence[Path] = (),
+    *,
+    merge: bool = True,
+    trainable: bool = False,
+) -> Any:
+    """The model of a checkpoint in any form, on the CPU.
+
+    Args:
+        merge: an adapter into its base.
+        trainable: an adapter that is not merged has gradients.
 
     Raises:
         RecipeError: as `export`.
     """
     layout = layout_of(checkpoint)
     if layout == "model":
-        return _from_pretrained(checkpoint)
+        return from_pretrained(checkpoint)
     if layout == "adapter":
         from peft import PeftModel
 
         base = base_model or json.loads((checkpoint / "adapter_config.json").read_text())["base_model_name_or_path"]
-        adapted: Any = PeftModel.from_pretrained(_from_pretrained(base), str(checkpoint))
+        adapted: Any = PeftModel.from_pretrained(from_pretrained(base), str(checkpoint), is_trainable=trainable)
         return adapted.merge_and_unload() if merge else adapted
     weights = _fsdp_weights(checkpoint) if layout == "fsdp" else _deepspeed_weights(checkpoint)
     return _with_weights(weights, base_model, places or [checkpoint], checkpoint, merge=merge)
@@ -84,7 +95,7 @@ def check(checkpoint: Path, out: Path, base_model: str | None, others: Sequence[
     """
     places = [checkpoint, *others, *([Path(base_model)] if base_model and Path(base_model).is_dir() else [])]
     expected = logps_of(loaded_model(checkpoint, base_model, places, merge=False))
-    model = _from_pretrained(out)
+    model = from_pretrained(out)
     gap = (logps_of(model) - expected).abs().max().item()
     if gap > (limit := LARGEST_GAP.get(model.dtype, HALF_GAP)):
         raise TrainingError(
@@ -106,8 +117,8 @@ def logps_of(model: nn.Module) -> Tensor:
     return torch.stack(rows).gather(-1, ids[:, 1:].unsqueeze(-1)).squeeze(-1)
 
 
-def _from_pretrained(folder: Path | str) -> Any:
-    """The model class that the configuration names, in the type that its weights were saved in."""
+def from_pretrained(folder: Path | str) -> Any:
+    """A model, of the class that the configuration names, in the type that its weights were saved in."""
     import transformers
 
     config = transformers.AutoConfig.from_pretrained(str(folder))
@@ -148,7 +159,7 @@ def _with_adapter(weights: dict[str, Tensor], base_model: str | None, checkpoint
     place = checkpoint if (checkpoint / "adapter_config.json").is_file() else checkpoint.parent
     if not (place / "adapter_config.json").is_file() or base_model is None:
         raise RecipeError(f"{checkpoint}: its adapter needs adapter_config.json and a base model; give --base-model.")
-    adapted: Any = get_peft_model(_from_pretrained(base_model), PeftConfig.from_pretrained(str(place)))
+    adapted: Any = get_peft_model(from_pretrained(base_model), PeftConfig.from_pretrained(str(place)))
     set_peft_model_state_dict(adapted, {name: tensor for name, tensor in weights.items() if ".lora_" in name})
     return adapted.merge_and_unload() if merge else adapted
 
