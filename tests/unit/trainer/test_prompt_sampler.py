@@ -3,6 +3,7 @@
 import pytest
 from datasets import Dataset
 
+from grpo_plugin.errors import RecipeError
 from grpo_plugin.prompts.order import permutation
 from grpo_plugin.trainer.prompt_sampler import AccumulationSteps, PromptSampler
 
@@ -32,6 +33,17 @@ def test_a_restored_sampler_goes_on_where_the_other_was(data):
     second = PromptSampler(data(), seed=0)
     second.restore(first.state())
     assert begun + texts(second, 5) == expected
+
+
+def test_another_number_of_rows_would_be_another_order():
+    saved = PromptSampler(Dataset.from_dict({"prompt": ["a", "b", "c"]}), seed=0)
+    grown = PromptSampler(Dataset.from_dict({"prompt": ["a", "b", "c", "d"]}), seed=0)
+    saved.take(2)
+    with pytest.raises(RecipeError, match=r"prompts.train: 4 rows now, but the checkpoint was saved with 3"):
+        grown.restore(saved.state())
+    assert grown.taken == 0
+    with pytest.raises(RecipeError, match="a stream of rows now, but the checkpoint was saved with 3"):
+        PromptSampler(stream(), seed=0).restore(saved.state())
 
 
 def test_looking_ahead_takes_nothing():
