@@ -102,6 +102,11 @@ def greedy(exported: Path, text: str, tokens: int) -> tuple[str, list[float]]:
     return tokenizer.decode(new, skip_special_tokens=True), logps
 
 
+def settled(text: str) -> str:
+    """Without the bytes of an unfinished character, which vLLM holds back."""
+    return text.rstrip("�")
+
+
 def test_openais_client_gets_the_answers_of_the_merged_model(checkpoint, served, address):
     url, key, model = address
     exported = checkpoint.parent / "exported" / "checkpoint-4"
@@ -114,10 +119,10 @@ def test_openais_client_gets_the_answers_of_the_merged_model(checkpoint, served,
     found = json.loads(answer.stdout)
     assert found["models"] == [model] and found["refused"]
     text, logps = greedy(exported, "1+1=", 8)
-    assert found["text"] == text
+    assert settled(found["text"]) == settled(text)
     assert found["logps"] == pytest.approx(logps, abs=1e-3)
     question = "<|im_start|>user\n1+1=<|im_end|>\n<|im_start|>assistant\n"
-    assert found["chat"] == greedy(exported, question, 8)[0]
+    assert settled(found["chat"]) == settled(greedy(exported, question, 8)[0])
 
 
 def test_the_printed_curl_command_works(served):
@@ -131,5 +136,5 @@ def test_chat_talks_to_it(checkpoint, address, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("1+1=\n\n/new\n1+1=\n/exit\nnot asked\n"))
     talk(Conversation(url, key, model, options={"temperature": 0, "max_tokens": 8}))
     question = "<|im_start|>user\n1+1=<|im_end|>\n<|im_start|>assistant\n"
-    answer = greedy(checkpoint.parent / "exported" / "checkpoint-4", question, 8)[0]
+    answer = settled(greedy(checkpoint.parent / "exported" / "checkpoint-4", question, 8)[0])
     assert capsys.readouterr().out == f"{answer}\n{answer}\n"

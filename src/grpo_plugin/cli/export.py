@@ -1,5 +1,6 @@
 """`axolotl grpo export CHECKPOINT --out DIR`: a checkpoint as one Hugging Face folder, proved, with a model card."""
 
+import logging
 from pathlib import Path
 
 import click
@@ -35,6 +36,7 @@ def exported(folder: Path, out: Path, base_model: str | None = None, *, check: b
     Raises:
         RecipeError, TrainingError: as `trainer.export`.
     """
+    _silence_libraries()
     from grpo_plugin.trainer import export as exporting
 
     recipe = recipe_of(folder)
@@ -48,6 +50,15 @@ def exported(folder: Path, out: Path, base_model: str | None = None, *, check: b
         gap = exporting.check(folder, out, base, others)
         sentence += f"; log-probabilities as the checkpoint's to {gap:.1e} nats"
     return sentence
+
+
+def _silence_libraries() -> None:
+    """No bars, and no warnings about kernels that an export does not use."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    for name in ("torchao", "torch.utils._pytree"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _write_card(recipe: Recipe, folder: Path, out: Path, *, merged: bool) -> None:
