@@ -94,7 +94,7 @@ def test_a_scheduler_gets_a_checkpoint(tmp_path, start, number):
     training.wait_for("    1 ")
     for pid in training.pids() if number == signal.SIGUSR1 else [training.process.pid]:
         os.kill(pid, number)
-    training.wait_for_end_of_all(60)
+    training.wait_for_end_of_all(120)
     assert training.process.wait() == 128 + number
     (saved,) = checkpoints(tmp_path / "out")
     assert defect(saved) is None and recipe_values(saved) is not None
