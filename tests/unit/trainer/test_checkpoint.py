@@ -1,8 +1,8 @@
-"""What a checkpoint keeps beside transformers' files."""
+"""Checkpoints that are whole or not there, and what they keep beside transformers' files."""
 
 from grpo_plugin.recipe.checkpoints import UNFINISHED, checkpoints
 from grpo_plugin.trainer import checkpoint
-from tests.unit.trainer.rollouts import rollout
+from tests.unit.trainer.rollouts import one_process, rollout
 
 
 def test_the_state_comes_back(tmp_path):
