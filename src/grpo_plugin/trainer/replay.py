@@ -5,7 +5,7 @@ sampling kept for a later batch. Without the policy of that step the ratio is 1 
 function of the log-probabilities of the tokens, and so is its gradient.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -179,18 +179,20 @@ def _means(recorded: Recorded, kept: Tensor, samples: Sequence[TrainingSample]) 
     return torch.tensor([found.get(id(rollout), 0.0) for rollout in recorded.rollouts]) * kept
 
 
+FIGURES: dict[str, Callable[[Replay], str]] = {
+    "completions trained on": lambda each: str(int(each.kept.sum())),
+    "with an advantage": lambda each: str(int((each.advantages != 0).sum())),
+    "mean |advantage|": lambda each: f"{each.advantages.abs().mean():.4f}",
+    "loss": lambda each: f"{each.loss:.6f}",
+    "norm of the gradient": lambda each: f"{each.gradient.norm():.6f}",
+}
+
+
 def differences(before: Replay, after: Replay) -> list[tuple[str, str, str]]:
     """(what, of the one, of the other), in words and figures."""
-    rows = [
-        ("completions trained on", *(str(int(each.kept.sum())) for each in (before, after))),
-        ("with an advantage", *(str(int((each.advantages != 0).sum())) for each in (before, after))),
-        ("mean |advantage|", *(f"{each.advantages.abs().mean():.4f}" for each in (before, after))),
-        ("loss", *(f"{each.loss:.6f}" for each in (before, after))),
-        ("norm of the gradient", *(f"{each.gradient.norm():.6f}" for each in (before, after))),
-    ]
     flipped = int((before.advantages * after.advantages < 0).sum())
     return [
-        *rows,
+        *((what, figure(before), figure(after)) for what, figure in FIGURES.items()),
         ("advantages of another sign", "", str(flipped)),
         ("correlation of advantages", "", _figure(_cosine(_centred(before.advantages), _centred(after.advantages)))),
         ("cosine of the gradients", "", _figure(_cosine(before.gradient, after.gradient))),
