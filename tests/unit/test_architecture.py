@@ -14,7 +14,7 @@ LINES_OF_A_FILE, LINES_OF_A_FUNCTION = 350, 60
 FLOORS = [
     {"plugins"},
     {"cli"},
-    {"launcher"},
+    {"launcher", "cloud"},
     {"trainer"},
     {"run"},
     {"console"},

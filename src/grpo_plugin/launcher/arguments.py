@@ -11,6 +11,7 @@ SUFFIXES = (".yaml", ".yml")
 
 # Options of `axolotl train` itself that take a value; every other one with a value is an override or a launcher's.
 OWN_OPTIONS = {"--launcher": "launcher", "--cloud": "cloud", "--sweep": "sweep"}
+DRY_RUN = "--dry-run"  # ours, with --cloud
 LAUNCHER_NUMBERS = ("num_processes", "num_machines", "machine_rank")
 LAUNCHER_WORDS = ("main_process_ip", "main_process_port", "config_file")
 
@@ -58,6 +59,7 @@ class TrainArguments:
 
     Attributes:
         overrides: values for recipe keys, by dotted key.
+        passed: the arguments that go on to another machine with `--cloud`, the recipe left out.
         mistake: a sentence about the first option that is unknown or not a number, to be shown if the recipe is ours.
     """
 
@@ -72,6 +74,8 @@ class TrainArguments:
     main_process_port: str | None = None
     config_file: str | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
+    dry_run: bool = False
+    passed: list[str] = field(default_factory=list)
     mistake: str | None = None
 
     @property
@@ -89,13 +93,16 @@ def read_train(args: list[str]) -> TrainArguments | None:
     index = config_index(words, {*OWN_OPTIONS, *(name for name in overrides)})
     if index is None:
         return None
-    found = TrainArguments(recipe=words[index])
-    ours, launchers = _separated(words[:index] + words[index + 1 :])
+    others = words[:index] + words[index + 1 :]
+    found = TrainArguments(recipe=words[index], passed=list(_without_cloud(others)))
+    ours, launchers = _separated(others)
     for name, value in pairs(ours):
         _take(found, name, value, overrides)
     for name, value in pairs([*ours, *launchers]):
         _take_launchers(found, name, value)
     known = {*OWN_OPTIONS, *overrides, *train_options(), *launcher_options(found.launcher)}
+    if found.cloud:
+        known.add(DRY_RUN)
     found.mistake = unknown(ours, known, "`axolotl train --help`") or found.mistake
     return found
 
@@ -106,9 +113,20 @@ def _separated(words: list[str]) -> tuple[list[str], list[str]]:
     return words[:end], words[end + 1 :]
 
 
+def _without_cloud(words: list[str]) -> Iterator[str]:
+    """The arguments without `--cloud FILE` and `--dry-run`, which are for this machine alone."""
+    end = words.index("--") if "--" in words else len(words)
+    for position, word in enumerate(words):
+        is_value = position > 0 and words[position - 1] == "--cloud"
+        if position > end or not (is_value or word in ("--cloud", DRY_RUN) or word.startswith("--cloud=")):
+            yield word
+
+
 def _take(found: TrainArguments, name: str, value: str | None, overrides: dict[str, str]) -> None:
     if name in OWN_OPTIONS:
         setattr(found, OWN_OPTIONS[name], value)
+    elif name == DRY_RUN:
+        found.dry_run = True
     elif name in overrides:
         found.overrides[overrides[name]] = _typed(name, value)
 

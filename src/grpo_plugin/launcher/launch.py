@@ -58,13 +58,38 @@ def before_axolotl(words: list[str]) -> None:
         if arguments.mistake:
             raise RecipeError(arguments.mistake)
         recipe = check(values)
-        if arguments.cloud is None and arguments.sweep is None:
+        if arguments.cloud is not None:
+            sys.exit(_start_elsewhere(recipe, arguments, arguments.cloud))
+        if arguments.sweep is None:
             check_machine(recipe, arguments)
             resumption(recipe)
             _start(recipe, arguments)
     except GrpoPluginError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _start_elsewhere(recipe: Recipe, arguments: TrainArguments, cloud: str) -> int:
+    """Run the recipe where the file after `--cloud` says; returns the exit code.
+
+    Raises:
+        RecipeError: the command line or the file does not allow it.
+    """
+    from grpo_plugin.cloud import modal_run
+
+    for name, given in (("--sweep", arguments.sweep), ("--num-machines", arguments.num_machines > 1)):
+        if given:
+            raise RecipeError(
+                f"{name}: cannot be combined with --cloud, which runs one recipe in one container; drop one."
+            )
+    return modal_run.start(
+        recipe,
+        cloud,
+        arguments.passed,
+        num_processes=arguments.num_processes,
+        checks=arguments.launcher == "accelerate",
+        dry_run=arguments.dry_run,
+    )
 
 
 def _start(recipe: Recipe, arguments: TrainArguments) -> None:

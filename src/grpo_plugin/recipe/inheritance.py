@@ -34,6 +34,17 @@ def with_base(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return _merged(values, folder, ())
 
 
+def base_files(path: Path) -> list[Path]:
+    """The files that the recipe at `path` names as its base, and those that they name.
+
+    Raises:
+        RecipeError: one cannot be read.
+    """
+    names = _names(read_yaml_mapping(path, "recipe").get(KEY))
+    files = [_find(name, path.parent) for name in names]
+    return [*files, *(deeper for file in files for deeper in base_files(file))]
+
+
 def apply(cfg: Any) -> None:
     """Merge the base into Axolotl's raw configuration, in place; idempotent."""
     if not cfg.get(KEY):

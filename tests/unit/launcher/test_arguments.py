@@ -61,3 +61,28 @@ def test_a_negative_number_is_a_value_and_broken_yaml_is_text():
 @pytest.mark.parametrize(("words", "first"), [([], True), (["--machine-rank=0"], True), (["--machine_rank=1"], False)])
 def test_the_first_machine(words, first):
     assert read_train(["train", "r.yaml", *words]).is_first is first
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train --num-processes=7 r.yaml --cloud c.yaml --dry-run --trl.beta=0.1",
+        "train --cloud=c.yaml --num-processes=7 --dry-run r.yaml --trl.beta=0.1",
+        "train --dry-run --cloud c.yaml --num-processes=7 --trl.beta=0.1 r.yaml",
+        "train r.yaml --num-processes=7 --trl.beta=0.1 --cloud c.yaml --dry-run",
+    ],
+)
+def test_cloud_in_every_order(words):
+    found = read_train(words.split())
+    assert (found.recipe, found.cloud, found.dry_run, found.mistake) == ("r.yaml", "c.yaml", True, None)
+    assert found.passed == ["--num-processes=7", "--trl.beta=0.1"]
+    assert (found.num_processes, found.overrides) == (7, {"trl.beta": 0.1})
+
+
+def test_what_stands_behind_the_dashes_is_passed_on():
+    found = read_train(["train", "r.yaml", "--cloud", "c.yaml", "--", "--dry-run", "--cloud", "x"])
+    assert found.passed == ["--", "--dry-run", "--cloud", "x"]
+
+
+def test_dry_run_belongs_to_cloud():
+    assert read_train(["train", "r.yaml", "--dry-run"]).mistake.startswith("--dry-run: unknown option")

@@ -172,3 +172,16 @@ def test_without_a_gpu_there_is_one_process(recipe, capsys, monkeypatch):
     assert "--num-processes: got 2, but there is no GPU" in mistake(capsys, recipe, "--num-processes=2")
     with pytest.raises(Started):
         before_axolotl(["train", recipe, "--num-processes=1"])
+
+
+def test_cloud_runs_one_recipe_in_one_container(recipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    cloud = tmp_path / "cloud.yaml"
+    cloud.write_text("{gpu: h200, gpu_count: 4, volumes: [{name: kept, mount: /data}]}")
+    with pytest.raises(SystemExit) as end:
+        before_axolotl(["train", "--num-processes=3", f"--cloud={cloud}", "--dry-run", recipe])
+    assert end.value.code == 0
+    assert "axolotl train recipe.yaml --num-processes=3 --output-dir=" in capsys.readouterr().out
+    assert "--num-processes=7: of 4 visible" in mistake(capsys, recipe, "--num-processes=7", f"--cloud={cloud}")
+    for words in (["--sweep=s.yaml"], ["--num-machines=2", "--num-processes=6"]):
+        assert "cannot be combined with --cloud" in mistake(capsys, recipe, *words, f"--cloud={cloud}")

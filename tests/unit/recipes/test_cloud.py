@@ -8,24 +8,24 @@ from pathlib import Path
 import pytest
 import yaml
 
+from grpo_plugin.cloud import modal_run
 from grpo_plugin.recipe import check, read
 
 ROOT = Path(__file__).parents[3]
 CLOUD = ROOT / "cloud"
 
 
-def test_modal_is_what_axolotl_takes(monkeypatch):
-    pytest.importorskip("modal")
-    from axolotl.cli.cloud.modal_ import ModalCloud
-    from axolotl.utils.dict import DictDefault
-
-    monkeypatch.setenv("HF_TOKEN", "secret")
-    cloud = ModalCloud(DictDefault(yaml.safe_load((CLOUD / "modal.yaml").read_text())))
-    assert cloud.get_train_gpu() == "H100:2"
-    assert cloud.get_train_memory() == 256 * 1024 and cloud.get_train_timeout() == 86400
-    assert cloud.get_env()["PYTHONPATH"] == "/workspace/mounts/src"
-    assert list(cloud.volumes) == ["/workspace/data"]
-    assert len(cloud.get_secrets()) == 1
+def test_modals_file_runs_the_recipe_it_names(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config, recipe = modal_run.read("cloud/modal.yaml"), check(read("recipes/gsm8k.yaml"))
+    modal_run.check_fit(recipe, config, 1)
+    job = modal_run.job_of(recipe, config, ["--num-processes=1"], {})
+    assert (job.gpu, job.memory, job.timeout) == ("H100:2", 256 * 1024, 86400)
+    assert job.command[-1] == "--output-dir=/workspace/data/outputs/gsm8k"
+    assert [remote for _, remote in job.mounts] == [
+        "/workspace/package/grpo_plugin",
+        *(f"/workspace/run/{path}" for path in ("recipes/gsm8k.yaml", "recipes/prompts/gsm8k.jinja", "rewards")),
+    ]
 
 
 def test_modal_installs_what_this_package_needs():
