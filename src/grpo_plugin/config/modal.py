@@ -25,7 +25,7 @@ class ModalVolume(Block):
 
 
 class ModalConfig(Block):
-    """The container that a recipe runs in at Modal; keys that Axolotl's `--cloud` has mean here what they mean there."""
+    """The container for a recipe at Modal; keys that Axolotl's `--cloud` has mean here what they mean there."""
 
     provider: Annotated[Literal["modal"], Field(description="Where the recipe runs.")] = "modal"
     gpu: Annotated[
