@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe.checkpoints import UNFINISHED
+from grpo_plugin.trainer.checkpoint_data import as_data, load_data
 
 FILE = "rollouts.pt"
 
@@ -48,12 +50,22 @@ def _move(written: Path, place: Path) -> None:
 def save(folder: Path, state: dict[str, Any]) -> None:
     """Write the state of the trainer's parts, by name; on the main process alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save(state, folder / FILE)
+    torch.save(as_data(state), folder / FILE)
 
 
 def load(folder: Path) -> dict[str, Any] | None:
-    """What `save` wrote; None for a checkpoint of another trainer."""
+    """What `save` wrote; None for a checkpoint of another trainer. Code in the file is not run.
+
+    Raises:
+        RecipeError: the file is broken, or holds more than data.
+    """
     if not (folder / FILE).is_file():
         return None
-    state: dict[str, Any] = torch.load(folder / FILE, weights_only=False)
+    try:
+        state: dict[str, Any] = load_data(folder / FILE)
+    except Exception as error:
+        raise RecipeError(
+            f"resume_from_checkpoint: {folder / FILE} is not what a checkpoint of this version holds "
+            f"({str(error).splitlines()[0][:200]}); resume from another checkpoint."
+        ) from error
     return state

@@ -1,7 +1,17 @@
 """Checkpoints that are whole or not there, and what they keep beside transformers' files."""
 
+import datetime
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from grpo_plugin.errors import RecipeError, TrainingError
 from grpo_plugin.recipe.checkpoints import UNFINISHED, checkpoints
 from grpo_plugin.trainer import checkpoint
+from grpo_plugin.trainer.training_sample import TrainingSample
 from tests.unit.trainer.rollouts import one_process, rollout
 
 
@@ -10,6 +20,44 @@ def test_the_state_comes_back(tmp_path):
     state = checkpoint.load(tmp_path / "checkpoint-3")
     assert state["kl_coef"] == 0.25
     assert state["rollouts"]["surplus"][0][0].reward == 1.0
+
+
+def test_samples_and_streamed_rows_come_back_as_they_were(tmp_path):
+    sample = TrainingSample(rollout(1.0), torch.tensor([0.5, -0.5]), policy_mask=torch.tensor([True, False]))
+    row = {"prompt": [{"role": "user", "content": "Why?"}], "seen": datetime.datetime(2026, 1, 2, 3), "n": np.int64(7)}
+    image = Image.effect_noise((5, 4), 90).convert("RGB")
+    state = {"samples": [sample], "sums": {"loss": (1.5, 2.0)}, "buffer": {3: row | {"images": [image]}}}
+    checkpoint.save(tmp_path, state)
+    back = checkpoint.load(tmp_path)
+    assert back["samples"][0].rollout == sample.rollout
+    assert back["samples"][0].advantages.tolist() == [0.5, -0.5]
+    assert back["samples"][0].policy_mask.tolist() == [True, False]
+    assert back["sums"] == {"loss": (1.5, 2.0)}
+    read = back["buffer"][3]
+    assert read["images"][0].tobytes() == image.tobytes()
+    assert {key: value for key, value in read.items() if key != "images"} == row
+
+
+class Planted:
+    """Runs a command where it is unpickled."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    torch.save({"kl_coef": Planted(f"touch {tmp_path}/ran")}, tmp_path / checkpoint.FILE)
+    with pytest.raises(RecipeError, match=r"resume_from_checkpoint: .*rollouts.pt is not what a checkpoint"):
+        checkpoint.load(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_is_no_data_is_not_saved(tmp_path):
+    with pytest.raises(TrainingError, match="cannot keep a Planted"):
+        checkpoint.save(tmp_path, {"rollouts": {"buffer": {0: {"column": Planted("true")}}}})
 
 
 def written(output_dir, step, text):
