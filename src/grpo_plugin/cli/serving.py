@@ -1,6 +1,7 @@
 """What `serve`, `chat` and `compare` share: the server of a recipe or of a checkpoint."""
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,7 +72,10 @@ def of_target(
         RecipeError: the recipe is wrong, the folder has no model, or GPUs and recipe do not fit.
     """
     if target.suffix in SUFFIXES:
-        recipe = check(read(target, {"base_model": model} if model else None))
+        recipe = check(read(target))
+        if model is not None:
+            ready = str(whole(model_folder(Path(model)))) if Path(model).is_dir() else model
+            return of_recipe(recipe, ready, None, num_processes, address)
         rollout = recipe.rollout or RolloutConfig()
         return _serving(recipe.values, rollout, recipe, recipe.output_dir / "vllm.log", num_processes, address)
     folder = model_folder(target)
@@ -98,16 +102,26 @@ def of_recipe(
 
 
 def whole(folder: Path) -> Path:
-    """The folder, or what is exported of it, once, where vLLM cannot load it as it is."""
+    """The folder, or what is exported of it, once, where vLLM cannot load it as it is.
+
+    An export that is older than the weights, of an earlier run in the same folder, is made again.
+    """
     reason = not_ready(folder)
     if reason is None:
         return folder
     run = folder.parent if folder.name.startswith("checkpoint-") else folder
     out = run / EXPORTED / folder.name
-    if not_ready(out) is not None:
+    if not_ready(out) is not None or _written(out) < _written(folder):
+        shutil.rmtree(out, ignore_errors=True)
         click.echo(f"{folder}: {reason}; exporting it to {out}")
         click.echo(exported(folder, out))
     return out
+
+
+def _written(folder: Path) -> float:
+    """When the newest weights in it were written, in seconds since 1970."""
+    files = [*folder.glob("*model*.safetensors"), *folder.glob("*/*.distcp"), *folder.glob("*/*_states.pt")]
+    return max((file.stat().st_mtime for file in files), default=0.0)
 
 
 def _serving(

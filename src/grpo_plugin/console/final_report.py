@@ -63,18 +63,15 @@ def of_run(recipe: Recipe, evaluations: Sequence[Evaluation], watch: Stopwatch) 
 
 
 def commands(recipe: Recipe) -> dict[str, str]:
-    """The commands to chat with the trained model and to serve it; vLLM serves an adapter merged into its base."""
+    """The commands to chat with the trained model and to serve it, an adapter exported first; and to export one."""
     path, out = recipe.values["axolotl_config_path"], recipe.output_dir
-    if not recipe.values.get("adapter"):
-        return {
-            "chat": f"axolotl inference {path} --base-model={out} --chat",
-            "serve": f"axolotl grpo serve {path} --model={out} --host=127.0.0.1",
-        }
-    return {
-        "chat": f"axolotl inference {path} --lora-model-dir={out} --chat",
-        "merge": f"axolotl merge-lora {path} --lora-model-dir={out} --output-dir={out}",
-        "serve": f"axolotl grpo serve {path} --model={out / 'merged'} --host=127.0.0.1",
+    found = {
+        "chat": f"axolotl grpo chat {path} --model={out}",
+        "serve": f"axolotl grpo serve {path} --model={out} --host=127.0.0.1",
     }
+    return found | (
+        {"export": f"axolotl grpo export {out} --out={out / 'merged'}"} if recipe.values.get("adapter") else {}
+    )
 
 
 def sentence(evaluation: Evaluation) -> str:

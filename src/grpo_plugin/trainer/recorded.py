@@ -33,7 +33,7 @@ def read_step(
             f"--step: no batch of {run} begins with step {step}; known: {', '.join(map(str, known)) or '-'}."
         )
     rows = [row for file in files for row in parquet.read_table(file).to_pylist()]
-    if rows and rows[0].get("token_ids") is None and rows[0].get("completion_tokens") is None:
+    if rows and rows[0].get("token_ids") is None and rows[0].get("tokens") is None:
         raise DataError(f"{files[0]}: was written without the number of tokens; replay a run of this version.")
     columns = function_columns(functions)
     rollouts = [_rollout(row, [columns[name] for name in functions]) for row in rows]
@@ -52,7 +52,7 @@ def _rollout(row: Mapping[str, Any], columns: Sequence[str]) -> Rollout:
     return Rollout(
         row=0,
         prompt_ids=list(row.get("prompt_ids") or []),
-        completion_ids=[0] * int(row["completion_tokens"]) if ids is None else list(ids),
+        completion_ids=[0] * int(row["tokens"]) if ids is None else list(ids),
         sampler_logps=row.get("token_logps"),
         finish_reason=row["finish_reason"],
         policy_version=row["policy_version"],

@@ -23,7 +23,7 @@ def rows(tokens: bool) -> dict[str, list]:
         "digits": REWARDS,
         "finish_reason": ["stop"] * 8,
         "policy_version": [0] * 8,
-        "completion_tokens": [3] * 8,
+        "tokens": [3] * 8,
     }
     if tokens:
         found |= {
