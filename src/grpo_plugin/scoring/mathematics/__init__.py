@@ -35,13 +35,13 @@ def agrees(answer: str | None, gold: Any, tolerance: float = 0.0) -> bool:
 def response_agrees(response: str, gold: Any, tolerance: float = 0.0) -> bool:
     """Whether the final answer of a whole response is equivalent to the gold answer of a row, or to one of several.
 
-    An answer spread over several boxes counts as the list of them too.
+    An answer spread over several boxes counts as the list of them too, and 2,5 as 2.5 in a language that writes it so.
     """
     if agrees(extract(response), gold, tolerance):
         return True
-    if response.count("\\boxed") < 2:
-        return False
-    return agrees(_guarded(final_answer.joined_boxes, None, response), gold, tolerance)
+    if response.count("\\boxed") > 1 and agrees(_guarded(final_answer.joined_boxes, None, response), gold, tolerance):
+        return True
+    return agrees(_guarded(final_answer.with_decimal_points, None, response), gold, tolerance)
 
 
 def equivalent(answer: str, gold: str, tolerance: float = 0.0) -> bool:

@@ -7,12 +7,14 @@ from grpo_plugin.scoring.mathematics.compare import relations
 from grpo_plugin.scoring.mathematics.compare.free_names import with_names_of
 from grpo_plugin.scoring.mathematics.compare.reals import same_set, to_reals
 from grpo_plugin.scoring.mathematics.compare.scalars import approximates, exact_or_none, same_scalar
-from grpo_plugin.scoring.mathematics.parse.nodes import CONTAINERS, Node, has_constant
-from grpo_plugin.scoring.mathematics.parse.units import is_dimension
+from grpo_plugin.scoring.mathematics.compare.vectors import components
+from grpo_plugin.scoring.mathematics.parse.nodes import CONTAINERS, DUMMY, Node, has_constant, symbols
+from grpo_plugin.scoring.mathematics.parse.units import GENERIC, is_dimension
 
 _MAX_ITEMS = 200
 _NUMBERS = ("n", "%", "°")
 _MARKS = ("%", "°")
+_HALF_DAY, _AFTER_NOON = 12 * 3600, 13 * 3600
 _HALF_OPEN = {("(", "]"), ("[", ")")}
 
 
@@ -20,6 +22,7 @@ def same(gold: Node, answer: Node) -> bool:
     """Whether `answer` (both as `canonical` gives them) is equivalent to `gold`."""
     if gold == answer:
         return True
+    gold, answer = _said_once(gold), _said_once(answer)
     if gold[0] == "≈" or answer[0] == "≈":
         return any(same(one, other) for one in _alternatives(gold) for other in _alternatives(answer))
     if gold[0] == "time" or answer[0] == "time":
@@ -33,6 +36,14 @@ def same(gold: Node, answer: Node) -> bool:
     return _same_value(gold, answer)
 
 
+def _said_once(node: Node) -> Node:
+    """1/2 or 0.5, which state one value, as the first."""
+    if node[0] != "list" or node[2] != "or":
+        return node
+    first, *others = node[1]
+    return first if all(same(first, other) for other in others) else node
+
+
 def _alternatives(node: Node) -> tuple[Node, ...]:
     """A value, and its decimal approximation where that is one: 1/4 ≈ 0.25 states both, 1/4 ≈ 7 the first alone."""
     if node[0] != "≈":
@@ -43,18 +54,23 @@ def _alternatives(node: Node) -> tuple[Node, ...]:
 
 
 def _same_time(gold: Node, answer: Node) -> bool:
-    """Two times of day are compared as times; 6:15 against 2:5 is a ratio."""
+    """Two times of day are compared as times; 6:15 against 2:5 is a ratio; 3:00 p.m. is the time of a gold 3:00."""
     if gold[0] == answer[0]:
-        return bool(gold[1] == answer[1])
+        unsaid = gold[2] is not None and answer[2] is None and gold[1] < _AFTER_NOON
+        return bool((gold[1] - answer[1]) % (_HALF_DAY if unsaid else 2 * _HALF_DAY) == 0)
     ratios = [node[2] if node[0] == "time" else node for node in (gold, answer)]
     return all(ratios) and same(*ratios)
 
 
 def _same_relation(gold: Node, answer: Node) -> bool:
+    if _is_membership(gold) or _is_membership(answer):
+        return same(*(node[1][1] if _is_membership(node) else node for node in (gold, answer)))
     gold_named, answer_named = relations.assignment(gold), relations.assignment(answer)
     if gold_named and answer_named:
         if relations.same_label(gold_named[0], answer_named[0]):
             return same(gold_named[1], answer_named[1])
+        if (value := relations.in_argument_of(gold_named[0], answer_named)) is not None:
+            return same(gold_named[1], value)
         return relations.same_equation(gold, answer)
     if gold[0] == "rel" and answer[0] == "rel" and relations.same_equation(gold, answer):
         return True
@@ -71,15 +87,22 @@ def _same_relation(gold: Node, answer: Node) -> bool:
     return _same_reals(gold, answer)
 
 
+def _is_membership(node: Node) -> bool:
+    r"""x \\in \\{1, 2\\}."""
+    return node[0] == "rel" and node[2] == ("in",) and node[1][0][0] == "v"
+
+
 def _same_quantity(gold: Node, answer: Node) -> bool:
     """Both with units: same dimension and the same amount; one without: the same number."""
     if gold[0] in CONTAINERS or answer[0] in CONTAINERS:
         return False
     if gold[0] in _MARKS or answer[0] in _MARKS:
         return _of_one_mark(gold, answer)
+    if gold[0] == "base" or answer[0] == "base":
+        return False
     if gold[0] != "q" or answer[0] != "q":
         return _same_value(gold[1] if gold[0] == "q" else gold, answer[1] if answer[0] == "q" else answer)
-    if gold[3] != answer[3] and not _overlapping(gold[3], answer[3]):
+    if gold[3] != answer[3] and not _overlapping(gold[3], answer[3]) and not _generic(gold[3], answer[3]):
         return False
     if gold[2] == answer[2]:
         return _same_value(gold[1], answer[1])
@@ -104,12 +127,19 @@ def _overlapping(gold: Sequence[tuple[str, int]], answer: Sequence[tuple[str, in
     return not any(is_dimension(name) for name, _ in set(gold) ^ set(answer))
 
 
+def _generic(*dimensions: Sequence[tuple[str, int]]) -> bool:
+    """Units and square units of no measure."""
+    return all(name == GENERIC for names in dimensions for name, _ in names)
+
+
 def _scaled(quantity: Node) -> Node:
     return ("*", (quantity[1], ("n", quantity[2], 0)))
 
 
 def _same_value(gold: Node, answer: Node) -> bool:
     """Scalars, with 50% as 0.5 or 50, and 90° as 90 or, against a multiple of π, as radians."""
+    if "base" in (gold[0], answer[0]) and (gold[0] in _MARKS or answer[0] in _MARKS):
+        return False
     if same_scalar(gold, answer):
         return True
     if gold[0] not in _NUMBERS and answer[0] not in _NUMBERS and (renamed := with_names_of(gold, answer)) is not None:
@@ -137,9 +167,11 @@ def _same_container(gold: Node, answer: Node) -> bool:
     if "text" in (gold[0], answer[0]):
         return False
     if gold[0] == "mat" or answer[0] == "mat":
-        return _same_matrix(_rows(gold), _rows(answer))
+        return _same_matrix(_rows(gold), _rows(answer)) or _same_column(gold, answer)
     gold_items, answer_items = _items(gold), _items(answer)
     if gold_items is not None and answer_items is not None and _same_items(gold, answer, gold_items, answer_items):
+        return True
+    if (gold_items is None) != (answer_items is None) and _same_vector(gold, answer):
         return True
     single = gold_items or answer_items
     if single is not None and len(single) == 1 and (gold_items is None or answer_items is None):
@@ -151,8 +183,20 @@ def _same_reals(gold: Node, answer: Node) -> bool:
     """Sets of reals, at least one of them written as more than two numbers in brackets."""
     if gold[0] == "seq" and answer[0] == "seq":
         return False
+    names, others = ({*symbols(node)} - {DUMMY[1]} for node in (gold, answer))
+    if names and others and not names & others:
+        return False  # x > 2 says nothing about y
     left, right = to_reals(gold), to_reals(answer)
     return left is not None and right is not None and same_set(left, right)
+
+
+def _same_vector(gold: Node, answer: Node) -> bool:
+    """A vector by its components, and a sum of unit vectors."""
+    vector, total = (gold, answer) if _items(gold) is not None else (answer, gold)
+    items = _items(vector)
+    if items is None or _bracket(vector) == "\\{" or (parts := components(total, len(items))) is None:
+        return False
+    return _in_order(items, parts)
 
 
 def _rows(node: Node) -> tuple[tuple[Node, ...], ...] | None:
@@ -170,6 +214,14 @@ def _same_matrix(gold: tuple[tuple[Node, ...], ...] | None, answer: tuple[tuple[
     if gold is None or answer is None or len(gold) != len(answer):
         return False
     return all(_in_order(one, other) for one, other in zip(gold, answer, strict=True))
+
+
+def _same_column(gold: Node, answer: Node) -> bool:
+    """A matrix of one column or one row, and a sum of unit vectors."""
+    matrix, total = (gold, answer) if gold[0] == "mat" else (answer, gold)
+    rows = matrix[1] if len(matrix[1]) > 1 else tuple(zip(*matrix[1], strict=True))
+    parts = components(total, len(rows)) if all(len(row) == 1 for row in rows) else None
+    return parts is not None and _in_order([row[0] for row in rows], parts)
 
 
 def _items(node: Node) -> tuple[Node, ...] | None:
@@ -191,7 +243,7 @@ def _same_items(gold: Node, answer: Node, golds: Sequence[Node], answers: Sequen
         return _each_in(golds, answers) and _each_in(answers, golds)  # points, each counted once
     if len(golds) != len(answers):
         return False
-    if kinds == {""}:
+    if kinds == {""} and not relations.order_matters(golds, answers):
         return _in_any_order(golds, answers)
     if "" in kinds and {gold[1:3], answer[1:3]} & _HALF_OPEN:
         return False

@@ -1,11 +1,12 @@
 """Equations, named values (`x = 5`, `f(x) = 2x`), ratios."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 from grpo_plugin.scoring.mathematics.compare.exact import Rational, divide, exact
 from grpo_plugin.scoring.mathematics.compare.no_value import NotExact, TooBig, Undefined
 from grpo_plugin.scoring.mathematics.compare.scalars import exact_or_none, same_scalar
-from grpo_plugin.scoring.mathematics.parse.nodes import CONTAINERS, Node, symbols
+from grpo_plugin.scoring.mathematics.parse.nodes import CONTAINERS, Node, renamed, symbols
 
 _LABEL_FUNCTIONS = frozenset(("abs", "sin", "cos", "tan", "det", "max", "min", "gcd", "lcm", "arg", "dim", "Re", "Im"))
 _FUNCTION_NAMES = frozenset("fghpqABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -56,6 +57,28 @@ def same_label(gold: Node, answer: Node) -> bool:
         return True
     function = _is_call(gold) or _is_call(answer)
     return function and ("v", "y") in (gold, answer)
+
+
+def in_argument_of(gold: Node, answer: tuple[Node, Node]) -> Node | None:
+    """The value of f(t) = t + 1 in the argument of a gold f(x); None where the names or arguments do not allow it."""
+    name, value = answer
+    if not (_is_call(gold) and _is_call(name)) or gold[1][0] != name[1][0] or value[0] in CONTAINERS:
+        return None
+    argument, other = gold[1][1], name[1][1]
+    variables = all(one[0] == "v" and one[1][0].islower() for one in (argument, other))
+    if not variables or argument[1] in symbols(value):
+        return None
+    return renamed(value, {other[1]: argument})  # type: ignore[no-any-return]
+
+
+def order_matters(golds: Sequence[Node], answers: Sequence[Node]) -> bool:
+    """Whether one side names its values (a = 1, b = 2; not x_1 and x_2) and the other lists them."""
+    for named, plain in ((golds, answers), (answers, golds)):
+        names = [found[0] for node in named if (found := assignment(node)) and found[0][0] == "v"]
+        letters = {name[1].partition("_")[0] for name in names}
+        if len(letters) == len(named) > 1 and not any(node[0] == "rel" for node in plain):
+            return True
+    return False
 
 
 def stated_value(node: Node) -> Node | None:

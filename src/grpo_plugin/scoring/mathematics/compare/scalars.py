@@ -12,7 +12,7 @@ from grpo_plugin.scoring.mathematics.compare.bounds import surely_differ
 from grpo_plugin.scoring.mathematics.compare.exact import Rational, exact
 from grpo_plugin.scoring.mathematics.compare.no_value import NotExact, TooBig, Undefined
 from grpo_plugin.scoring.mathematics.compare.numeric import DIGITS, Values, evaluate
-from grpo_plugin.scoring.mathematics.parse.nodes import CONTAINERS, Node, has_constant, symbols
+from grpo_plugin.scoring.mathematics.parse.nodes import CONTAINERS, Node, has_constant, is_integer, negate, symbols
 
 _tolerance: ContextVar[float] = ContextVar("tolerance", default=0.0)
 _TOLERANCE = 10.0 ** (8 - DIGITS)
@@ -20,6 +20,8 @@ _ROUGH_DIGITS = 25
 # A decimal with this many places or digits may stand for an irrational or periodic number that it rounds.
 _PLACES, _SIGNIFICANT = 6, 7
 _MAX_SYMBOLS = 12
+_TEN: Node = ("n", 10, None)
+_MAX_SHIFT = 400
 
 
 def same_scalar(left: Node, right: Node) -> bool:
@@ -36,6 +38,7 @@ def same_scalar(left: Node, right: Node) -> bool:
 
 
 def same_constant(left: Node, right: Node) -> bool:
+    left, right = _as_decimal(left), _as_decimal(right)
     exact_left, exact_right = exact_or_none(left), exact_or_none(right)
     if exact_left is not None and exact_right is not None:
         if exact_left == exact_right or _rounds(left, right, exact_right) or _rounds(right, left, exact_left):
@@ -50,6 +53,22 @@ def same_constant(left: Node, right: Node) -> bool:
         if same:
             return True
     return _rounds_irrational(left, right) or _rounds_irrational(right, left) or _within_tolerance(left, right)
+
+
+def _as_decimal(node: Node) -> Node:
+    """2.5 \\times 10^{-3} as the decimal 0.0025 with its places; anything else as it is."""
+    if node[0] == "-":
+        inner = _as_decimal(node[1])
+        return negate(inner) if inner is not node[1] else node
+    if node[0] != "*" or len(node[1]) != 2:
+        return node
+    mantissa, power = node[1]
+    if mantissa[0] != "n" or mantissa[2] is None or power[0] != "^" or power[1] != _TEN or not is_integer(power[2]):
+        return node
+    exponent = power[2][1]
+    if abs(exponent) > _MAX_SHIFT:
+        return node
+    return ("n", mantissa[1] * Fraction(10) ** exponent, max(mantissa[2] - exponent, 0))
 
 
 @contextmanager
@@ -81,10 +100,9 @@ def approximates(decimal: Node, other: Node) -> bool:
     if number[0] != "n":
         return False
     try:
-        gap = abs(evaluate(decimal, {}) - evaluate(other, {}))
+        return _is_rounding(evaluate(decimal, {}), evaluate(other, {}), 10.0 ** -(number[2] or 0))
     except (Undefined, NotExact, TooBig):
         return False
-    return bool(gap < 10.0 ** -(number[2] or 0))
 
 
 def exact_or_none(node: Node) -> Rational | None:
@@ -110,7 +128,7 @@ def _rounds(decimal: Node, other: Node, value: Rational) -> bool:
     for prime in (2, 5):
         while denominator % prime == 0:
             denominator //= prime
-    return denominator > 1 and abs(_signed(decimal) - value) < Fraction(1, 10 ** decimal[2])
+    return denominator > 1 and _is_rounding(_signed(decimal), value, Fraction(1, 10 ** decimal[2]))
 
 
 def _rounds_irrational(decimal: Node, other: Node) -> bool:
@@ -120,7 +138,13 @@ def _rounds_irrational(decimal: Node, other: Node) -> bool:
         value = evaluate(other, {})
     except (Undefined, NotExact):
         return False
-    return bool(abs(value - evaluate(decimal, {})) < 10.0 ** -decimal[2])
+    return _is_rounding(evaluate(decimal, {}), value, 10.0 ** -decimal[2])
+
+
+def _is_rounding(decimal: Any, value: Any, place: Any) -> bool:
+    """Whether a decimal is a value rounded to its last place, or cut off there."""
+    gap = abs(decimal - value)
+    return bool(gap <= place / 2 or (gap < place and abs(decimal) < abs(value)))
 
 
 def _is_long_decimal(node: Node) -> bool:

@@ -3,8 +3,9 @@
 import re
 
 _DENIAL = re.compile(
-    r"(?:\bnot|n't|\bnever|\bcannot be|\bneither|不是|\bno es|\bnicht|\bn'est pas)\s*(?:equal to\s+)?"
+    r"(?:\bnot|n't|\bnever|\bcannot|\bneither|不是|\bno es|\bnicht|\bn'est pas)\s*(?:be\s+)?(?:equal to\s+)?"
     r"(?:the answer\b|(?:option |choice )?[$\\({]*[-+]?[0-9A-J](?![a-z]))"
+    r"|\b(?:doubt|impossible|unlikely|far from|anything but)\b[^,.;]{0,25}?[$\\({]*[-+]?[0-9]"
     r"|\b(?:is|are|was|were) (?:wrong|incorrect|false|not (?:right|correct|true|the answer))",
     re.IGNORECASE,
 )
@@ -13,16 +14,21 @@ _INSTEAD = re.compile(
     r".*\b(?:but(?: rather)?|rather|instead|it's|it is|which is)\s+(?!not\b)", re.IGNORECASE | re.DOTALL
 )
 _CORRECTION = re.compile(
-    r"[\s*]*(?:no|wait|hmm|actually|sorry|oops|correction|not quite)\b[,.:!; ]*|[\s*]*that(?:'s| is) (?:wrong|not)\b",
+    r"[\s*]*(?:no(?=\s*(?:[,.:!;—-]|\Z)|\s+(?:it|the|that|wait|actually|sorry)\b)"
+    r"|wait|hmm|actually|sorry|oops|correction|not quite)\b[,.:!; ]*|[\s*]*that(?:'s| is) (?:wrong|not)\b",
     re.IGNORECASE,
 )
-_TAKEN_BACK = re.compile(r"[,;.]?\s+(?:no|wait|sorry|oops|correction)\b[,.:! ]", re.IGNORECASE)
+_TAKEN_BACK = re.compile(
+    r"(?:[,;.]+\s*no|[,;.]*\s+(?:wait|sorry|oops|correction))\b[,.:! ]+(?:(?:no|wait|sorry|actually)\b[,.:! ]+)*",
+    re.IGNORECASE,
+)
 _HAS_VALUE = re.compile(r"[0-9$\\]|\b[A-J]\b")
 
 
 def is_denied(phrase: str) -> bool:
     """Whether a phrase only says what the answer is not."""
-    return bool(_DENIAL.search(phrase)) and not _INSTEAD.match(phrase)
+    denial = _DENIAL.search(phrase)
+    return denial is not None and _instead(phrase, denial) is None
 
 
 def begins_with_correction(text: str) -> bool:
@@ -37,9 +43,14 @@ def what_stands(phrase: str) -> str | None:
     if _TAKEN_BACK.search(phrase):
         phrase = _TAKEN_BACK.split(phrase)[-1]
     phrase = _NOT_ANOTHER.sub("", phrase)
-    if not _DENIAL.search(phrase):
+    denial = _DENIAL.search(phrase)
+    if denial is None:
         return phrase
-    instead = _INSTEAD.match(phrase)
-    if instead is None or _DENIAL.search(phrase[instead.end() :]):
-        return None
-    return phrase[instead.end() :]
+    instead = _instead(phrase, denial)
+    return None if instead is None or _DENIAL.search(instead) else instead
+
+
+def _instead(phrase: str, denial: re.Match[str]) -> str | None:
+    """What a phrase states in place of what it denies; None for `I doubt it is 5`."""
+    found = _INSTEAD.match(phrase)
+    return None if found is None or found.end() < denial.end() else phrase[found.end() :]

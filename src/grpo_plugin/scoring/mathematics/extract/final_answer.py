@@ -6,17 +6,22 @@ Every search is linear in the length of the response; prose is looked at in its 
 import re
 from typing import Any
 
-from grpo_plugin.scoring.mathematics.extract.prose import stated_answer
+from grpo_plugin.scoring.mathematics.extract.cues import WITH_DECIMAL_COMMA
+from grpo_plugin.scoring.mathematics.extract.prose import after_cue, is_answer, stated_answer
+from grpo_plugin.scoring.mathematics.parse.national import with_decimal_points as as_decimal_points
 from grpo_plugin.scoring.mathematics.parse.tokens import closing_brace
+from grpo_plugin.scoring.mathematics.parse.words import strip_commands
 
 TAIL = 3_000
-_REASONING = ("think", "thinking", "reasoning")
+_REASONING = tuple((f"<{tag}>", f"</{tag}>") for tag in ("think", "thinking", "reasoning"))
 _MAX_NESTED = 3
 _BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*(\{|-?[0-9.]+|[a-zA-Z])|\\.|[{}]", re.DOTALL)
 
 
-_MAX_BETWEEN = 40
-_BETWEEN_BOXES = re.compile(r"(?:[\s$,;]|\\q?quad|\\[,;:()\[\] ]|\\text\s*\{\s*(?:and|or|,)?\s*\}|\band\b|\bor\b)*\Z")
+_MAX_BETWEEN = 60
+_MAX_AFTER = 400
+_VALUE = re.compile(r"[0-9]")
+_BETWEEN_BOXES = re.compile(r"(?:[\s$,;]|\\q?quad|\\[,;:()\[\] ]|\\text\s*\{[a-z() ,]*\}|\band\b|\bor\b)*\Z")
 _END_OF_TURN = re.compile(
     r"<\|(?:im_end|eot_id|end_of_text|endoftext|end|eom_id|end_of_turn)\|>|</s>|<eos>|<end_of_turn>|<｜end▁of▁sentence｜>"
     r"|<\|im_start\|>user|<\|start_header_id\|>user"
@@ -24,6 +29,15 @@ _END_OF_TURN = re.compile(
 _TOKEN_MARKS = ("<|", "<｜", "</s>", "<s>", "<eos>", "<bos>", "<pad>", "<unk>", "_of_turn>")
 _SPECIAL_TOKEN = re.compile(
     r"<\|[a-z_]{2,30}\|>(?:assistant\b)?|<｜[^<>｜]{2,40}｜>|<s>|<bos>|<pad>|<unk>|<start_of_turn>(?:model\b)?"
+)
+
+
+# A box without its backslash, or with \b read as a backspace.
+_BARE_BOX = re.compile(r"(?:\x08oxed|(?<![\\A-Za-z])boxed)(?=\s*\{)")
+_SENTENCE = re.compile(
+    r"(?:so |thus |therefore,? |hence |the |our |final |correct )*(?:answer|solution|result|value)\b"
+    r".*?(?:\bis\b|\bare\b|:)",
+    re.IGNORECASE,
 )
 
 
@@ -36,7 +50,7 @@ def extract(response: str) -> str | None:
 
     Reasoning between tags does not count; of several boxes or tags the last one does.
     """
-    text = after_reasoning(_without_special_tokens(response))
+    text = after_reasoning(_readable(response))
     if text is None:
         return None
     try:
@@ -46,9 +60,24 @@ def extract(response: str) -> str | None:
     return stated_answer(text[-TAIL:]) if marked is None else marked or None
 
 
+def with_decimal_points(response: str) -> str | None:
+    """The final answer with decimal commas as points, of a response in a language that writes them; else None."""
+    tail = response[-TAIL:]
+    if "," not in tail or not any(map(tail.lower().__contains__, WITH_DECIMAL_COMMA)):
+        return None
+    found = extract(response)
+    return None if found is None else as_decimal_points(found)
+
+
+def _readable(response: str) -> str:
+    """The text before the end of the turn, without special tokens, and with a backslash before each box."""
+    text = _without_special_tokens(response)
+    return _BARE_BOX.sub(r"\\boxed", text) if "oxed" in text and "\\boxed" not in text else text
+
+
 def _without_special_tokens(response: str) -> str:
     """The text before the end of the turn, without the special tokens of chat templates."""
-    if not any(mark in response for mark in _TOKEN_MARKS):
+    if not any(map(response.__contains__, _TOKEN_MARKS)):
         return response
     turn = next((part for part in _END_OF_TURN.split(response) if part.strip()), "")
     return _SPECIAL_TOKEN.sub("", turn)
@@ -56,8 +85,7 @@ def _without_special_tokens(response: str) -> str:
 
 def after_reasoning(response: str) -> str | None:
     """What follows the reasoning; None where reasoning was opened and never closed."""
-    for tag in _REASONING:
-        opening, closing = f"<{tag}>", f"</{tag}>"
+    for opening, closing in _REASONING:
         if opening in response or closing in response:
             end = response.rfind(closing)
             if response.find(opening, end + 1) >= 0:
@@ -88,7 +116,25 @@ def _marked(text: str) -> str | None:
     box, tag = _find_box(text), _find_tag(text)
     if tag is not None and (box is None or tag[0] > box[0] or tag[0] < 0):
         return _of_tag(tag[1])
-    return None if box is None else box[1]
+    if box is None:
+        return None
+    return _said_after(text[box[0] :]) or _stated(box[1])
+
+
+def _said_after(text: str) -> str | None:
+    """The value that a text behind the last box calls the final answer: the box was that of a step."""
+    if len(text) > _MAX_AFTER or "inal answer" not in text.lower():
+        return None
+    found = after_cue(text)
+    return found if found and _VALUE.search(found) and is_answer(found) else None
+
+
+def _stated(content: str) -> str:
+    """The 5 of a box with `The answer is 5` in it."""
+    if "is" not in content and ":" not in content:
+        return content
+    plain = strip_commands(content)
+    return (_SENTENCE.match(plain) and stated_answer(plain)) or content
 
 
 def _of_tag(content: str) -> str:
@@ -114,7 +160,8 @@ def _find_boxes(text: str) -> list[tuple[int, int, int]]:
     Raises:
         _Truncated: a box begins after the last complete one and does not end.
     """
-    first = min((place for place in (text.find("\\boxed"), text.find("\\fbox")) if place >= 0), default=-1)
+    first, framed = text.find("\\boxed"), text.find("\\fbox")
+    first = framed if first < 0 or 0 <= framed < first else first
     if first < 0:
         return []
     if "{" in text[first:] and text.find("}", first) < 0:
@@ -145,7 +192,7 @@ def joined_boxes(response: str) -> str | None:
 
     None where the last box stands alone; of an answer in several boxes, `extract` gives the last.
     """
-    text = after_reasoning(_without_special_tokens(response))
+    text = after_reasoning(_readable(response))
     try:
         boxes = [] if text is None else _find_boxes(text)
     except _Truncated:

@@ -2,17 +2,19 @@
 
 import re
 
-from grpo_plugin.scoring.mathematics.extract.cues import CUES, VERBS
+from grpo_plugin.scoring.mathematics.extract.cues import CUES, NOUN_AND_VERB, SHORT_CUE, VERBS
 from grpo_plugin.scoring.mathematics.extract.denials import begins_with_correction, is_denied, what_stands
-from grpo_plugin.scoring.mathematics.parse.lexicon import FILLERS, PROSE
+from grpo_plugin.scoring.mathematics.parse.lexicon import FILLERS, FUNCTIONS, GREEK_WORDS, PROSE
 from grpo_plugin.scoring.mathematics.parse.reading import read
 
 _REASON = re.compile(
-    r",? (?:because|since|which|where|so that|as required|as desired|as needed|when|for all|for any|by the)\b"
+    r",? (?:because|since|which|where|so that|as required|as desired|as needed|for all|for any|by the)\b"
     r"|,? (?:rather than|instead of)\b|, (?:not|so|as|and so|and that)\b"
 )
+_BECAUSE = re.compile(r",? (?:because|since)\b")
+_WHEN = re.compile(r",? when\b")
 _SENTENCE_END = re.compile(
-    r"(?:(?<!\.)\.(?!\.)|[!?])(?=(?:\$\$?|\\[\])]|[\"')*]+)?(?:\s+[A-Z\\$(*]|\s*\n|\s*\Z))|[。；！？]|\n+"
+    r"(?:(?<!\.)\.(?!\.)|(?<!\))!|\?)(?=(?:\$\$?|\\[\])]|[\"')*]+)?(?:\s+[A-Z\\$(*]|\s*\n|\s*\Z))|[。；！？]|\n+"
 )
 # What follows the letter A where it is a choice and no article.
 _IS_CHOICE = re.compile(r"[^a-z]|and\b|or\b")
@@ -22,6 +24,7 @@ _NO_VALUE = re.compile(
     r"|not enough information|infinitely many solutions)\b",
     re.IGNORECASE,
 )
+_HAS_DIGIT = re.compile(r"[0-9$\\]|\b[A-J]\b")
 _COUNTED = re.compile(r"\b(?:step|case|part|question|problem|equation|method|option)\s+[0-9]+[:.)]*", re.IGNORECASE)
 _SHARE_OF = re.compile(r"(-?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?\s?\\?%?)\s+of\b")
 _CLAUSE = re.compile(r"\s(?:that|which|who|whose|such|satisfying|for which|in total|altogether)\b")
@@ -30,7 +33,8 @@ _FORMULA = re.compile(r"\$\$([^$]+)\$\$|\$([^$]+)\$|\\\(((?:[^\\]|\\[^)])+)\\\)|
 _NUMBER = re.compile(r"-?(?:[$€£]\s?)?-?[0-9][0-9,]*(?:\.[0-9]+)?(?:/[0-9]+)?%?")
 _UNFINISHED = re.compile(
     r"(?:[=+*/^_\\({\[<>,:-]"
-    r"|\b(?:is|are|be|by|the|a|an|and|or|to|of|then|we|get|equals|so|that|with|for|have|has|from|as|if|it))\s*\Z"
+    r"|(?<![-+*/<>=^] )\b(?:is|are|be|by|the|a|an|and|or|to|of|then|we|get|equals|so|that|with|for|have|has|from|as|if"
+    r"|it))\s*\Z"
 )
 _IS_THE_ANSWER = re.compile(
     r",? (?:is|are) (?:correct|right"
@@ -40,16 +44,31 @@ _CONCLUSION = re.compile(r"[,;]? (?:so|hence|therefore|thus|which means(?: that)
 _IN_WORDS = re.compile(r"\s+\([a-z -]{2,}\)\Z")
 _YES_OR_NO = re.compile(r"(yes|no|true|false)\b(?=[,.;:])", re.IGNORECASE)
 _COMMAND_OR_WORD = re.compile(r"\\(?:text|mathrm|textbf|operatorname)\s*\{[^{}]*\}|\\[a-zA-Z]+|[A-Za-z']{2,}")
-_MAX_WORDS = 4
+_WORDY_CUE = re.compile(f"{NOUN_AND_VERB}|{SHORT_CUE}", re.IGNORECASE)
+# Words and then a number: a sentence, unless it is one name (June 20) or a function (sin 30).
+_WORDS_AND_NUMBER = re.compile(r"([^\W\d_]+)((?:\s+[^\W\d_]+)*)\s+[$€£]?-?[0-9]")
+_BEFORE_NUMBERS = FUNCTIONS | GREEK_WORDS | {"pi", "minus", "negative", "plus", "about", "approximately"}
+_OPERATORS = frozenset(("choose", "over", "times", "plus", "minus", "mod", "and", "or", "to"))
+_CHINESE_PROSE = re.compile(r"[\u4e00-\u9fff]{2,}[，,：:]?\s*(?:\$|\\\()")
+_BOUND = re.compile(
+    r"(?:at least|at most|(?:no )?(?:more|less|greater|fewer|smaller|larger) than|up to|over|under|between|twice|double"
+    r"|triple|(?:(?:a|one) )?(?:half|third|quarter) of)\b",
+    re.IGNORECASE,
+)
+_TRUTH = re.compile(r"\b(?:is|are) (not |in)?(?P<value>true|false|correct|valid)\Z", re.IGNORECASE)
+# What a sentence says of a value: `n = 7 is the smallest`.
+_THE_WORD = re.compile(r"the [a-z ]+\Z")
+_DOUBT = re.compile(r"\b(?:not|cannot|n't|but|unless|if|unsure|maybe)\b", re.IGNORECASE)
+_MAX_WORDS, _MAX_TAIL = 4, 12
 _LINE = 300
 
 
 def stated_answer(text: str) -> str | None:
     """The answer that prose states, or None where it states none or breaks off."""
-    text = text.strip().strip("*").strip()
+    text = text.strip().strip("*").strip().removesuffix("\\\\").rstrip()
     if not text or _UNFINISHED.search(text):
         return None
-    cued = _after_cue(text)
+    cued = after_cue(text)
     if cued is not None:
         return None if _breaks_off(cued) else _within(cued) or _undenied(cued)
     line = _without_fillers(text) if len(text) <= _LINE and "\n" not in text else ""
@@ -60,7 +79,7 @@ def stated_answer(text: str) -> str | None:
 
 def is_answer(text: str, words: int = _MAX_WORDS) -> bool:
     """Whether a text is an answer by itself: mathematics, a choice, or at most so many words."""
-    if any(word.lower() in PROSE for word in _COMMAND_OR_WORD.findall(text)):
+    if any(word.lower() in PROSE for word in _COMMAND_OR_WORD.findall(text)) or _is_sentence(text):
         return False
     reading = read(text)
     if reading.choice is not None and len(text.split()) <= _MAX_WORDS:
@@ -68,7 +87,18 @@ def is_answer(text: str, words: int = _MAX_WORDS) -> bool:
     return len(text.split()) <= words if reading.is_text else bool(reading.nodes)
 
 
-def _after_cue(text: str) -> str | None:
+def _is_sentence(text: str) -> bool:
+    """Whether a text is words that lead to a number: `pay $64`, `Il y a 14`; not June 20 or sin 30."""
+    if _CHINESE_PROSE.match(text):
+        return True
+    match = _WORDS_AND_NUMBER.match(text)
+    if match is None or match[1].lower() in _BEFORE_NUMBERS:
+        return False
+    more = match[2].split()
+    return (bool(more) and not _OPERATORS.intersection(more)) or (match[1].islower() and len(match[1]) > 1)
+
+
+def after_cue(text: str) -> str | None:
     """What follows the last `Answer:`, `the answer is` or `####`, up to the end of its line or sentence.
 
     An answer that is asked (`is it 5?`), denied (`is not 5`) or taken back by the next sentence is none; what is said
@@ -78,6 +108,7 @@ def _after_cue(text: str) -> str | None:
     if len(lowered) != len(text):
         return None
     ends = [place + len(cue) for cue in CUES if (place := lowered.rfind(cue)) >= 0]
+    ends = ends or [cue.end() for cue in _WORDY_CUE.finditer(text)]
     if not ends:
         return None
     if lowered[: max(ends)].endswith("不是"):
@@ -107,12 +138,20 @@ def _within(phrase: str) -> str | None:
     phrase = phrase.strip().strip("*").strip()
     if (verdict := _NO_VALUE.search(phrase)) and not _NUMBER.search(phrase):
         return verdict[0]
+    if (truth := _TRUTH.search(phrase)) and not _HAS_DIGIT.search(phrase):
+        return truth["value"] if not truth[1] else f"not {truth['value']}"
+    if (because := _BECAUSE.search(phrase)) and because.start():
+        phrase = phrase[: because.start()]
     standing = what_stands(phrase)
     if standing is None:
         return None
     phrase = _without_fillers(_IS_THE_ANSWER.sub("", standing))
+    if _BOUND.match(phrase):
+        return None
     if reason := _REASON.search(phrase):
         phrase = phrase[: reason.start()]
+    if (when := _WHEN.search(phrase)) and _HAS_DIGIT.search(phrase[: when.start()]):
+        phrase = phrase[: when.start()]
     phrase = _IN_WORDS.sub("", phrase)
     if is_answer(phrase):
         return phrase or None
@@ -142,7 +181,7 @@ def _after_verb(sentence: str) -> str | None:
     for verb in VERBS:
         _, found, rest = sentence.rpartition(verb)
         phrase = _without_fillers(rest)
-        if found and phrase and is_answer(phrase):
+        if found and phrase and is_answer(phrase) and not (_THE_WORD.match(rest) and _HAS_DIGIT.search(sentence)):
             return phrase
     return None
 
@@ -172,10 +211,18 @@ def _last_mathematics(sentence: str) -> str | None:
     sentence = _COUNTED.sub("", sentence)
     if (first := _NUMBER.search(sentence)) and (clause := _CLAUSE.search(sentence, first.end())):
         sentence = sentence[: clause.start()]
-    numbers = list(_NUMBER.finditer(sentence))[-_MAX_WORDS:]
-    for number in numbers:
+    numbers = list(_NUMBER.finditer(sentence))
+    if not numbers or (len(numbers) > 1 and not re.search(r"[^-0-9.,\s]", sentence)):
+        return None  # none, or digits after digits that state no answer
+    for number in numbers[-_MAX_WORDS:]:
         if is_answer(sentence[number.start() :]):
             return sentence[number.start() :]
-    if not numbers or len(sentence[numbers[-1].end() :].split()) > _MAX_WORDS:
-        return None
-    return numbers[-1].group().rstrip(",")
+    return numbers[-1].group().rstrip(",") if _is_near_the_end(sentence, numbers) else None
+
+
+def _is_near_the_end(sentence: str, numbers: list[re.Match[str]]) -> bool:
+    """Whether few words follow the last number; more may where it is the only one, or the result of an equation."""
+    last = numbers[-1]
+    tail = sentence[last.end() :]
+    concludes = len(numbers) == 1 or sentence[: last.start()].rstrip().endswith("=")
+    return len(tail.split()) <= (_MAX_TAIL if concludes and not _DOUBT.search(tail) else _MAX_WORDS)

@@ -2,7 +2,7 @@
 
 from grpo_plugin.scoring.mathematics.parse.answer import answer
 from grpo_plugin.scoring.mathematics.parse.lexicon import CONDITION_WORDS, MATRICES, STACKS
-from grpo_plugin.scoring.mathematics.parse.nodes import Node
+from grpo_plugin.scoring.mathematics.parse.nodes import DUMMY, Node, renamed
 from grpo_plugin.scoring.mathematics.parse.parser import Parser, Rule
 from grpo_plugin.scoring.mathematics.parse.unparsable import UnknownCommand, Unparsable
 
@@ -93,8 +93,10 @@ def _such_that(named: Node, condition: Node) -> Node:
         Unparsable: a formula stands before the bar.
     """
     if named[0] == "v":
-        return condition
+        return renamed(condition, {named[1]: DUMMY})
     if named[0] == "rel" and named[2] == ("in",):
+        if named[1][0][0] == "v":
+            named, condition = (renamed(node, {named[1][0][1]: DUMMY}) for node in (named, condition))
         return condition if named[1][1] == ("reals",) else ("list", (named, condition), "and")
     raise Unparsable("a set described by a formula")
 

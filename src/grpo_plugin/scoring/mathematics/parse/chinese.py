@@ -26,6 +26,7 @@ _COUNTERS = "个只本人名张条头棵件辆支位次种岁"
 _NUMERAL_BEFORE_UNIT = re.compile(rf"^(负?)({_NUMERAL})(?=(?:平方|立方)?(?:{_UNIT})|[{_COUNTERS}]|$)")
 _FRACTION = re.compile(rf"(?:({_NUMERAL})又)?({_NUMERAL})分之({_NUMERAL})")
 _PERCENT = re.compile(rf"百分之({_NUMERAL}|[0-9.]+)")
+_OPTION = re.compile(r"([A-J])\s*(?:项|选项)\Z")
 _JOINTS = (
     (re.compile(r"(?<=[0-9a-zA-Z)}])\s*或者?\s*"), " or "),
     (re.compile(r"(?<=[0-9a-zA-Z)}])\s*[和与及且]\s*"), " and "),
@@ -36,6 +37,8 @@ def from_chinese(text: str) -> str:
     """`text` with Chinese numerals as digits, units by their symbols, and set phrases in English."""
     if not any("\u4e00" <= char <= "\u9fff" or char == "〇" for char in text):
         return text
+    if option := _OPTION.match(text):
+        return option[1]
     if text in _PHRASES:
         return _PHRASES[text]
     text = _PERCENT.sub(lambda match: f"{_number(match[1])}%", text)

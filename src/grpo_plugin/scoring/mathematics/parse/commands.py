@@ -36,7 +36,7 @@ def _function(parser: Parser, name: str) -> Node:
     for _ in range(2):
         if parser.accept("_"):
             base = parser.group()
-        elif parser.accept("^"):
+        elif parser.accept("^") or _python_power(parser):
             power = parser.exponent()
     parser.deeper()
     arguments = _arguments(parser)
@@ -49,6 +49,14 @@ def _function(parser: Parser, name: str) -> Node:
         return ("f", "arc" + name, arguments)
     node: Node = ("f", name, arguments)
     return node if power is None else ("^", node, power)
+
+
+def _python_power(parser: Parser) -> bool:
+    """Accept the ** of sin**2(x)."""
+    if [token.value for token in parser.ahead(2)] != ["*", "*"]:
+        return False
+    parser.move_to(parser.position + 2)
+    return True
 
 
 def _arguments(parser: Parser) -> tuple[Node, ...]:

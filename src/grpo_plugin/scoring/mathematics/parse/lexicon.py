@@ -44,7 +44,7 @@ CONDITION_WORDS = words("if for when where otherwise and")
 SHORT_WORDS = words("no so is it if to be by we he as at do go my up us am an of on")
 # Words behind a number that name no unit.
 UNIT_FILLERS = words(
-    "unit units of the a an total exactly approximately about old each long th st nd rd left more only all away",
+    "of the a an total exactly approximately about old each long th st nd rd left more only all away",
     "altogether overall",
 )
 # Words behind a number that say something about it, so that the whole is neither a quantity nor a number.
@@ -74,7 +74,7 @@ PLAIN_COMMANDS = {
     **{name: name for name in FUNCTIONS | GREEK_WORDS},
     **{name: name for name in words("pi infty or and pm times over binom frac emptyset percent degree mod")},
     "Pi": "pi", "infinity": "infty", "Infinity": "infty", "inf": "infty", "oo": "infty", "OR": "or", "AND": "and",
-    "union": "cup", "degrees": "degree", "deg": "degree", "pct": "percent", "percentage": "percent",
+    "union": "cup", "Abs": "abs", "degrees": "degree", "deg": "degree", "pct": "percent", "percentage": "percent",
 }  # fmt: skip
 # Commands that mean another one.
 SYNONYMS = {

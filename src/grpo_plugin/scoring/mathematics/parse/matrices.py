@@ -6,6 +6,8 @@ from functools import reduce
 from grpo_plugin.scoring.mathematics.parse.nodes import CONTAINERS, Node, add, multiply, negate
 
 _MAX_POWER = 12
+_MAX_DETERMINANT = 5
+_TRANSPOSED = (("v", "T"), ("v", "top"), ("v", "intercal"))
 # Nodes in the factors of a product: symbolic entries grow with each.
 _MAX_WEIGHT = 2_000
 
@@ -26,7 +28,9 @@ def folded(node: Node) -> Node:
         top = folded(node[1])
         return _each(lambda entry: ("/", entry, node[2]), top) if top[0] == "mat" else node
     if kind == "^":
-        return _power(node)
+        return _transposed(node) if node[2] in _TRANSPOSED else _power(node)
+    if kind == "f" and node[1] in ("det", "abs") and node[2] and (matrix := folded(node[2][0]))[0] == "mat":
+        return _determinant(matrix[1]) or node
     return node
 
 
@@ -76,6 +80,30 @@ def _power(node: Node) -> Node:
     for _ in range(exponent[1] - 1):
         result = _product(result, base) if result else None
     return node if result is None else result
+
+
+def _transposed(node: Node) -> Node:
+    """A matrix with rows and columns exchanged; a tuple as a column."""
+    base = folded(node[1])
+    if base[0] == "mat" and _size(base)[1] > 0:
+        return ("mat", tuple(zip(*base[1], strict=True)))
+    return ("mat", tuple((item,) for item in base[3])) if base[0] == "seq" and base[1] in ("(", "[") else node
+
+
+def _determinant(rows: Sequence[Sequence[Node]]) -> Node | None:
+    """By expansion along the first row; None for what is no small square matrix of scalars."""
+    size = len(rows)
+    if size > _MAX_DETERMINANT or any(len(row) != size or any(e[0] in CONTAINERS for e in row) for row in rows):
+        return None
+    if size == 1:
+        return rows[0][0]
+    terms: list[Node] = []
+    for column, entry in enumerate(rows[0]):
+        minor = _determinant([[*row[:column], *row[column + 1 :]] for row in rows[1:]])
+        assert minor is not None
+        term = multiply(entry, minor)
+        terms.append(negate(term) if column % 2 else term)
+    return reduce(add, terms)
 
 
 def _weight(node: object, most: int) -> int:

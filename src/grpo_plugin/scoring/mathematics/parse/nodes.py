@@ -19,7 +19,7 @@ and of whole answers:
     ("text", words)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -28,6 +28,8 @@ from grpo_plugin.scoring.mathematics.parse.unparsable import Unparsable
 Node = tuple[Any, ...]
 
 MAX_DIGITS = 2_000
+# The variable of a set {x | x > 2}, whatever it is called.
+DUMMY: Node = ("v", "·")
 _LEAVES = frozenset(("n", "c", "text", "time"))
 # Nodes that are no scalars.
 CONTAINERS = frozenset(("list", "seq", "set", "rel", "mat", "text", "time", "≈", "reals", "empty"))
@@ -105,6 +107,15 @@ def _collect_symbols(node: Node, found: set[str]) -> None:
                         _collect_symbols(child, found)
                 else:
                     _collect_symbols(part, found)
+
+
+def renamed(node: Any, names: Mapping[str, Node]) -> Any:
+    """`node` with its symbols replaced by other nodes."""
+    if not isinstance(node, tuple):
+        return node
+    if node[:1] == ("v",):
+        return names.get(node[1], node)
+    return tuple(renamed(part, names) for part in node)
 
 
 def has_constant(node: Node, name: str) -> bool:

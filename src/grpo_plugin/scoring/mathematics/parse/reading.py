@@ -11,7 +11,8 @@ from grpo_plugin.scoring.mathematics.parse.bases import based_number
 from grpo_plugin.scoring.mathematics.parse.clock import time_of_day
 from grpo_plugin.scoring.mathematics.parse.lexicon import BIG_OPERATORS
 from grpo_plugin.scoring.mathematics.parse.matrices import folded
-from grpo_plugin.scoring.mathematics.parse.nodes import Node, add, negate, number
+from grpo_plugin.scoring.mathematics.parse.national import in_lakhs
+from grpo_plugin.scoring.mathematics.parse.nodes import Node, add, is_integer, mixed_number, negate, number
 from grpo_plugin.scoring.mathematics.parse.quantities import total
 from grpo_plugin.scoring.mathematics.parse.tidy import tidy
 from grpo_plugin.scoring.mathematics.parse.tokens import tokenize
@@ -27,7 +28,10 @@ _ATTACHED_UNIT = re.compile(r"([0-9])([mgshLlNJWVKACFT])\Z")
 # 0,1 is a list of two; 0,125 is neither a list nor a thousand.
 _DECIMAL_COMMA = re.compile(r"-?0,[0-9]{3,}\Z")
 _ZERO_GROUP = re.compile(r",0[0-9]")
+# What most answers are, read without the grammar.
+_PLAIN = re.compile(r"(-?[0-9]{1,15})\Z|\\[dt]?frac\{(-?[0-9]{1,15})\}\{([0-9]{1,15})\}\Z")
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
+_TRANSPOSE = re.compile(r"[)\]]\s*\^\s*\{?\s*(?:T|\\top|\\intercal)")
 _LOOSE_SPACE = re.compile(r"(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])")
 
 
@@ -61,6 +65,8 @@ class Reading:
 @lru_cache(maxsize=50_000)
 def read(raw: str) -> Reading:
     """All readings of an answer; a text longer than `MAX_LENGTH` is compared as it is, never parsed."""
+    if plain := _PLAIN.match(raw):
+        return Reading(raw, (_plain_number(plain),), (), None, None, True, False)
     if len(raw) > MAX_LENGTH:
         return Reading(_squash(raw), (), (), None, None, True, False)
     text = tidy(raw)
@@ -72,12 +78,18 @@ def read(raw: str) -> Reading:
         nodes = (time,)
     else:
         nodes, beyond = _as_mathematics(text)
-        nodes += _in_another_base(plain)
+        if not any(node[0] == "base" and node[2][0] == "n" for node in nodes):
+            nodes += _in_another_base(plain)
     if not nodes and words.is_label(plain):
         nodes = (("text", words.canonical(plain)),)
     return Reading(
         _squash(text), nodes, _with_unit(text), words.choice(plain), words.choices(plain), _wellformed(text), beyond
     )
+
+
+def _plain_number(match: re.Match[str]) -> Node:
+    whole, top, bottom = match.groups()
+    return ("n", int(whole), None) if whole else ("/", ("n", int(top), None), ("n", int(bottom), None))
 
 
 def _in_another_base(plain: str) -> tuple[Node, ...]:
@@ -108,6 +120,8 @@ def _as_words(plain: str) -> tuple[Node, ...]:
     readings: list[Node] = [("text", canonical)]
     if len(texts) > 1:
         readings.append(("list", texts, ","))
+    if (counted := words.counted(plain)) is not None:
+        readings += [node for node in _as_mathematics(counted)[0] if node[0] == "q"]
     if canonical in _WORDS_FOR_SETS:
         readings.append(_WORDS_FOR_SETS[canonical])
     if len(plain) == 2 and plain.isalpha():
@@ -120,6 +134,8 @@ def _as_mathematics(text: str) -> tuple[tuple[Node, ...], bool]:
 
     The second item says whether something in the text is beyond this grammar.
     """
+    has_matrices = "\\begin" in text or ("^" in text and _TRANSPOSE.search(text) is not None)
+    has_sign_pairs = "pm" in text or "mp" in text
     ways = [(True, False)]
     if "," in text and not _ZERO_GROUP.search(text):
         ways.append((False, False))
@@ -129,20 +145,31 @@ def _as_mathematics(text: str) -> tuple[tuple[Node, ...], bool]:
     if _DECIMAL_COMMA.match(text):
         decimal = number(text.lstrip("-").replace(",", "."))
         readings.append(negate(decimal) if text[0] == "-" else decimal)
+    if (number_text := in_lakhs(text)) is not None:
+        readings.append(number(number_text))
     beyond = "\\" in text and any(command in BIG_OPERATORS for command in _COMMAND.findall(text))
     for join_thousands, letter_units in ways:
         try:
             node = grammar.parse(tokenize(text, join_thousands, letter_units))
-            node = canonical(folded(node) if "\\begin" in text else node)
+            node = canonical(folded(node) if has_matrices else node, has_sign_pairs)
         except UnknownCommand:
             beyond = True
         except (Unparsable, RecursionError):
             continue
         else:
             readings += [] if node in readings else [node]
+    if "and" in text and readings and (mixed := _whole_and_part(readings[0])) is not None:
+        readings.append(mixed)
     if "log" in text:
         readings += [_with_common_logarithms(node) for node in readings if _has_bare_logarithm(node)]
     return tuple(readings), beyond
+
+
+def _whole_and_part(node: Node) -> Node | None:
+    """3 and 1/2 as 3 1/2, beside the list of both."""
+    if node[0] != "list" or node[2] != "and" or len(node[1]) != 2 or not is_integer(node[1][0]):
+        return None
+    return mixed_number(node[1][0][1], node[1][1])
 
 
 def _has_bare_logarithm(node: object) -> bool:
@@ -160,7 +187,7 @@ def _with_common_logarithms(node: Any) -> Any:
     return tuple(map(_with_common_logarithms, node))
 
 
-def canonical(node: Node) -> Node:
+def canonical(node: Node, has_sign_pairs: bool = True) -> Node:
     """Lists flat, a±b as its two values, 3 hours and 20 minutes as one amount, a : b = 3 : 4 as the ratio 3 : 4."""
     if node[0] == "list" and node[2] == "and" and (amount := total(node[1])) is not None:
         return amount
@@ -168,10 +195,12 @@ def canonical(node: Node) -> Node:
         cut = len(node[2]) - node[2][::-1].index("=")
         return ("rel", node[1][cut:], node[2][cut:])
     if node[0] == "rel" and node[2] == (":", "=") and all(map(_is_name, node[1][:2])):
-        return canonical(("rel", (("/", *node[1][:2]), node[1][2]), ("=",)))
+        return canonical(("rel", (("/", *node[1][:2]), node[1][2]), ("=",)), has_sign_pairs)
     if node[0] == "list":
         node = _without_ranges(node)
     node = _without_approximations(node)
+    if not has_sign_pairs and node[0] not in ("list", "seq"):
+        return node
     variants = _expand(node)
     return variants[0] if len(variants) == 1 else ("list", tuple(variants), "or")
 

@@ -1,6 +1,7 @@
 """Answers in words: plain text, number words, and the letter of a multiple choice."""
 
 import re
+from fractions import Fraction
 
 from grpo_plugin.scoring.mathematics.parse.nodes import Node, negate
 
@@ -31,6 +32,7 @@ _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 _NUMBERS = {word: value for value, word in enumerate(_ONES)} | {
     word: 10 * value for value, word in enumerate(_TENS, start=2)
 }
+_MAX_NUMBER_WORDS = 8
 _MULTIPLES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
 _CHOICE = re.compile(
     r"(?:option|choice|answer)?\s*[:(\[]*\s*([A-J])\s*(?:[).:\]]\s*|\Z)(.*)\Z", re.DOTALL | re.IGNORECASE
@@ -87,11 +89,31 @@ def to_number(words: str) -> Node | None:
         return ("n", _ORDINALS[words], None)
     if words == "dozen":
         return ("n", 12, None)
+    if " point " in words:
+        return _decimal(*words.split(" point ", 1))
     number, _, part = words.rpartition(" ")
     if part in _PARTS:
         return _fraction(number, _PARTS[part])
     whole = _whole_number(words)
     return None if whole is None else ("n", whole, None)
+
+
+def counted(plain: str) -> str | None:
+    """`seven solutions` as `7 solutions`; None where no number in words stands before one or two other words."""
+    parts = plain.lower().replace("-", " ").split()
+    for length in range(min(len(parts) - 1, _MAX_NUMBER_WORDS), 0, -1):
+        value = _whole_number(" ".join(parts[:length]))
+        if value is not None and len(parts) - length <= 2:
+            return f"{value} {' '.join(parts[length:])}"
+    return None
+
+
+def _decimal(whole: str, places: str) -> Node | None:
+    """three point one four."""
+    value, digits = _whole_number(whole), [_NUMBERS.get(word, 10) for word in places.split()]
+    if value is None or max(digits) > 9:
+        return None
+    return ("n", Fraction(int("".join(map(str, [value, *digits]))), 10 ** len(digits)), len(digits))
 
 
 def _fraction(number: str, bottom: int) -> Node | None:
@@ -112,10 +134,10 @@ def _whole_number(words: str) -> int | None:
     for word in words.split():
         if word in _NUMBERS:
             current, seen = current + _NUMBERS[word], True
-        elif word == "hundred" and seen:
-            current *= 100
-        elif word in _MULTIPLES and seen:
-            total, current = total + current * _MULTIPLES[word], 0
+        elif word == "hundred":
+            current, seen = (current or 1) * 100, True
+        elif word in _MULTIPLES:
+            total, current, seen = total + (current or 1) * _MULTIPLES[word], 0, True
         elif word != "and" or not seen:
             return None
     return total + current if seen else None
