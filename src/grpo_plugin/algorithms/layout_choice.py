@@ -75,18 +75,18 @@ def choose_layout(
     """
     device = next(model.parameters()).device
     rows = [torch.tensor(ids, device=device) for ids in sequences]
-    batch = _packed(rows)
+    batch = packed(rows)
     with torch.no_grad(), _without_dropout(model):
         logits = [(reference or own_logits)(model, row) for row in rows]
         limit = TOLERANCES[logits[0].dtype] if tolerance is None else tolerance
-        own = [_logprobs(of_row, row) for of_row, row in zip(logits, rows, strict=True)]
+        own = [logprobs(of_row, row) for of_row, row in zip(logits, rows, strict=True)]
         del logits
         passed_over: dict[str, float | str] = {}
         for layout in among:
-            gap = _gap(model, batch, layout, own)
-            if isinstance(gap, float) and gap <= limit:
-                return Choice(layout, gap, passed_over)
-            passed_over[layout] = gap
+            found = gap(model, batch, layout, own)
+            if isinstance(found, float) and found <= limit:
+                return Choice(layout, found, passed_over)
+            passed_over[layout] = found
     raise RecipeError(
         f"base_model: log-probabilities differ from the model's own, by more than {limit:g} nats per token, however "
         f"sequences run ({_listed(passed_over)}); its layers or its logits do what these plugins do not know: train "
@@ -100,13 +100,13 @@ def own_logits(model: Any, ids: Tensor) -> Tensor:
     return logits
 
 
-def _logprobs(logits: Tensor, ids: Tensor) -> Tensor:
+def logprobs(logits: Tensor, ids: Tensor) -> Tensor:
     """Of every token but the first (n − 1,), in fp32 or better."""
     logits = logits[:-1] if logits.dtype == torch.float64 else logits[:-1].float()
     return logits.log_softmax(-1).gather(1, ids[1:].unsqueeze(1)).squeeze(1)
 
 
-def _packed(rows: Sequence[Tensor]) -> Packed:
+def packed(rows: Sequence[Tensor]) -> Packed:
     """Sequences whose every token but the first is to be predicted."""
     ids = nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
     lengths = torch.tensor([len(row) for row in rows], device=ids.device).unsqueeze(1)
@@ -114,7 +114,7 @@ def _packed(rows: Sequence[Tensor]) -> Packed:
     return pack(ids[:, :1], inside[:, :1], ids[:, 1:], inside[:, 1:])
 
 
-def _gap(model: nn.Module, batch: Packed, layout: str, own: Sequence[Tensor]) -> float | str:
+def gap(model: nn.Module, batch: Packed, layout: str, own: Sequence[Tensor]) -> float | str:
     """The largest mean difference over the tokens of a sequence, or over its first ones; or what the layout raised."""
     try:
         logps, _ = completion_logprobs(model, batch, layout=layout)

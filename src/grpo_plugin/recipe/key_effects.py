@@ -94,7 +94,8 @@ EFFECTS = {
         trl.ref_model_sync_steps trl.scale_rewards trl.temperature trl.top_p trl.top_k trl.min_p trl.repetition_penalty
         trl.generation_kwargs trl.chat_template_kwargs trl.num_iterations trl.epsilon trl.epsilon_high
         trl.use_liger_loss trl.loss_type trl.mask_truncated_completions trl.multi_objective_aggregation
-        trl.vllm_guided_decoding_regex
+        trl.vllm_guided_decoding_regex trl.vllm_importance_sampling_correction trl.vllm_importance_sampling_mode
+        trl.vllm_importance_sampling_cap trl.vllm_importance_sampling_clip_min trl.vllm_importance_sampling_clip_max
     """,
     "vllm": """
         vllm.tensor_parallel_size vllm.data_parallel_size vllm.gpu_memory_utilization vllm.dtype vllm.max_model_len

@@ -148,13 +148,6 @@ REFUSED: dict[str, Refusal] = {
     ),
     **_refuse("is not supported; generation is this package's own; remove it", "trl.rollout_func"),
     **_refuse(
-        "is not read; set algorithm.correction",
-        *("trl.vllm_importance_sampling_correction", "trl.vllm_importance_sampling_mode"),
-        *("trl.vllm_importance_sampling_cap", "trl.vllm_importance_sampling_clip_min"),
-        "trl.vllm_importance_sampling_clip_max",
-        neutral=(None,),
-    ),
-    **_refuse(
         "is a term that the loss of these plugins lacks; remove it",
         *("trl.entropy_coef", "trl.use_adaptive_entropy", "trl.entropy_target", "trl.entropy_coef_delta"),
         *("trl.entropy_coef_min", "trl.entropy_coef_max", "trl.off_policy_mask_threshold"),

@@ -1,5 +1,6 @@
 """Every key of Axolotl's schema has an effect or is refused in one sentence, before anything loads."""
 
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe import check, parse
+from grpo_plugin.recipe.axolotl_keys import TRL_OPTIONS
 from grpo_plugin.recipe.key_effects import EFFECTIVE
 from grpo_plugin.recipe.refused_keys import (
     REFUSED,
@@ -66,6 +68,17 @@ def test_every_key_of_the_schema_has_an_effect_or_is_refused():
     assert not EFFECTIVE & REFUSED.keys()
 
 
+def test_every_option_of_trls_own_config_has_an_effect_or_is_refused():
+    from transformers import TrainingArguments
+    from trl import GRPOConfig
+
+    options = {field.name for field in fields(GRPOConfig)} - {field.name for field in fields(TrainingArguments)}
+    known = {key.removeprefix("trl.") for key in EFFECTIVE} | TRL_OPTIONS
+    assert len(options - known) > 20
+    for name in options - known:
+        assert refusal(**{f"trl__{name}": "something"}).startswith(f"trl.{name}: ")
+
+
 def test_what_some_recipes_refuse_has_an_effect_in_others():
     for refused in (WITH_PROMPTS, WITH_REWARDS, WITHOUT_ADAPTER, WITHOUT_ROLLOUT, WITHOUT_VLLM):
         assert {key for key in refused if not key.startswith("trl.generation_kwargs.")} <= EFFECTIVE
@@ -120,7 +133,6 @@ def test_values_that_ask_for_nothing_pass(changes):
         ({"trl__async_prefetch": True}, "which this package's trainer replaces; use rollout.lookahead: 1."),
         ({"context_parallel_size": 2}, "context_parallel_size: 2 divides sequences over GPUs, which GRPO's trainer"),
         ({"trl__vllm_mode": "colocate"}, "trl.vllm_mode: 'colocate' shares GPUs between trainer and vLLM"),
-        ({"trl__vllm_importance_sampling_correction": False}, "False is not read; set algorithm.correction."),
         ({"dataloader_num_workers": 2}, "dataloader_num_workers: 2 has no effect: prompts are read ahead by this"),
     ],
 )
@@ -132,6 +144,18 @@ def test_without_the_plugin_axolotls_own_data_and_rewards_have_their_effect():
     own = {"datasets": [{"path": "user/data"}], "test_datasets": [{"path": "user/data"}], "eval_steps": 5}
     parse(values(("Reward",), **own))
     parse(values(("Prompt",), trl__reward_funcs=["rewards.math.accuracy"], trl__reward_weights=[1.0]))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("correction", False), ("mode", "token_mask"), ("cap", 2.0), ("clip_min", 0.5), ("clip_max", 2.0)],
+)
+def test_trls_importance_weights_have_their_effect_or_the_algorithm_blocks(key, value):
+    parse(values(**{f"trl__vllm_importance_sampling_{key}": value}))
+    decided = values((*PLUGINS, "Algorithm"), **{f"trl__vllm_importance_sampling_{key}": value})
+    decided["algorithm"] = {"name": "grpo"}
+    with pytest.raises(RecipeError, match=f"trl.vllm_importance_sampling_{key}: is decided by the algorithm block"):
+        parse(decided)
 
 
 def test_vllm_without_its_plugin_is_refused():
