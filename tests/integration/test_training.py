@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas
 import pytest
@@ -14,6 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 needs_vllm = pytest.mark.skipif(not VLLM_PYTHON.exists(), reason="no .venv-vllm: run `make vllm`")
 
 HUGGING_FACE = {"use_vllm": False, "num_generations": 4, "max_completion_length": 16, "temperature": 1.0}
+BEGUN = "1+1=2, "
 VALIDATION = {"every": 2, "samples": 2, "pass_at": [1, 2], "temperature": 0.7, "top_p": 0.9}
 
 
@@ -30,9 +32,20 @@ def steps_on(screen: str) -> list[list[str]]:
     return [line.split() for line in screen.splitlines() if re.match(r" +\d+ +-?\d", line)]
 
 
+def chats() -> list[dict[str, Any]]:
+    """Sums as chats; every other one ends with a message of the assistant that the policy continues."""
+    begun = {"role": "assistant", "content": BEGUN}
+    return [
+        {"prompt": [{"role": "user", "content": f"{i}+1="}, *([begun] if i % 2 else [])], "answer": str(i + 1)}
+        for i in range(64)
+    ]
+
+
 @needs_vllm
 def test_a_run_with_vllm_validates_logs_and_reports(tmp_path):
-    screen = finish(Training(write_recipe(tmp_path, validation=VALIDATION)))
+    recipe = write_recipe(tmp_path, validation=VALIDATION)
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, chats())))
+    screen = finish(Training(recipe))
     rows = steps_on(screen)
     assert [row[0] for row in rows] == ["1", "2", "3", "4"]
     assert all(float(row[7]) < 1e-4 for row in rows), "the log-probability gap"
@@ -60,6 +73,11 @@ def test_a_run_with_vllm_validates_logs_and_reports(tmp_path):
     assert (trained["score_seconds"] > 0).all()
     groups = trained.groupby(["step", "prompt"])["advantage"]
     assert (groups.size() % 4 == 0).all() and groups.mean().abs().max() < 1e-5
+
+    begun = trained["prompt"].str.endswith(BEGUN)
+    assert 0 < begun.sum() < len(trained), "the assistant's message is continued, without a second header"
+    assert (begun == trained["completion"].str.startswith(BEGUN)).all(), "what graders see begins with it"
+    assert (trained["prompt"].str.count("assistant") == trained["prompt"].str.count("user")).all()
 
 
 @needs_vllm

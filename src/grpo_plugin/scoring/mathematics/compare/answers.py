@@ -175,7 +175,9 @@ def _same_container(gold: Node, answer: Node) -> bool:
         return True
     single = gold_items or answer_items
     if single is not None and len(single) == 1 and (gold_items is None or answer_items is None):
-        return same(gold if gold_items is None else gold_items[0], answer if answer_items is None else answer_items[0])
+        pair = (gold if gold_items is None else gold_items[0], answer if answer_items is None else answer_items[0])
+        if same(*pair):
+            return True
     return _same_reals(gold, answer)
 
 

@@ -86,13 +86,20 @@ def side(parser: Parser) -> Node:
     return node
 
 
+def _as_set(node: Node) -> Node:
+    """{1, 2} and {2} beside a union are sets, though their braces are those of a group."""
+    if node[0] == "seq" and not node[1]:
+        return ("seq", "\\{", "\\}", node[3])
+    return ("seq", "\\{", "\\}", (node,)) if node[0] == "n" else node
+
+
 def _set_expression(parser: Parser) -> Node:
     left = parser.additive()
     while True:
         if parser.sign in _SET_OPERATIONS:
-            left = ("set", parser.next(), left, parser.additive())
+            left = ("set", parser.next(), _as_set(left), _as_set(parser.additive()))
         elif parser.kind == "letter" and parser.value == "U":
             parser.next()
-            left = ("set", "cup", left, parser.additive())
+            left = ("set", "cup", _as_set(left), _as_set(parser.additive()))
         else:
             return left

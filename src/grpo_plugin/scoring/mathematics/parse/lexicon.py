@@ -25,8 +25,8 @@ DECORATIONS = words(
 )
 # Commands that change nothing but looks.
 SILENT = words(
-    "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle scriptstyle",
-    "limits nolimits mathbf boldsymbol bm mathit mathsf mathtt mathcal pmb bf it rm em displaylimits hfill noindent",
+    "left right mleft mright big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle",
+    "scriptstyle limits nolimits mathbf boldsymbol bm mathit mathsf mathtt mathcal pmb bf it rm em displaylimits hfill noindent",
     "mathop boxed fbox underline allowbreak relax mathstrut strut normalsize large Large tiny small",
 )
 # Commands that end a product of factors written side by side.
@@ -82,6 +82,7 @@ SYNONYMS = {
     "tbinom": "binom", "leq": "le", "leqslant": "le", "geq": "ge", "geqslant": "ge", "neq": "ne", "lt": "<", "gt": ">",
     "varnothing": "emptyset", "bigcup": "cup", "bigcap": "cap", "backslash": "setminus", "lvert": "vert",
     "rvert": "vert", "lor": "or", "vee": "or", "land": "and", "wedge": "and", "ast": "times", "cdot": "times",
+    "lgroup": "(", "rgroup": ")", "ulcorner": "lceil", "urcorner": "rceil", "llcorner": "lfloor", "lrcorner": "rfloor",
     "bullet": "times", "star": "times", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "lbrace": "{",
     "rbrace": "}", "varphi": "phi", "vartheta": "theta", "varepsilon": "epsilon", "textpi": "pi", "dots": "ldots",
     "cdots": "ldots", "dotsc": "ldots", "asin": "arcsin", "acos": "arccos", "atan": "arctan", "arctg": "arctan",

@@ -14,6 +14,7 @@ _LABEL = re.compile(r"[A-Za-zÀ-ɏ0-9 .,:;'\"()/#&-]{2,80}\Z")
 _LONG_WORD = re.compile(r"[^\W\d_]{2}|(?![a-zA-Z])[^\W\d_]")
 _MATH_WORD = re.compile(
     r"\b(?:pi|sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|inf|infinity|oo|alpha|beta|gamma|theta|lambda|abs|det)\b|\w!"
+    r"|\b(?:floor|ceil|max|min|gcd|lcm|sgn|arg|arc[a-z]+)\s*\("
 )
 _PUNCTUATION = str.maketrans(dict.fromkeys("-–—_", " ") | dict.fromkeys(".,;:!?\"'`*()", ""))
 _ARTICLES = frozenset(("the", "a", "an"))
