@@ -26,8 +26,8 @@ DECORATIONS = words(
 # Commands that change nothing but looks.
 SILENT = words(
     "left right mleft mright big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle",
-    "scriptstyle limits nolimits mathbf boldsymbol bm mathit mathsf mathtt mathcal pmb bf it rm em displaylimits hfill noindent",
-    "mathop boxed fbox underline allowbreak relax mathstrut strut normalsize large Large tiny small",
+    "scriptstyle limits nolimits mathbf boldsymbol bm mathit mathsf mathtt mathcal pmb bf it rm em displaylimits hfill",
+    "noindent mathop boxed fbox underline allowbreak relax mathstrut strut normalsize large Large tiny small",
 )
 # Commands that end a product of factors written side by side.
 STOPS = words(
