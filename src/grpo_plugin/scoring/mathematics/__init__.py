@@ -45,7 +45,7 @@ def response_agrees(response: str, gold: Any, tolerance: float = 0.0) -> bool:
 
 
 def equivalent(answer: str, gold: str, tolerance: float = 0.0) -> bool:
-    """Whether `answer` is equivalent to `gold`; a gold that cannot be read is never matched."""
+    """Whether `answer` is equivalent to `gold`; a gold that cannot be read is matched by its own text."""
     return _guarded(equivalence.matches_any, False, answer, [gold], tolerance)
 
 

@@ -1,5 +1,6 @@
 """Whether an answer is equivalent to a gold answer; every mathematics reward calls this."""
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -7,13 +8,14 @@ from grpo_plugin.scoring.mathematics.compare import math_verify_fallback
 from grpo_plugin.scoring.mathematics.compare.answers import same
 from grpo_plugin.scoring.mathematics.compare.scalars import allowed_difference
 from grpo_plugin.scoring.mathematics.parse import words
-from grpo_plugin.scoring.mathematics.parse.reading import MAX_LENGTH, Reading, read
+from grpo_plugin.scoring.mathematics.parse.reading import Reading, read
 
 _SHORT = 18
+_SAYS_SOMETHING = re.compile(r"\w.*\w", re.DOTALL)
 
 
 def matches_any(answer: str, golds: Sequence[str], tolerance: float = 0.0) -> bool:
-    """Whether `answer` is equivalent to one of `golds`; a gold that cannot be read is never matched.
+    """Whether `answer` is equivalent to one of `golds`; a gold that cannot be read is matched by its own text.
 
     What this package cannot decide goes to math-verify, all golds in one call with one time budget.
     """
@@ -73,8 +75,8 @@ def is_readable(gold: str) -> bool:
 
 
 def _has_meaning(gold: Reading) -> bool:
-    """Whether a gold answer can match: it was parsed, is left to math-verify, or is too long and matches itself."""
-    return bool(gold.nodes or gold.choice) or gold.beyond or len(gold.text) > MAX_LENGTH
+    """Whether a gold answer can match: it was parsed, or left to math-verify, or says something that matches itself."""
+    return bool(gold.nodes or gold.choice) or gold.beyond or _SAYS_SOMETHING.search(gold.text) is not None
 
 
 def _same_choice(answer: Reading, gold: Reading) -> bool:

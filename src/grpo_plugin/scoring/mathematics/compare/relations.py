@@ -68,7 +68,7 @@ def in_argument_of(gold: Node, answer: tuple[Node, Node]) -> Node | None:
     variables = all(one[0] == "v" and one[1][0].islower() for one in (argument, other))
     if not variables or argument[1] in symbols(value):
         return None
-    return renamed(value, {other[1]: argument})  # type: ignore[no-any-return]
+    return renamed(value, {other[1]: argument})
 
 
 def order_matters(golds: Sequence[Node], answers: Sequence[Node]) -> bool:

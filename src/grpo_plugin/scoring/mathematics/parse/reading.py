@@ -65,8 +65,8 @@ class Reading:
 @lru_cache(maxsize=50_000)
 def read(raw: str) -> Reading:
     """All readings of an answer; a text longer than `MAX_LENGTH` is compared as it is, never parsed."""
-    if plain := _PLAIN.match(raw):
-        return Reading(raw, (_plain_number(plain),), (), None, None, True, False)
+    if integer_or_fraction := _PLAIN.match(raw):
+        return Reading(raw, (_plain_number(integer_or_fraction),), (), None, None, True, False)
     if len(raw) > MAX_LENGTH:
         return Reading(_squash(raw), (), (), None, None, True, False)
     text = tidy(raw)
