@@ -75,7 +75,7 @@ def has_format(response: str) -> bool:
 
 
 def equivalent(answer: str, gold: str, tolerance: float = 0.0) -> bool:
-    """Whether two answers are equivalent, `gold` being the trusted one; one that cannot be read matches its own text."""
+    """Whether two answers are equivalent; `gold` is the trusted one, and matches its own text if it cannot be read."""
     return mathematics.equivalent(answer, gold, tolerance)
 
 
