@@ -24,6 +24,17 @@ def layout(completions: Sequence[Any], **columns: Any) -> list[float]:
     return [float(_is_laid_out(text_of(text))) for text in completions]
 
 
+def extract(text: str) -> str | None:
+    """The number of the last `Answer: N`, as text; None where there is none."""
+    number = _last_answer(text)
+    return None if number is None else str(number)
+
+
+def equivalent(answer: str, other: str) -> bool:
+    """Whether two answers are the same number."""
+    return int(answer) == int(other)
+
+
 def _last_answer(text: str) -> int | None:
     numbers = ANSWER.findall(text)
     return int(numbers[-1]) if numbers else None

@@ -22,6 +22,7 @@ from typing import Any
 from grpo_plugin.algorithms.overlong import soft_penalty
 from grpo_plugin.scoring.completions import text_of
 from grpo_plugin.scoring.mathematics import agrees, last_box
+from grpo_plugin.scoring.mathematics import equivalent as equivalent  # tells the votes of maj@k apart
 
 _TAIL = 300
 
@@ -73,7 +74,7 @@ def compute_score(
     return scores
 
 
-def answer_line(text: str) -> str | None:
+def extract(text: str) -> str | None:
     """What follows the last `Answer:`, on its line or on the next that has something; or None."""
     tail = text[-_TAIL:]
     lowered = tail.lower()
@@ -88,4 +89,4 @@ def answer_line(text: str) -> str | None:
 
 
 def _is_correct(text: str, gold: Any) -> bool:
-    return agrees(answer_line(text), gold)
+    return agrees(extract(text), gold)

@@ -25,6 +25,7 @@ from typing import Any
 
 from grpo_plugin.scoring.completions import text_of
 from grpo_plugin.scoring.mathematics import agrees
+from grpo_plugin.scoring.mathematics import equivalent as equivalent  # tells the votes of maj@k apart
 from rewards.tags import in_order, last, once
 
 
@@ -57,12 +58,17 @@ def xml_count(completions: Sequence[Any], **columns: Any) -> list[float]:
     return [_count(text_of(text)) for text in completions]
 
 
+def extract(text: str) -> str | None:
+    """What the answer tag holds; None where there is none."""
+    return _answer(text) or None
+
+
 def _answer(text: str) -> str:
     return (last(text, "answer") or "").strip()
 
 
 def _is_correct(text: str, gold: Any) -> bool:
-    return agrees(_answer(text) or None, gold)
+    return agrees(extract(text), gold)
 
 
 def _is_integer(answer: str) -> bool:

@@ -1,11 +1,13 @@
 """One training process: what its plugins and its trainer share."""
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from grpo_plugin import session
 from grpo_plugin.compat.axolotl_train import is_training
-from grpo_plugin.console import curve, final_report, training_process
+from grpo_plugin.console import curve, final_report, held_out, training_process
+from grpo_plugin.console.examples import Example, examples
 from grpo_plugin.console.model_card import ModelCard, installed_versions
 from grpo_plugin.console.screen import Screen
 from grpo_plugin.console.timing import Stopwatch
@@ -14,8 +16,9 @@ from grpo_plugin.recipe.checkpoints import how_to_resume
 from grpo_plugin.rollout.generation_log import GenerationLog
 from grpo_plugin.rollout.run_server import RunServer
 from grpo_plugin.scoring import RewardSet, load
+from grpo_plugin.scoring.held_out import load_own
 from grpo_plugin.session import Session
-from grpo_plugin.validation.evaluation import Evaluation
+from grpo_plugin.validation.accuracy import Evaluation
 from grpo_plugin.validation.evaluation_log import EvaluationLog
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ class Run:
         watch: counts the seconds of each part of a step.
         step: the optimizer step in hand, from 1; 0 before the first.
         rewards, prompts: None until loaded.
+        own_rewards: of the sets of held-out prompts that have their own, by name.
         processor: of a model that takes images, else None.
     """
 
@@ -49,8 +53,10 @@ class Run:
         self.watch = Stopwatch(on_section=self._say_where)
         self.step = 0
         self.generation_log = GenerationLog(recipe.output_dir / "generations")
+        self.validation_log = GenerationLog(recipe.output_dir / "validation")
         self.evaluation_log = EvaluationLog(recipe.output_dir / "evaluations.jsonl")
         self.rewards: RewardSet | None = None
+        self.own_rewards: dict[str, RewardSet] = {}
         self.prompts: PromptData | None = None
         self.processor: ProcessorMixin | None = None
         self._server: RunServer | None = None
@@ -77,6 +83,7 @@ class Run:
         """Load the reward functions, once; a RewardError says which cannot be loaded."""
         if self.rewards is None and self.recipe.rewards is not None:
             self.rewards = load(self.recipe.rewards, self.recipe.folder)
+            self.own_rewards = load_own(self.recipe.held_out, self.recipe.rewards, self.recipe.folder)
             for note in self.rewards.notes():
                 self.screen.fact("rewards", note)
 
@@ -93,6 +100,8 @@ class Run:
             self.screen.note(note)
         if self.rewards is not None:
             self.rewards.check_columns(self.prompts.columns)
+        for name, rewards in self.own_rewards.items():
+            rewards.check_columns(self.prompts.validation[name].column_names)
         return self.prompts
 
     def start_server(self) -> None:
@@ -131,18 +140,24 @@ class Run:
     @property
     def validates(self) -> bool:
         """Whether there are a `validation:` block and held-out prompts."""
-        return self.recipe.validation is not None and self.prompts is not None and self.prompts.validation is not None
+        return self.recipe.validation is not None and self.prompts is not None and bool(self.prompts.validation)
 
     @property
     def evaluations(self) -> list[Evaluation]:
         """This run's own; an earlier run in the same folder may have left others."""
         return self.evaluation_log.read() if self.validates else []
 
-    def record(self, evaluation: Evaluation) -> None:
-        """On the main process: write an evaluation to the log and show it."""
+    def record(self, evaluations: Sequence[Evaluation]) -> None:
+        """On the main process: write the evaluations of a step to the log and show them."""
         if self.is_main:
-            self.evaluation_log.write(evaluation)
-            self.screen.fact("held-out", final_report.sentence(evaluation))
+            self.evaluation_log.write(evaluations)
+            held_out.show(self.screen, evaluations, self.examples())
+
+    def examples(self) -> list[Example]:
+        """The first `validation.show` prompts of the first held-out set, with their answers before training and now."""
+        if self.recipe.validation is None or not self.recipe.held_out:
+            return []
+        return examples(self.validation_log.folder, self.recipe.validation.show, next(iter(self.recipe.held_out)))
 
     def draw_curve(self, log_history: list[dict[str, Any]]) -> None:
         """On the main process: write curve.png from transformers' `state.log_history` and the evaluations."""
@@ -182,7 +197,8 @@ class Run:
         self._finished = True
         if self._mark is not None:
             self._mark.remove()
-        if self.rewards is not None:
-            self.rewards.close()
+        for rewards in (self.rewards, *self.own_rewards.values()):
+            if rewards is not None:
+                rewards.close()
         if self.is_main:
             final_report.of_run(self.recipe, self.evaluations, self.watch).show(self.screen)

@@ -9,6 +9,7 @@ import pandas
 import pytest
 from safetensors.torch import load_file
 
+from tests.trackers import tensorboard, wandb_offline
 from tests.training import VLLM_PYTHON, Training, write_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -43,7 +44,8 @@ def chats() -> list[dict[str, Any]]:
 
 @needs_vllm
 def test_a_run_with_vllm_validates_logs_and_reports(tmp_path):
-    recipe = write_recipe(tmp_path, validation=VALIDATION)
+    trackers = {"use_tensorboard": True, "use_wandb": True, "wandb_project": "of-tests", "wandb_mode": "offline"}
+    recipe = write_recipe(tmp_path, validation=VALIDATION, **trackers)
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, chats())))
     screen = finish(Training(recipe))
     rows = steps_on(screen)
@@ -61,10 +63,10 @@ def test_a_run_with_vllm_validates_logs_and_reports(tmp_path):
     debug = (out / "debug.log").read_text()
     assert debug.count("Starting trainer...") == 1, "Axolotl's lines stand in debug.log, once"
 
-    generations = pandas.read_parquet(out / "generations")
-    held_out = generations[generations["split"] == "validation"]
+    held_out = pandas.read_parquet(out / "validation")
     assert sorted(held_out["temperature"].unique()) == [0.0, 0.7]
-    trained = generations[generations["split"] == "train"].sort_values("step")
+    assert sorted(held_out["step"].unique()) == [0, 2, 4] and sorted(held_out["row"].unique()) == list(range(8))
+    trained = pandas.read_parquet(out / "generations").sort_values("step")
     assert len(trained) == 4 * 16 and set(trained["temperature"]) == {1.0}
     assert trained.groupby("step")["policy_version"].first().is_monotonic_increasing
     assert set(trained["finish_reason"]) <= {"stop", "length"}
@@ -73,11 +75,34 @@ def test_a_run_with_vllm_validates_logs_and_reports(tmp_path):
     assert (trained["score_seconds"] > 0).all()
     groups = trained.groupby(["step", "prompt"])["advantage"]
     assert (groups.size() % 4 == 0).all() and groups.mean().abs().max() < 1e-5
-
     begun = trained["prompt"].str.endswith(BEGUN)
     assert 0 < begun.sum() < len(trained), "the assistant's message is continued, without a second header"
     assert (begun == trained["completion"].str.startswith(BEGUN)).all(), "what graders see begins with it"
     assert (trained["prompt"].str.count("assistant") == trained["prompt"].str.count("user")).all()
+    check_trackers(tmp_path)
+
+
+def check_trackers(folder):
+    """Every figure is in each tracker under one name, at its own step."""
+    series, config = wandb_offline(folder)
+    for written in (series, tensorboard(folder / "out")):
+        steps = {name: sorted(values) for name, values in written.items()}
+        for name in ("reward", "rewards/digits/mean", "rollout/logp_gap", "loss", "time/train", "time/sync"):
+            assert steps[f"train/{name}"] == [1, 2, 3, 4], name
+        figures = (
+            "accuracy_sampled",
+            "accuracy_sampled_stderr",
+            "accuracy_greedy",
+            "pass@2",
+            "completions/mean_length",
+        )
+        for name in (*(f"eval/{figure}" for figure in figures), "train/time/validation"):
+            assert steps[name] == [0, 2, 4], name
+        assert written["train/time/validation"][2] > 0
+    assert config["validation"]["every"] == 2 and config["algorithm"]["name"] == "grpo"
+    assert config["rewards"]["functions"][0]["weight"] == 0.5
+    assert series["eval/answers/nrows"] == {0: 2, 2: 2, 4: 2} and 4 in series["curve/path"]
+
 
 
 @needs_vllm

@@ -10,7 +10,7 @@ from grpo_plugin.console.screen import Screen
 from grpo_plugin.recipe import parse
 from grpo_plugin.rollout.server.server_plan import ServerPlan
 from grpo_plugin.run import Run
-from grpo_plugin.validation.evaluation import Accuracy, Evaluation
+from grpo_plugin.validation.accuracy import Accuracy, Evaluation
 
 VALUES = {
     "base_model": "user/model",
@@ -56,7 +56,7 @@ def launched(monkeypatch):
 
 
 def held_out(run):
-    run.prompts = type("Prompts", (), {"validation": ["a prompt"]})()
+    run.prompts = type("Prompts", (), {"validation": {"validation": ["a prompt"]}})()
 
 
 def test_there_is_no_run_before_a_plugin_is_registered(monkeypatch):
@@ -84,7 +84,7 @@ def test_a_run_validates_if_the_recipe_says_so_and_there_are_held_out_prompts(ma
     assert not run.validates, "no prompts are loaded yet"
     held_out(run)
     assert run.validates
-    run.prompts.validation = None
+    run.prompts.validation = {}
     assert not run.validates
     other = make(plugins=VALUES["plugins"][:3], validation=None)
     held_out(other)
@@ -95,14 +95,14 @@ def test_the_main_process_keeps_and_shows_an_evaluation(make, monkeypatch):
     evaluation = Evaluation(20, "accuracy", Accuracy(9, 0.5, None, {8: 0.875}), {}, {"accuracy": 0.5})
     run = make()
     held_out(run)
-    run.record(evaluation)
+    run.record([evaluation])
     assert run.shown() == ["held-out   after step 20: accuracy sampled 0.500, pass@8 0.875"]
     assert run.evaluations == [evaluation]
-    run.prompts.validation = None
+    run.prompts.validation = {}
     assert run.evaluations == [], "an earlier run in the same folder has left them"
     monkeypatch.setenv("RANK", "1")
     other = make(output_dir=str(run.recipe.output_dir / "other"))
-    other.record(evaluation)
+    other.record([evaluation])
     assert other.shown() == [] and not other.recipe.output_dir.exists()
 
 

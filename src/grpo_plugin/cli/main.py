@@ -13,6 +13,7 @@ COMMANDS = {
     "check-rewards": ("grpo_plugin.cli.check_rewards:check_rewards", "Try a recipe's rewards on its data."),
     "score": ("grpo_plugin.cli.score:score", "Score saved completions."),
     "stats": ("grpo_plugin.cli.stats:stats", "Lengths of a recipe's prompts and answers, in tokens."),
+    "evaluate": ("grpo_plugin.cli.evaluate:evaluate", "Evaluate a model on a recipe's held-out prompts."),
     "checkpoints": ("grpo_plugin.cli.checkpoints:checkpoints", "The checkpoints of a run: step, figures, size."),
     "export": ("grpo_plugin.cli.export:export", "A checkpoint as one Hugging Face folder."),
     "serve": ("grpo_plugin.cli.serve:serve", "A vLLM server for a recipe or a checkpoint, or its command."),

@@ -1,5 +1,6 @@
 """A description of the values that a field takes, from its JSON schema: for error sentences and the reference."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -56,7 +57,17 @@ def _inner(schema: Schema, part: str | int, root: Schema) -> Schema | None:
     if isinstance(part, int):
         items = (option["items"] for option in options_of(schema, root) if "items" in option)
         return next(items, None)
-    return properties(schema, root).get(part)
+    return properties(schema, root).get(part) or _named_by_user(schema, part, root)
+
+
+def _named_by_user(schema: Schema, part: str, root: Schema) -> Schema | None:
+    """The schema of the values of a mapping whose keys the user chooses."""
+    for option in options_of(schema, root):
+        values = [*option.get("patternProperties", {}).items(), ("", option.get("additionalProperties"))]
+        for pattern, inner in values:
+            if isinstance(inner, Mapping) and re.search(pattern, part):
+                return inner
+    return None
 
 
 def options_of(schema: Schema, root: Schema) -> Iterator[Schema]:

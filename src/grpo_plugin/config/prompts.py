@@ -1,9 +1,10 @@
 """The `prompts:` block: which rows become prompts, and how they are worded."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from grpo_plugin.config.block import Block
 
@@ -35,6 +36,57 @@ Sources = Annotated[
     list[WeightedSource], BeforeValidator(_as_list, json_schema_input_type=str | list[str | WeightedSource])
 ]
 
+VALIDATION = "validation"
+"""The name of the only set where `prompts.validation` names none."""
+
+_NAME = r"[A-Za-z][\w.-]*"
+SetName = Annotated[str, Field(pattern=f"^{_NAME}$")]
+Overlong = Literal["drop", "error", "truncate_left"]
+
+
+class HeldOutSet(Block):
+    """One set of held-out prompts; what is not given is as in `prompts:`, null is nothing."""
+
+    sources: Annotated[Sources, Field(description="Its rows, written like `train`.")]
+    prompt_key: Annotated[str | None, Field(description="Column with the question.")] = None
+    answer_key: Annotated[str | None, Field(description="Column with the gold answer.")] = None
+    answer_extract: Annotated[
+        Literal["gsm8k", "boxed"] | None, Field(description="Where the gold answer stands in a solution.")
+    ] = None
+    image_key: Annotated[str | None, Field(description="Column with images.")] = None
+    system: Annotated[str | None, Field(min_length=1, description="System message.")] = None
+    template: Annotated[str | None, Field(min_length=1, description="Jinja template, as a file or as text.")] = None
+    max_length: Annotated[int | None, Field(ge=1, description="Longest prompt in tokens.")] = None
+    overlong: Annotated[Overlong, Field(description="What happens to a longer prompt.")] = "drop"
+
+    @model_serializer(mode="wrap")
+    def _given(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Only what was given: a null in it would be another one than none."""
+        return {field: value for field, value in serialize(self).items() if field in self.model_fields_set}
+
+
+def _as_sets(value: Any) -> Any:
+    """Sets by name; sources without a name are the set "validation"."""
+    if not isinstance(value, Mapping) or "source" in value:
+        return {VALIDATION: {"sources": _as_list(value)}}
+    for name in value:
+        if not re.fullmatch(_NAME, str(name)):
+            raise ValueError(f"{name!r} is no name of a set; give letters, digits, '_', '.' and '-'")
+    return {name: _as_set(entry) for name, entry in value.items()}
+
+
+def _as_set(entry: Any) -> Any:
+    if isinstance(entry, HeldOutSet) or (isinstance(entry, Mapping) and "source" not in entry):
+        return entry
+    return {"sources": entry}
+
+
+Text = str | list[str | WeightedSource] | WeightedSource
+HeldOutSets = Annotated[
+    dict[SetName, HeldOutSet],
+    BeforeValidator(_as_sets, json_schema_input_type=Text | dict[SetName, Text | HeldOutSet]),
+]
+
 
 class PromptsConfig(Block):
     """Which rows become prompts, and what text they become."""
@@ -42,12 +94,14 @@ class PromptsConfig(Block):
     train: Annotated[
         Sources,
         Field(
-            description="Training rows: `user/name@split`, `user/name:config@split`, local files, or a list of these.",
+            default_factory=list,
+            description="Training rows: `user/name@split`, `user/name:config@split`, local files, or a list of these; "
+            "may be missing where nothing is trained (`validation.only`, `axolotl grpo evaluate`).",
         ),
     ]
     validation: Annotated[
-        Sources | None,
-        Field(description="Held-out rows, written like `train`."),
+        HeldOutSets | None,
+        Field(description="Held-out rows, written like `train`; or several sets of them, by name."),
     ] = None
     prompt_key: Annotated[str, Field(description="Column with the question, or with a list of chat messages.")] = (
         "prompt"
@@ -83,7 +137,7 @@ class PromptsConfig(Block):
         Field(ge=1, description="Longest prompt in tokens, chat template included; by default there is no limit."),
     ] = None
     overlong: Annotated[
-        Literal["drop", "error", "truncate_left"],
+        Overlong,
         Field(
             description="A prompt over max_length is dropped, stops the run, or loses the first part of its question."
         ),
@@ -94,10 +148,27 @@ class PromptsConfig(Block):
 
     @model_validator(mode="after")
     def _check_keys_that_need_each_other(self) -> "PromptsConfig":
-        if self.answer_extract and not self.answer_key:
-            raise ValueError("'answer_extract' needs 'answer_key'; name the column that holds the solution")
-        if (self.min_pixels or self.max_pixels) and not self.image_key:
-            raise ValueError("'min_pixels' and 'max_pixels' need 'image_key'; name the column that holds the images")
-        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
-            raise ValueError(f"min_pixels {self.min_pixels} is over max_pixels {self.max_pixels}; swap them")
+        for config in (self, *(self.held_out(name) for name in self.validation or ())):
+            _check_needs(config)
         return self
+
+    @property
+    def shows_images(self) -> bool:
+        """Whether any prompt, of training or held out, has images."""
+        return bool(self.image_key or any(one.image_key for one in (self.validation or {}).values()))
+
+    def held_out(self, name: str) -> "PromptsConfig":
+        """The block as it is for one set of held-out prompts, with the set's sources as `train`."""
+        assert self.validation is not None
+        chosen = self.validation[name]
+        own = {field: getattr(chosen, field) for field in chosen.model_fields_set - {"sources"}}
+        return self.model_copy(update={**own, "train": chosen.sources, "validation": None, "streaming": False})
+
+
+def _check_needs(config: PromptsConfig) -> None:
+    if config.answer_extract and not config.answer_key:
+        raise ValueError("'answer_extract' needs 'answer_key'; name the column that holds the solution")
+    if (config.min_pixels or config.max_pixels) and not config.shows_images:
+        raise ValueError("'min_pixels' and 'max_pixels' need 'image_key'; name the column that holds the images")
+    if config.min_pixels and config.max_pixels and config.min_pixels > config.max_pixels:
+        raise ValueError(f"min_pixels {config.min_pixels} is over max_pixels {config.max_pixels}; swap them")

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -20,7 +20,7 @@ def markdown() -> str:
     for name, block in BLOCKS.items():
         need = "is required with it" if block.required else "may be left out"
         sections.append(f"## `{name}:`\n\nPlugin `grpo_plugin.{block.plugin}`; the block {need}. {_about(block.model)}")
-        sections.extend(_tables(name, block.model))
+        sections.extend(_tables(name, block.model, set()))
     return "\n\n".join(sections) + "\n"
 
 
@@ -28,8 +28,8 @@ def _about(model: type[BaseModel]) -> str:
     return " ".join((model.__doc__ or "").split())
 
 
-def _tables(path: str, model: type[BaseModel]) -> Iterator[str]:
-    """The table of a model, then those of the models inside it, each under its path."""
+def _tables(path: str, model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[str]:
+    """The table of a model, then those of the models inside it that were not `seen`, each under its path."""
     root = model.model_json_schema()
     rows = [
         f"| `{key}` | {_value(expected(root['properties'][key], root))} | {_default(field)} "
@@ -39,12 +39,23 @@ def _tables(path: str, model: type[BaseModel]) -> Iterator[str]:
     yield "\n".join([HEAD, *rows])
     inside: dict[type[BaseModel], list[str]] = {}
     for key, field in model.model_fields.items():
-        is_list = any("items" in option for option in options_of(root["properties"][key], root))
         for inner in _models(field.annotation):
-            inside.setdefault(inner, []).append(f"{path}.{key}{'[]' if is_list else ''}")
-    for inner, paths in inside.items():
+            inside.setdefault(inner, []).append(f"{path}.{key}{_entry(root['properties'][key], root)}")
+    new = {inner: paths for inner, paths in inside.items() if inner not in seen}
+    seen.update(new)
+    for inner, paths in new.items():
         yield f"### {', '.join(f'`{path}`' for path in paths)}\n\n{_about(inner)}"
-        yield from _tables(paths[0], inner)
+        yield from _tables(paths[0], inner, seen)
+
+
+def _entry(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
+    """What stands behind the key of a field whose entries are blocks: `.<name>` in a mapping, `[]` in a list."""
+    options = list(options_of(schema, root))
+    if any(
+        isinstance(option.get("additionalProperties"), Mapping) or "patternProperties" in option for option in options
+    ):
+        return ".<name>"
+    return "[]" if any("items" in option for option in options) else ""
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

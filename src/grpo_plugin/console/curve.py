@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpo_plugin.files import atomic_write
-from grpo_plugin.validation.evaluation import Evaluation
+from grpo_plugin.validation.accuracy import Evaluation, by_set
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TRAIN, SAMPLED, GREEDY = "#2563a8", "#c2571a", "#3a7d44"
-PASS_AT = ["#7a5195", "#a05195", "#b07aa1", "#5b4a8a"]
+OTHERS = ["#7a5195", "#a05195", "#b07aa1", "#5b4a8a"]  # pass@k, maj@k
+COLORS = {"sampled": SAMPLED, "greedy": GREEDY}
+MARKS = {"sampled": "o-", "greedy": "s-"}
 STYLE: Any = {
     "axes.edgecolor": "#888888",
     "axes.grid": True,
@@ -76,16 +78,28 @@ def _rewards(axes: Axes, rewards: Sequence[tuple[int, float]]) -> None:
 
 
 def _accuracy(axes: Axes, evaluations: Sequence[Evaluation]) -> None:
-    last = evaluations[-1]
-    lines = {
-        "sampled": ([each.overall.sampled for each in evaluations], SAMPLED, "o-"),
-        "greedy": ([each.overall.greedy for each in evaluations], GREEDY, "s-"),
-    }
-    for k, color in zip((k for k in last.overall.pass_at if k > 1), PASS_AT, strict=False):
-        lines[f"pass@{k}"] = [each.overall.pass_at.get(k) for each in evaluations], color, "^--"
-    for name, (values, color, marks) in lines.items():
-        known = [(each.step, value) for each, value in zip(evaluations, values, strict=True) if value is not None]
-        if known:
-            axes.plot(*zip(*known, strict=True), marks, color=color, label=f"{name} ({known[-1][1]:.3f} at the end)")
-    axes.set_ylabel(f"validation {last.metric}")
+    """One set's figures in their colours; of several sets the samples alone, each in a colour of its own."""
+    sets = by_set(evaluations)
+    for place, (name, of_set) in enumerate(sets.items()):
+        figures = [figure for figure, _ in of_set[-1].overall.figures() if figure not in ("pass@1", "maj@1")]
+        for index, figure in enumerate(figures if len(sets) == 1 else figures[:1]):
+            color = COLORS.get(figure, OTHERS[index % len(OTHERS)]) if len(sets) == 1 else f"C{place}"
+            _line(axes, of_set, figure, color, "" if len(sets) == 1 else f"{name} ")
+    axes.set_ylabel("validation" if len(sets) > 1 else f"validation {evaluations[-1].metric}")
     axes.legend(loc="best")
+
+
+def _line(axes: Axes, evaluations: Sequence[Evaluation], figure: str, color: str, prefix: str) -> None:
+    """A figure over the steps, with a band of one standard error on either side."""
+    known = []
+    for each in evaluations:
+        value = dict(each.overall.figures()).get(figure)
+        if value is not None:
+            known.append((each.step, value, each.overall.stderr.get(figure, 0.0)))
+    if not known:
+        return
+    steps, values, errors = zip(*known, strict=True)
+    label = f"{prefix}{figure} ({values[-1]:.3f} at the end)"
+    axes.plot(steps, values, MARKS.get(figure, "^--"), color=color, label=label)
+    lower, upper = ([v + sign * e for v, e in zip(values, errors, strict=True)] for sign in (-1, 1))
+    axes.fill_between(steps, lower, upper, color=color, alpha=0.15, linewidth=0)

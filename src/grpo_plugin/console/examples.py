@@ -1,4 +1,4 @@
-"""Completions of the same held-out prompts before and after training, read from the generation log."""
+"""Completions of the same held-out prompts before training and now, read from the validation log."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,52 +6,57 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from grpo_plugin.config.prompts import VALIDATION
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One completion of an example, after `step` optimizer steps."""
+
+    step: int
+    text: str
+    reward: float | None
+
 
 @dataclass(frozen=True)
 class Example:
     """One held-out prompt with its completions; `before` is None if there was only one validation."""
 
     prompt: str
-    before: str | None
-    after: str
     answer: str | None
-    reward_before: float | None
-    reward_after: float | None
+    before: Shown | None
+    after: Shown
 
 
-def examples(folder: Path, count: int = 3) -> list[Example]:
-    """The first `count` held-out prompts, with their completions of the first and the last validation in `folder`.
+def examples(folder: Path, count: int, name: str = VALIDATION) -> list[Example]:
+    """The first `count` prompts of a held-out set, with their completions of its first and last validation in `folder`.
 
     The completions are the greedy ones if there are any, else the first sample of each prompt.
     """
-    files = sorted(folder.glob("validation-*.parquet"))
-    if not files:
+    files = [file for file in sorted(folder.glob(f"{name}-*.parquet")) if file.stem.rsplit("-", 2)[0] == name]
+    if not files or not count:
         return []
-    steps = [file.stem.split("-")[1] for file in files]
-    last = _first_answers(folder, steps[-1])
-    first = _first_answers(folder, steps[0]) if steps[0] != steps[-1] else {}
-    return [_example(prompt, first.get(prompt), row) for prompt, row in list(last.items())[:count]]
+    steps = [file.stem.rsplit("-", 2)[1] for file in files]
+    last = _first_answers(folder, f"{name}-{steps[-1]}", count)
+    first = _first_answers(folder, f"{name}-{steps[0]}", count) if steps[0] != steps[-1] else {}
+    return [
+        Example(row["prompt"], row["answer"], _shown(first[place]) if place in first else None, _shown(row))
+        for place, row in last.items()
+    ]
 
 
-def _first_answers(folder: Path, step: str) -> dict[str, dict[str, Any]]:
-    """Prompt → the first row of it in one validation, among the rows of lowest temperature (0 is greedy)."""
-    columns = ["prompt", "completion", "answer", "reward", "temperature"]
-    files = sorted(folder.glob(f"validation-{step}-*.parquet"))
+def _first_answers(folder: Path, prefix: str, count: int) -> dict[int, dict[str, Any]]:
+    """Place of a prompt in its set → its first row in one validation, among the rows of lowest temperature."""
+    columns = ["step", "prompt", "completion", "answer", "reward", "temperature", "row"]
+    files = sorted(folder.glob(f"{prefix}-*.parquet"))
     rows = [row for file in files for row in pq.ParquetFile(file).read(columns=columns).to_pylist()]
     coldest = min(row["temperature"] for row in rows)
-    answers: dict[str, dict[str, Any]] = {}
+    answers: dict[int, dict[str, Any]] = {}
     for row in rows:
-        if row["temperature"] == coldest:
-            answers.setdefault(row["prompt"], row)
+        if row["temperature"] == coldest and row["row"] < count:
+            answers.setdefault(row["row"], row)
     return answers
 
 
-def _example(prompt: str, before: dict[str, Any] | None, after: dict[str, Any]) -> Example:
-    return Example(
-        prompt=prompt,
-        before=before["completion"] if before else None,
-        after=after["completion"],
-        answer=after["answer"],
-        reward_before=before["reward"] if before else None,
-        reward_after=after["reward"],
-    )
+def _shown(row: dict[str, Any]) -> Shown:
+    return Shown(row["step"], row["completion"], row["reward"])

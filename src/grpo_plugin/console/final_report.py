@@ -1,22 +1,23 @@
 """The report at the end of a run: accuracy before and after, examples, time, outputs and commands for them."""
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from grpo_plugin.config.prompts import VALIDATION
 from grpo_plugin.console.examples import Example, examples
-from grpo_plugin.console.log_columns import WIDTH, clock, decimal
+from grpo_plugin.console.held_out import example_lines, figure_text
+from grpo_plugin.console.log_columns import clock, length
 from grpo_plugin.console.screen import Screen
 from grpo_plugin.console.timing import Stopwatch
 from grpo_plugin.recipe import Recipe
-from grpo_plugin.validation.evaluation import Accuracy, Evaluation
+from grpo_plugin.validation.accuracy import Evaluation, by_set
 
 GROUPS = 20
-SHOWN = 300  # characters of a prompt or completion
 OUTPUTS = {
     "model": ".",
     "curve": "curve.png",
     "completions": "generations",
+    "held-out": "validation",
     "debug log": "debug.log",
     "vLLM's log": "vllm.log",
 }
@@ -37,16 +38,25 @@ class FinalReport:
 
     def show(self, screen: Screen) -> None:
         """Write every part that has something in it."""
-        if self.evaluations:
-            first, last = self.evaluations[0], self.evaluations[-1]
-            screen.section(f"Held-out {last.metric}, {last.overall.prompts} prompts", accuracy_lines(first, last))
+        for title, lines in set_sections(self.evaluations):
+            screen.section(title, lines)
         if self.examples:
             parts = [example_lines(example) for example in self.examples]
             lines = [line for part in parts for line in ["", *part]]
-            screen.section(f"The first {len(self.examples)} held-out prompts", lines[1:])
+            count = f"{len(self.examples)} held-out prompts" if len(self.examples) > 1 else "held-out prompt"
+            screen.section(f"The first {count}", lines[1:])
         screen.section("Where the time went", time_lines(self.seconds, self.elapsed))
         screen.section("Outputs", aligned([[label, text] for label, text in self.outputs.items()], "<<"))
         screen.section("Next", aligned([[label, text] for label, text in self.commands.items()], "<<"))
+
+
+def set_sections(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[str]]]:
+    """Title and lines for each set of held-out prompts: its first and its last evaluation."""
+    for name, of_set in by_set(evaluations).items():
+        first, last = of_set[0], of_set[-1]
+        title = "" if name == VALIDATION else f"{name}: "
+        mean = f", mean of {last.samples} samples" if last.samples > 1 else ""
+        yield f"Held-out {title}{last.metric}, {last.overall.prompts} prompts{mean}", accuracy_lines(first, last)
 
 
 def of_run(recipe: Recipe, evaluations: Sequence[Evaluation], watch: Stopwatch) -> FinalReport:
@@ -54,12 +64,18 @@ def of_run(recipe: Recipe, evaluations: Sequence[Evaluation], watch: Stopwatch) 
     out = recipe.output_dir
     return FinalReport(
         evaluations=evaluations,
-        examples=examples(out / "generations") if evaluations else [],
+        examples=_examples(recipe, evaluations),
         seconds=watch.totals(),
         elapsed=watch.elapsed(),
         outputs={label: str(out / name) for label, name in OUTPUTS.items() if (out / name).exists()},
         commands=commands(recipe),
     )
+
+
+def _examples(recipe: Recipe, evaluations: Sequence[Evaluation]) -> list[Example]:
+    if not evaluations or recipe.validation is None:
+        return []
+    return examples(recipe.output_dir / "validation", recipe.validation.show, next(iter(by_set(evaluations))))
 
 
 def commands(recipe: Recipe) -> dict[str, str]:
@@ -74,31 +90,10 @@ def commands(recipe: Recipe) -> dict[str, str]:
     )
 
 
-def sentence(evaluation: Evaluation) -> str:
-    """One evaluation as one line: `after step 20: accuracy sampled 0.929, greedy 0.984`."""
-    figures = [f"{name} {value:.3f}" for name, value in _accuracies(evaluation.overall) if value is not None]
-    return f"after step {evaluation.step}: {evaluation.metric} {', '.join(figures) or 'has no score'}"
-
-
 def accuracy_lines(before: Evaluation, after: Evaluation) -> list[str]:
     """Held-out accuracy: overall, then per group; one column of figures if there was only one evaluation."""
     unseen = len(after.groups) - GROUPS
     return _accuracy_rows(before, after) + ([f"… and {unseen} more groups"] if unseen > 0 else [])
-
-
-def example_lines(example: Example) -> list[str]:
-    """Prompt, completion before and after with their rewards, and the gold answer."""
-    parts = {"prompt": middle_out(example.prompt)}
-    if example.before is not None:
-        parts["before"] = f"{middle_out(example.before)}   (reward {_figure(example.reward_before)})"
-    parts["after"] = f"{middle_out(example.after)}   (reward {_figure(example.reward_after)})"
-    if example.answer is not None:
-        parts["gold"] = middle_out(example.answer)
-    rows = []
-    for label, text in parts.items():
-        first, *rest = textwrap.wrap(text, WIDTH - 12, replace_whitespace=False)
-        rows += [[label, first], *(["", more] for more in rest)]
-    return aligned(rows, "<<")
 
 
 def time_lines(seconds: Mapping[str, float], elapsed: float) -> list[str]:
@@ -119,48 +114,33 @@ def aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
     return ["  ".join(row).rstrip() for row in cells]
 
 
-def middle_out(text: str, limit: int = SHOWN) -> str:
-    """One line of at most `limit` characters that keeps the beginning and the end, where an answer stands.
-
-    Control characters, which a terminal would execute, are replaced.
-    """
-    line = "".join(letter if letter.isprintable() else "�" for letter in " ".join(text.split())) or "(empty)"
-    if len(line) <= limit:
-        return line
-    half = (limit - 3) // 2
-    return f"{line[:half]} … {line[-half:]}"
-
-
 def _accuracy_rows(before: Evaluation, after: Evaluation) -> list[str]:
+    figures = _figures(after)
     if before.step == after.step:
-        rows = [[label, _figure(value)] for label, value in _figures(after)]
-        return aligned([["", f"step {after.step}"], *rows], "<>")
-    first = dict(_figures(before))
-    rows = [
-        [label, _figure(first.get(label)), _figure(value), _change(first.get(label), value)]
-        for label, value in _figures(after)
-    ]
+        return aligned([["", f"step {after.step}"], *([label, text] for label, (text, _) in figures.items())], "<>")
+    first = _figures(before)
+    rows = []
+    for label, (text, value) in figures.items():
+        earlier, old = first.get(label, ("-", None))
+        rows.append([label, earlier, text, _change(old, value, label)])
     return aligned([["", f"before (step {before.step})", f"after (step {after.step})", "change"], *rows], "<>>>")
 
 
-def _figures(evaluation: Evaluation) -> Iterator[tuple[str, float | None]]:
-    yield from _accuracies(evaluation.overall)
-    for group, part in list(evaluation.groups.items())[:GROUPS]:
-        for label, value in _accuracies(part):
-            yield f"{label}, {group}", value
+def _figures(evaluation: Evaluation) -> dict[str, tuple[str, float | None]]:
+    """Label → the figure as text and as a number: of all prompts, then of each group."""
+    part = evaluation.overall
+    figures = {name: (figure_text(part, name, value), value) for name, value in part.figures()}
+    if part.truncated is not None and part.mean_length is not None:
+        figures["cut off"] = f"{part.truncated:.1%}", part.truncated
+        figures["tokens"] = length(part.mean_length), part.mean_length
+    for group, of_group in list(evaluation.groups.items())[:GROUPS]:
+        for name, value in of_group.figures():
+            figures[f"{name}, {group}"] = figure_text(of_group, name, value), value
+    return figures
 
 
-def _accuracies(part: Accuracy) -> Iterator[tuple[str, float | None]]:
-    yield "sampled", part.sampled
-    if part.greedy is not None:
-        yield "greedy", part.greedy
-    for k, chance in part.pass_at.items():
-        yield f"pass@{k}", chance
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else decimal(value)
-
-
-def _change(before: float | None, after: float | None) -> str:
-    return "-" if before is None or after is None else f"{after - before:+.3f}"
+def _change(before: float | None, after: float | None, label: str) -> str:
+    if before is None or after is None:
+        return "-"
+    change = after - before
+    return f"{change:+.1%}" if label == "cut off" else f"{change:+.1f}" if label == "tokens" else f"{change:+.3f}"

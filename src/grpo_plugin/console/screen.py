@@ -129,6 +129,10 @@ class Screen:
         """A title over indented lines, after an empty line; nothing if there are no lines."""
         if lines:
             self._print(Text(f"\n{title}", style="bold"))
+        self.lines(lines)
+
+    def lines(self, lines: Sequence[str]) -> None:
+        """Indented lines."""
         for text in lines:
             self._print(Text(f"  {text}".rstrip()))
 

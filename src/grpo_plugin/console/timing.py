@@ -24,6 +24,7 @@ class Stopwatch:
         self._on_section = on_section
         self._began = self._mark = clock()
         self._open: list[str] = []
+        self._whole: str | None = None
         self._step: defaultdict[str, float] = defaultdict(float)
         self._total: defaultdict[str, float] = defaultdict(float)
 
@@ -40,6 +41,17 @@ class Stopwatch:
             self._open.pop()
             self._on_section(self._open[-1] if self._open else None)
 
+    @contextmanager
+    def whole(self, name: str) -> Iterator[None]:
+        """As calling the stopwatch, but the seconds of sections inside count for `name` too."""
+        with self(name):
+            outer, self._whole = self._whole, self._whole or name
+            try:
+                yield
+            finally:
+                self._charge()
+                self._whole = outer
+
     def add(self, name: str, seconds: float) -> None:
         """Count seconds that were measured elsewhere, outside any open section."""
         self._step[name] += seconds
@@ -51,6 +63,11 @@ class Stopwatch:
         seconds = dict(self._step)
         self._step.clear()
         return seconds
+
+    def take(self, name: str) -> float:
+        """Seconds of one section since the last call of this or `step`, which will not count them again."""
+        self._charge()
+        return self._step.pop(name, 0.0)
 
     def totals(self) -> dict[str, float]:
         """Seconds per section since the stopwatch was made."""
@@ -65,5 +82,5 @@ class Stopwatch:
         """Add the seconds since the last mark to the innermost open section."""
         now = self._clock()
         if self._open:
-            self.add(self._open[-1], now - self._mark)
+            self.add(self._whole or self._open[-1], now - self._mark)
         self._mark = now

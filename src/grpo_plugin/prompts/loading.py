@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpo_plugin.config.prompts import PromptsConfig, Sources
+from grpo_plugin.config.prompts import VALIDATION, PromptsConfig, Sources
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.prompts.identity import data_key
 from grpo_plugin.prompts.images import image_tokens, images_unchanged
@@ -39,13 +39,15 @@ class PromptData:
     `images` (PIL) if an image_key is, and every other column of the data.
 
     Args:
+        train: where the block names no training rows, those of the first held-out set, which are never trained on.
+        validation: the sets of held-out rows, by name.
         columns: names in a training row.
         longest: tokens of the longest prompt kept, of train and validation; None when nothing was measured.
         notes: one line each for the user: what was dropped, cut, left out or mixed.
     """
 
     train: Dataset | IterableDataset
-    validation: Dataset | None
+    validation: Mapping[str, Dataset]
     columns: tuple[str, ...]
     longest: int | None
     notes: tuple[str, ...]
@@ -79,14 +81,17 @@ def load(
         raise RecipeError(f"prompts.max_length: {config.max_length} tokens cannot be measured without the tokenizer.")
     counter = _counter(tokenizer, processor, template_kwargs)
     loader = _Loader(config, base_dir, seed, cache_dir or default_cache(), counter, processor)
-    train = loader.stream() if config.streaming else loader.split("prompts.train", config.train)
-    validation = loader.split("prompts.validation", config.validation) if config.validation is not None else None
-    parts = [part for part in (train, validation) if part]
+    held_out = {name: loader.held_out(name) for name in config.validation or {}}
+    if config.streaming:
+        train = loader.stream()
+    else:
+        train = loader.split("prompts.train", config.train) if config.train else next(iter(held_out.values()))
+    parts = [train, *(part for part in held_out.values() if part is not train)]
     notes = tuple(note for part in parts for note in part.notes)
     for note in notes:
         LOG.warning(note)
     longest = max(part.longest for part in parts) if tokenizer is not None else None
-    return PromptData(train.rows, validation.rows if validation else None, train.columns, longest, notes)
+    return PromptData(train.rows, {name: part.rows for name, part in held_out.items()}, train.columns, longest, notes)
 
 
 def _counter(
@@ -113,6 +118,12 @@ class _Loader:
     cache: Path
     counter: ChatCounter | None
     processor: ProcessorMixin | None
+
+    def held_out(self, name: str) -> _Split:
+        """The rows of one set of `prompts.validation`."""
+        config = self.config.held_out(name)
+        field = "prompts.validation" if name == VALIDATION else f"prompts.validation.{name}"
+        return replace(self, config=config).split(field, config.train)
 
     def split(self, field: str, sources: Sources) -> _Split:
         """The rows of one field from the cache, prepared first where they are not there."""

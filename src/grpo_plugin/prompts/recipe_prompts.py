@@ -28,7 +28,7 @@ def load_recipe_prompts(recipe: Recipe, cfg: Any) -> tuple[PromptData, Processor
 
     assert recipe.prompts is not None
     tokenizer = load_tokenizer(cfg)
-    processor = _processor(cfg, tokenizer) if recipe.prompts.image_key else None
+    processor = _processor(cfg, tokenizer) if recipe.prompts.shows_images else None
     prompts = load(
         recipe.prompts,
         base_dir=recipe.folder,

@@ -9,7 +9,7 @@ from grpo_plugin.config.axolotl_values import read_values
 from grpo_plugin.config.block import Block
 from grpo_plugin.config.blocks import BLOCKS
 from grpo_plugin.config.rewards import RewardsConfig
-from grpo_plugin.errors import RecipeError
+from grpo_plugin.errors import RecipeError, suggestion
 from grpo_plugin.recipe.axolotl_keys import check_block_keys, check_misspelt_blocks
 from grpo_plugin.recipe.key_effects import check_effects
 from grpo_plugin.recipe.missing_resources import missing_resources
@@ -17,20 +17,23 @@ from grpo_plugin.recipe.plugin_names import our_plugins
 from grpo_plugin.recipe.recipe import Recipe
 
 
-def check(values: Mapping[str, Any]) -> Recipe:
+def check(values: Mapping[str, Any], *, evaluates: bool = False) -> Recipe:
     """As `parse`, and check that the files and folders that the recipe names are on this machine.
 
     Raises:
         RecipeError, DataError: for the first mistake, in one sentence: field, value, what is known, remedy.
     """
-    recipe = parse(values)
+    recipe = parse(values, evaluates=evaluates)
     for missing in missing_resources(recipe):
         raise missing
     return recipe
 
 
-def parse(values: Mapping[str, Any]) -> Recipe:
+def parse(values: Mapping[str, Any], *, evaluates: bool = False) -> Recipe:
     """Read our blocks strictly, and check what Axolotl would accept without an error.
+
+    Args:
+        evaluates: the recipe is for `axolotl grpo evaluate`: held-out prompts and what scores them are enough.
 
     Raises:
         RecipeError: for the first mistake.
@@ -42,6 +45,9 @@ def parse(values: Mapping[str, Any]) -> Recipe:
     for block in ("trl", "vllm"):
         check_block_keys(block, values.get(block) or {})
     recipe = Recipe(values=values, **blocks)  # type: ignore[arg-type]
+    _check_held_out(recipe, required=evaluates or (recipe.validation is not None and recipe.validation.only))
+    if evaluates:
+        return _with_rewards(recipe)
     _check_needs(recipe)
     check_effects(recipe)
     advantage = of_recipe(recipe.algorithm, recipe.trl).preset.advantage
@@ -49,7 +55,14 @@ def parse(values: Mapping[str, Any]) -> Recipe:
         raise RecipeError(
             f"rl: 'gdpo' contradicts advantage {advantage!r}; set rl: grpo, or algorithm.advantage: gdpo."
         )
-    return recipe if recipe.rewards is not None else replace(recipe, rewards=_rewards_of_trl(recipe.trl))
+    return _with_rewards(recipe)
+
+
+def _with_rewards(recipe: Recipe) -> Recipe:
+    """The recipe with the rewards that TRL's keys name, where it has no block of ours."""
+    if recipe.rewards is not None or not recipe.trl.get("reward_funcs"):
+        return recipe
+    return replace(recipe, rewards=_rewards_of_trl(recipe.trl))
 
 
 def _parse_block(name: str, plugins: Collection[str], values: Mapping[str, Any]) -> Block | None:
@@ -81,6 +94,29 @@ def _rewards_of_trl(trl: Mapping[str, Any]) -> RewardsConfig:
     return RewardsConfig.parse("trl.reward_funcs", block)
 
 
+def _check_held_out(recipe: Recipe, *, required: bool) -> None:
+    """Refuse options of sets that there are not and, where nothing is trained, a recipe without what is evaluated.
+
+    Raises:
+        RecipeError: for the first mistake.
+    """
+    known = list((recipe.prompts.validation or {}) if recipe.prompts else ())
+    for name in recipe.validation.sets if recipe.validation else ():
+        if name not in known:
+            raise RecipeError(f"validation.sets.{name}: no such set in prompts.validation; {suggestion(name, known)}")
+    if not required:
+        return
+    if not recipe.held_out:
+        raise RecipeError("prompts.validation: missing, so there is nothing to evaluate; name held-out prompts.")
+    unscored = [name for name, options in recipe.held_out.items() if not options.reward]
+    if unscored and recipe.rewards is None and not recipe.trl.get("reward_funcs"):
+        raise RecipeError(
+            f"validation.sets.{unscored[0]}.reward: missing, and the recipe has no `rewards:` either; add one of them."
+        )
+    if not recipe.values.get("base_model"):
+        raise RecipeError("base_model: missing; name a Hugging Face model or a folder with --model, or add the key.")
+
+
 def _check_needs(recipe: Recipe) -> None:
     """Refuse a recipe without what every run needs: rl: grpo, a reward, a model, an end."""
     rl = recipe.values.get("rl") or "grpo"
@@ -93,6 +129,9 @@ def _check_needs(recipe: Recipe) -> None:
         )
     if not recipe.values.get("base_model"):
         raise RecipeError("base_model: missing; name a Hugging Face model or a folder.")
+    only = recipe.validation is not None and recipe.validation.only
+    if recipe.prompts is not None and not recipe.prompts.train and not only:
+        raise RecipeError("prompts.train: required and missing; add it to the 'prompts' block.")
     if recipe.prompts is not None and recipe.prompts.streaming and (recipe.values.get("max_steps") or 0) <= 0:
         raise RecipeError(
             "prompts.streaming: true reads rows without knowing how many there are, so that an epoch has no length; "

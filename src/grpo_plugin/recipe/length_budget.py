@@ -46,7 +46,7 @@ def check_longest_prompt(recipe: Recipe, longest: int | None, config: Mapping[st
     """
     if recipe.uses_vllm and not recipe.serves:
         return
-    completion = longest_completion(recipe)
+    completion = longest_answer(recipe.values)
     limit_of_vllm = None
     if recipe.serves and recipe.prompts is not None:
         limit_of_vllm = model_length(recipe.prompts.max_length, completion, recipe.vllm.get("max_model_len"))
@@ -58,7 +58,7 @@ def check_longest_prompt(recipe: Recipe, longest: int | None, config: Mapping[st
     if limit_of_vllm:
         what, remedy = f"vllm.max_model_len: {limit} tokens", f"raise it to {longest + completion}, or set"
     raise RecipeError(
-        f"{what} cannot hold the longest prompt of the data ({longest}) and trl.max_completion_length {completion}; "
+        f"{what} cannot hold the longest prompt of the data ({longest}) and {_source(recipe)} {completion}; "
         f"{remedy} prompts.max_length to {max(1, limit - completion)}."
     )
 
@@ -66,3 +66,17 @@ def check_longest_prompt(recipe: Recipe, longest: int | None, config: Mapping[st
 def longest_completion(recipe: Recipe) -> int:
     """Tokens of the longest completion: `trl.max_completion_length`."""
     return int(recipe.trl.get("max_completion_length") or COMPLETION)
+
+
+def longest_answer(values: Mapping[str, Any]) -> int:
+    """Tokens of the longest completion that vLLM is asked for: in training, or for a set of held-out prompts."""
+    trl, validation = (values.get(block) or {} for block in ("trl", "validation"))
+    blocks = (validation, *(validation.get("sets") or {}).values())
+    return max(
+        int(trl.get("max_completion_length") or COMPLETION), *(int(one.get("max_tokens") or 0) for one in blocks)
+    )
+
+
+def _source(recipe: Recipe) -> str:
+    """The key that gives the longest completion."""
+    return "trl.max_completion_length" if longest_answer(recipe.values) == longest_completion(recipe) else "max_tokens"

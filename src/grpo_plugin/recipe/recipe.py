@@ -1,7 +1,7 @@
 """A checked recipe: Axolotl's values, and our blocks as their models."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from grpo_plugin.config.prompts import PromptsConfig
 from grpo_plugin.config.quickstart import QuickstartConfig
 from grpo_plugin.config.rewards import RewardsConfig
 from grpo_plugin.config.rollout import RolloutConfig
-from grpo_plugin.config.validation import ValidationConfig
+from grpo_plugin.config.validation import EvaluationOptions, ValidationConfig
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,10 @@ class Recipe:
     rollout: RolloutConfig | None
     validation: ValidationConfig | None
     quickstart: QuickstartConfig | None
+
+    def replace(self, **blocks: Any) -> "Recipe":
+        """The same recipe with other blocks."""
+        return replace(self, **blocks)
 
     @property
     def trl(self) -> Mapping[str, Any]:
@@ -50,6 +54,13 @@ class Recipe:
     def name(self) -> str:
         """The name of the recipe file without `.yaml`."""
         return Path(self.values.get("axolotl_config_path") or "recipe").stem
+
+    @property
+    def held_out(self) -> dict[str, EvaluationOptions]:
+        """The sets of held-out prompts by name, with their options; none without `validation:`."""
+        if self.validation is None or self.prompts is None:
+            return {}
+        return {name: self.validation.of_set(name) for name in self.prompts.validation or {}}
 
     @property
     def uses_vllm(self) -> bool:

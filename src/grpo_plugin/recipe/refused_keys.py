@@ -92,10 +92,10 @@ REFUSED: dict[str, Refusal] = {
     ),
     # Evaluation and the best model
     **_refuse(
-        "is not supported: the last model is saved; choose a checkpoint by evaluations.jsonl, and remove the key",
+        "is not supported: the last model is saved; use validation.best, which keeps the best checkpoint too",
         *("load_best_model_at_end", "metric_for_best_model", "greater_is_better"),
     ),
-    **_refuse("is not supported: a run ends with max_steps or num_epochs; remove it", "early_stopping_patience"),
+    **_refuse("is not supported; use validation.best and validation.patience", "early_stopping_patience"),
     **_refuse(
         "has no effect on rl: grpo; use ValidationPlugin and its block",
         *("do_causal_lm_eval", "eval_causal_lm_metrics", "do_bench_eval", "bench_dataset", "bench_split"),

@@ -1,4 +1,6 @@
-"""Every generation of a run, kept as Parquet: `pandas.read_parquet(output_dir / "generations")` reads them all.
+"""Every generation of a run, kept as Parquet: `pandas.read_parquet(output_dir / "generations")` reads all of training.
+
+Those of validation are in the folder `validation`, in the same columns.
 
 One file per step and split, written under a hidden name and renamed, so that a reader never sees half a file. A run
 that is resumed writes its steps again: their files replace the old ones, and files of later steps go.
@@ -26,6 +28,9 @@ COLUMNS = {
     "temperature": pa.float64(),
     "finish_reason": pa.string(),
     "policy_version": pa.int64(),
+    "row": pa.int64(),
+    "tokens": pa.int64(),
+    "vote": pa.int64(),
 }
 
 
@@ -34,8 +39,10 @@ class Generations:
     """One batch of scored completions, as B-long columns (B = completions).
 
     `rewards` holds the weighted totals, `functions` the unweighted scores of each reward function by name; None
-    stands for a score that does not exist. `answers` are gold answers; `temperature` 0 is greedy. `extra` holds what
-    reward functions logged through TRL's `log_extra`, by column.
+    stands for a score that does not exist. `answers` are gold answers; `temperature` 0 is greedy. `rows` are the places
+    of the prompts in their data, so that one prompt can be followed over the steps; `tokens` counts what the policy
+    sampled; `votes` are equal for equivalent answers to one prompt. `extra` holds what reward functions logged through
+    TRL's `log_extra`, by column.
     """
 
     prompts: Sequence[str]
@@ -48,6 +55,9 @@ class Generations:
     advantages: Sequence[float | None] | None = None
     answers: Sequence[str | None] | None = None
     score_seconds: Sequence[float | None] | None = None
+    rows: Sequence[int] | None = None
+    tokens: Sequence[int] | None = None
+    votes: Sequence[int | None] | None = None
     extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
@@ -59,7 +69,11 @@ class GenerationLog:
         self._last: dict[str, tuple[int, int]] = {}
 
     def write(self, step: int, batch: Generations, split: str = "train") -> Path:
-        """Keep one batch of `step` (training: the step it trains, from 1; validation: the steps done before it)."""
+        """Keep one batch of `step` (training: the step it trains, from 1; validation: the steps done before it).
+
+        Args:
+            split: "train", or the name of a set of held-out prompts.
+        """
         path = self.folder / f"{split}-{step:07d}-{self._part(step, split):03d}.parquet"
         with atomic_write(path) as file:
             pq.write_table(_table(step, batch, split), file)
@@ -77,7 +91,8 @@ class GenerationLog:
     def _forget(self, step: int, split: str) -> None:
         """Remove the files that an earlier, longer run left for this step and later ones."""
         for path in self.folder.glob(f"{split}-*.parquet"):
-            if int(path.stem.split("-")[-2]) >= step:
+            name, of_step, _ = path.stem.rsplit("-", 2)
+            if name == split and int(of_step) >= step:
                 path.unlink()
 
 
@@ -109,6 +124,9 @@ def _table(step: int, batch: Generations, split: str) -> pa.Table:
         "temperature": [batch.temperature] * size,
         "finish_reason": batch.finish_reasons,
         "policy_version": [batch.policy_version] * size,
+        "row": nothing if batch.rows is None else batch.rows,
+        "tokens": nothing if batch.tokens is None else batch.tokens,
+        "vote": nothing if batch.votes is None else batch.votes,
     }
     types = dict(COLUMNS)
     for name, column in function_columns(list(batch.functions)).items():

@@ -21,6 +21,7 @@ class Request:
     """Data, wording and tokenizers to measure.
 
     Args:
+        config: wording and data of the split, which stands as its `train`.
         base_dir: where relative paths of the block start.
         tokenizers: folders or names on the hub; empty means the one that `recipe` trains with.
         recipe: the recipe's values, with the keys by which Axolotl changes a tokenizer; empty without a recipe.
@@ -34,15 +35,8 @@ class Request:
 
     @property
     def sources(self) -> Sources:
-        """What is measured: `prompts.train` or `prompts.validation`.
-
-        Raises:
-            RecipeError: a split that the block does not have.
-        """
-        sources = self.config.train if self.split == "train" else self.config.validation
-        if sources is None:
-            raise RecipeError("prompts.validation: not set, so there is nothing to measure; use --split train.")
-        return sources
+        """What is measured."""
+        return self.config.train
 
     @property
     def trl(self) -> Mapping[str, Any]:
@@ -74,4 +68,20 @@ def request(
     # Lengths of answers are those of the whole text in the data, and nothing is dropped.
     block.pop("answer_extract", None)
     config = PromptsConfig.parse("prompts", block)
+    if split == "validation":
+        config = _held_out(config)
     return Request(config, recipe.parent if recipe else Path.cwd(), split, tuple(tokenizers), values)
+
+
+def _held_out(config: PromptsConfig) -> PromptsConfig:
+    """The block of the only set of held-out prompts.
+
+    Raises:
+        RecipeError: there is none, or there are several.
+    """
+    names = list(config.validation or {})
+    if not names:
+        raise RecipeError("prompts.validation: not set, so there is nothing to measure; use --split train.")
+    if len(names) > 1:
+        raise RecipeError(f"prompts.validation: has the sets {', '.join(names)}; measure one of them with --dataset.")
+    return config.held_out(names[0])

@@ -81,8 +81,11 @@ class Generator:
         return [Generated(ids, group) for ids, group in zip(prompt_ids, groups, strict=True)]
 
 
-def with_temperature(sampling: Sampling, temperature: float, top_p: float | None = None) -> Sampling:
-    """The same sampling at another temperature and top-p; greedy (0) drops top-p, top-k and min-p."""
+def with_temperature(
+    sampling: Sampling, temperature: float, top_p: float | None = None, max_tokens: int | None = None
+) -> Sampling:
+    """The same sampling at another temperature, top-p and length; greedy (0) drops top-p, top-k and min-p."""
+    sampling = replace(sampling, temperature=temperature, max_tokens=max_tokens or sampling.max_tokens)
     if temperature == 0.0:
-        return replace(sampling, temperature=0.0, top_p=1.0, top_k=0, min_p=None)
-    return replace(sampling, temperature=temperature, top_p=sampling.top_p if top_p is None else top_p)
+        return replace(sampling, top_p=1.0, top_k=0, min_p=None)
+    return replace(sampling, top_p=sampling.top_p if top_p is None else top_p)

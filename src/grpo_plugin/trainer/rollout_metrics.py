@@ -61,6 +61,8 @@ def generations(
         advantages=[advantages.get(id(rollout)) for rollout in rollouts],
         answers=[rollout.answer for rollout in rollouts],
         score_seconds=[rollout.score_seconds for rollout in rollouts],
+        rows=[rollout.row for rollout in rollouts],
+        tokens=[rollout.sampled_tokens for rollout in rollouts],
         extra={name: [rollout.extra.get(name) for rollout in rollouts] for name in _extra_names(rollouts)},
     )
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from axolotl.core.trainers.grpo.trainer import AxolotlGRPOTrainer
@@ -13,7 +13,9 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from grpo_plugin.algorithms.load_balance import router_of
 from grpo_plugin.algorithms.settings import biased_sampling, of_recipe
 from grpo_plugin.compat.packed_attention import install
+from grpo_plugin.config.validation import ValidationConfig
 from grpo_plugin.console.screen_callback import ScreenCallback
+from grpo_plugin.console.tracker_callback import TrackerCallback
 from grpo_plugin.recipe.batch_arithmetic import batch_of_arguments
 from grpo_plugin.recipe.checkpoints import saves_checkpoints
 from grpo_plugin.recipe.resuming import check_steps_left
@@ -37,9 +39,10 @@ from grpo_plugin.trainer.sample_builder import SampleBuilder
 from grpo_plugin.trainer.stop_callback import StopCallback
 from grpo_plugin.trainer.terminators import terminators
 from grpo_plugin.trainer.tokenization import PromptTokenizer, images_of
-from grpo_plugin.trainer.validator import Validator
+from grpo_plugin.trainer.validator import Validator, held_out_rows
 from grpo_plugin.trainer.vision import Vision, has_tower
 from grpo_plugin.trainer.vllm_backend import VllmBackend
+from grpo_plugin.validation.best import BestSoFar
 from grpo_plugin.validation.validation_callback import ValidationCallback
 
 LAYOUT_PROMPTS, LAYOUT_TOKENS = 4, 256  # what is compared before the first step: prompts, and tokens of each
@@ -53,6 +56,7 @@ class TrainerSetup(AxolotlGRPOTrainer):
         server: vLLM; None where Hugging Face generates.
         canary: None where there is no server.
         validator: None where the recipe validates nothing.
+        best: the best validation so far; None where `validation.best` names no metric.
     """
 
     def __init__(self, model: Any, reward_funcs: Any = None, **kwargs: Any) -> None:
@@ -75,6 +79,7 @@ class TrainerSetup(AxolotlGRPOTrainer):
         self.sample_builder = self._make_sample_builder()
         self.loss = self._make_loss()
         self.validator = self._make_validator()
+        self.best = self._make_best()
         self._change_callbacks()
         if warning := biased_sampling(recipe.trl):
             self.run_.screen.note(warning)
@@ -240,16 +245,30 @@ class TrainerSetup(AxolotlGRPOTrainer):
         run = self.run_
         if not run.validates:
             return None
-        assert run.prompts is not None and run.prompts.validation is not None
-        assert run.recipe.validation is not None and run.rewards is not None
-        return Validator(
-            list(run.prompts.validation),
-            run.recipe.validation,
-            self.generator,
-            run.rewards,
-            self.accelerator,
-            run.generation_log,
-        )
+        assert run.prompts is not None and run.rewards is not None
+        sets = [
+            held_out_rows(name, list(run.prompts.validation[name]), options, run.own_rewards.get(name, run.rewards))
+            for name, options in run.recipe.held_out.items()
+        ]
+        return Validator(sets, self.generator, self.accelerator, run.validation_log)
+
+    def _make_best(self) -> BestSoFar | None:
+        config = self.run_.recipe.validation
+        return BestSoFar(config.best) if self.validator is not None and config and config.best else None
+
+    def _validation_callback(self, config: ValidationConfig) -> ValidationCallback:
+        rows = len(self.train_dataset) if hasattr(self.train_dataset, "__len__") else None
+        every = config.steps(None if rows is None else self.batch_plan.steps_per_epoch(rows))
+        return ValidationCallback(config, self.validate, every, self.best, self._end)
+
+    def _end(self) -> NoReturn:
+        """Show the final report and end the process: Axolotl would save a model that nothing has trained.
+
+        Raises:
+            SystemExit: with 0.
+        """
+        self.run_.finish()
+        raise SystemExit(0)
 
     def _change_callbacks(self) -> None:
         for callback in (ProgressCallback, PrinterCallback):
@@ -257,7 +276,8 @@ class TrainerSetup(AxolotlGRPOTrainer):
         self.add_callback(BeginCallback(self._begin))
         self.add_callback(LastStepCallback())
         if self.validator is not None and self.run_.recipe.validation is not None:
-            self.add_callback(ValidationCallback(self.run_.recipe.validation, self.validate))
+            self.add_callback(self._validation_callback(self.run_.recipe.validation))
+        self.add_callback(TrackerCallback(self.run_.recipe, self.run_.examples))
         self.add_callback(ScreenCallback(self.run_.screen))  # last: the wait for vLLM is no part of its ETA
         if self.run_.session is not None and saves_checkpoints(self.run_.recipe.values):
             self.add_callback(StopCallback(self.run_.session, self.accelerator, self.run_.show_stop))

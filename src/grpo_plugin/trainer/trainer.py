@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerControl
 from transformers.trainer_utils import rotate_checkpoints
 
+from grpo_plugin.console.tracker_callback import log_curve
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe.checkpoints import UNFINISHED
 from grpo_plugin.recipe.resuming import write_recipe
@@ -27,7 +28,6 @@ from grpo_plugin.trainer.prompt_sampler import AccumulationSteps
 from grpo_plugin.trainer.rollout_metrics import generations, rollout_metrics
 from grpo_plugin.trainer.setup import TrainerSetup
 from grpo_plugin.trainer.training_sample import TrainingSample
-from grpo_plugin.validation.evaluation import Evaluation
 
 
 class PolicyTrainer(TrainerSetup):
@@ -108,24 +108,28 @@ class PolicyTrainer(TrainerSetup):
             self.metrics.add(name, value, of_batch=True)
         if self.kl_coef.value:
             self.metrics.add("kl_coef", self.kl_coef.value, of_batch=True)
-        if not batch.generated:
-            return
         functions, tolerance = self.rollout_sampler.rewards.names, self.algorithm.config.tolerance
-        for name, value in rollout_metrics(batch.generated, functions, self.num_generations, tolerance):
+        shown = batch.generated or batch.rollouts  # a batch that was left over from earlier ones generates nothing
+        for name, value in rollout_metrics(shown, functions, self.num_generations, tolerance) if shown else ():
             self.metrics.add(name, value, of_batch=True)
         self.state.num_input_tokens_seen += sum(rollout.tokens for rollout in batch.generated)
         self.metrics.add("num_tokens", float(self.state.num_input_tokens_seen), of_batch=True)
-        if self.accelerator.is_main_process:
+        if batch.generated and self.accelerator.is_main_process:
             rows = generations(batch.generated, samples, functions, self.temperature)
             self.run_.generation_log.write(self.state.global_step + 1, rows)
 
-    def validate(self, step: int) -> Evaluation:
-        """Evaluate the policy on the held-out prompts. Collective."""
+    def validate(self, step: int) -> dict[str, float]:
+        """Evaluate the policy on the held-out prompts, and log the figures at `step`. Collective."""
         assert self.validator is not None
-        with self.run_.watch("validation"):
-            evaluation = self.validator(step)
-        self.run_.record(evaluation)
-        return evaluation
+        self.generator.backend.sync_weights(step)
+        with self.run_.watch.whole("validation"):
+            evaluations = self.validator(step)
+        self.run_.record(evaluations)
+        metrics = {name: value for evaluation in evaluations for name, value in evaluation.logs().items()}
+        if self.best is not None:
+            self.best.add(step, metrics)
+        Trainer.log(self, {**metrics, "time/validation": self.run_.watch.take("validation")})
+        return metrics
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Validate; the figures are logged.
@@ -138,9 +142,8 @@ class PolicyTrainer(TrainerSetup):
                 "eval_strategy: there is nothing to evaluate on; name held-out prompts in prompts.validation and add "
                 "grpo_plugin.ValidationPlugin with a `validation:` block, or remove the key."
             )
-        metrics = self.validate(self.state.global_step).logs()
+        metrics = self.validate(self.state.global_step)
         control: TrainerControl = self.control  # type: ignore[has-type]
-        self.callback_handler.on_log(self.args, self.state, control, {**metrics, "step": self.state.global_step})
         self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
         return metrics
 
@@ -157,6 +160,7 @@ class PolicyTrainer(TrainerSetup):
             result = super().train(*args, **kwargs)
             check_weights(self.model, self.state.global_step, self.accelerator)  # before Axolotl saves them
             self.run_.draw_curve(self.state.log_history)
+            log_curve(self.args, self.state, self.run_.recipe.output_dir / "curve.png")
             return result
         finally:
             if self.server is not None:
@@ -237,16 +241,19 @@ class PolicyTrainer(TrainerSetup):
         state = None if checkpoint_folder is None else checkpoint.load(Path(checkpoint_folder))
         if state is not None:
             for name, part in self._stateful().items():
-                part.restore(state[name])
+                if name in state:  # "best" is not, where the recipe of the checkpoint named none
+                    part.restore(state[name])
 
     def _stateful(self) -> dict[str, Any]:
         """The objects whose state a checkpoint keeps, by name; it is the same on every rank."""
+        best = {} if self.best is None else {"best": self.best}
         return {
             "rollouts": self.dynamic_sampler,
             "batch": self.batch,
             "backend": self.generator.backend,
             "kl_coef": self.kl_coef,
             "metrics": self.metrics,
+            **best,
         }
 
 

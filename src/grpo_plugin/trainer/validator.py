@@ -1,50 +1,86 @@
-"""Validation inside training: the policy answers held-out prompts, the training rewards score the answers."""
+"""Validation inside training: the policy answers sets of held-out prompts, rewards score the answers."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 
-from grpo_plugin.config.validation import ValidationConfig
+from grpo_plugin.config.validation import EvaluationOptions
 from grpo_plugin.errors import GrpoPluginError
 from grpo_plugin.rollout.generation_log import GenerationLog
 from grpo_plugin.scoring import RewardSet
 from grpo_plugin.scoring.aggregate import totals
+from grpo_plugin.scoring.ballot import Ballot, ballot_of
 from grpo_plugin.trainer.generator import Generated, Generator, with_temperature
 from grpo_plugin.trainer.micro_batches import share_of_rank
 from grpo_plugin.trainer.tokenization import reward_inputs
-from grpo_plugin.validation.evaluation import Answer, Evaluation, Judged, Row, Scores, evaluate
+from grpo_plugin.validation.accuracy import Evaluation
+from grpo_plugin.validation.evaluation import Answer, Judged, Row, Scores, evaluate, metric_name
+from grpo_plugin.validation.votes import votes
+
+
+@dataclass(frozen=True)
+class HeldOutRows:
+    """One set of held-out prompts: its name, its rows, how it is answered, what scores it.
+
+    `ballot` tells the votes of maj@k apart; None where none are counted.
+    """
+
+    name: str
+    rows: Sequence[Row]
+    options: EvaluationOptions
+    rewards: RewardSet
+    ballot: Ballot | None = None
+
+
+def held_out_rows(name: str, rows: Sequence[Row], options: EvaluationOptions, rewards: RewardSet) -> HeldOutRows:
+    """A set, checked.
+
+    Raises:
+        RecipeError: `validation.metric` names no reward function.
+        RewardError: the metric's module cannot tell votes apart, as maj@k needs.
+    """
+    metric = metric_name(options.metric, rewards.names)
+    ballot = ballot_of(rewards.rewards[rewards.names.index(metric)]) if options.majority_at else None
+    return HeldOutRows(name, rows, options, rewards, ballot)
 
 
 class Validator:
     """Evaluates the policy on held-out rows; collective, so every rank calls it."""
 
     def __init__(
-        self,
-        rows: Sequence[Row],
-        config: ValidationConfig,
-        generator: Generator,
-        rewards: RewardSet,
-        accelerator: Accelerator,
-        log: GenerationLog,
+        self, sets: Sequence[HeldOutRows], generator: Generator, accelerator: Accelerator, log: GenerationLog
     ) -> None:
-        self._rows, self._config, self._generator = rows, config, generator
-        self._rewards, self._accelerator, self._log = rewards, accelerator, log
+        self._sets, self._generator, self._accelerator, self._log = sets, generator, accelerator, log
 
-    def __call__(self, step: int) -> Evaluation:
-        """Evaluate the policy after `step` optimizer steps, and write its answers to the generation log."""
+    def __call__(self, step: int) -> list[Evaluation]:
+        """Evaluate the policy after `step` optimizer steps, set by set, and write its answers to the log."""
         self._generator.backend.sync_weights(step)
-        temperature = self._config.temperature or self._generator.sampling.temperature
-        evaluation, judged = evaluate(step, self._rows, self._complete, self._score, self._config, temperature)
+        return [self._evaluate(step, held_out) for held_out in self._sets]
+
+    def _evaluate(self, step: int, held_out: HeldOutRows) -> Evaluation:
+        options = held_out.options
+
+        def complete(rows: Sequence[Row], per_prompt: int, temperature: float) -> list[list[Answer]]:
+            return self._complete(options, rows, per_prompt, temperature)
+
+        def score(rows: Sequence[Row], answers: Sequence[Answer], per_prompt: int) -> Scores:
+            return self._score(held_out, rows, answers, per_prompt)
+
+        temperature = options.temperature or self._generator.sampling.temperature
+        evaluation, judged = evaluate(step, held_out.rows, complete, score, options, temperature, held_out.name)
         if self._accelerator.is_main_process:
-            self._write(step, judged)
+            self._write(step, judged, held_out.name)
         return evaluation
 
-    def _complete(self, rows: Sequence[Row], per_prompt: int, temperature: float) -> list[list[Answer]]:
+    def _complete(
+        self, options: EvaluationOptions, rows: Sequence[Row], per_prompt: int, temperature: float
+    ) -> list[list[Answer]]:
         """Every rank completes its share of the rows; all get all answers."""
         mine = [rows[index] for index in share_of_rank(len(rows), self._accelerator)]
-        sampling = with_temperature(self._generator.sampling, temperature, self._config.top_p)
+        sampling = with_temperature(self._generator.sampling, temperature, options.top_p, options.max_tokens)
         groups = self._generator.generate(mine, per_prompt, sampling, fresh=True)
         return gather_object([self._answers(row, group) for row, group in zip(mine, groups, strict=True)])
 
@@ -55,12 +91,12 @@ class Validator:
             Answer(text, one.token_ids, one.finish_reason) for text, one in zip(texts, group.completions, strict=True)
         ]
 
-    def _score(self, rows: Sequence[Row], answers: Sequence[Answer]) -> Scores:
+    def _score(self, held_out: HeldOutRows, rows: Sequence[Row], answers: Sequence[Answer], per_prompt: int) -> Scores:
         """The main process scores; the others get its scores, or its error."""
         outcome: list[Any] = [None]
         if self._accelerator.is_main_process:
             try:
-                outcome = [self._judge(rows, answers)]
+                outcome = [judge_answers(held_out, rows, answers, per_prompt)]
             except GrpoPluginError as error:
                 outcome = [error]
         broadcast_object_list(outcome, from_process=0)
@@ -68,15 +104,28 @@ class Validator:
             raise outcome[0]
         return outcome[0]
 
-    def _judge(self, rows: Sequence[Row], answers: Sequence[Answer]) -> Scores:
-        prompts, completions, columns = reward_inputs(rows, [answer.text for answer in answers])
-        ids = [answer.token_ids for answer in answers]
-        scores = self._rewards.score(prompts, completions, ids, columns).by_function
-        functions = dict(zip(self._rewards.names, scores, strict=True))
-        return Scores(totals=totals(scores, self._rewards.weights, "sum", 1), functions=functions)
-
-    def _write(self, step: int, judged: Sequence[Judged]) -> None:
+    def _write(self, step: int, judged: Sequence[Judged], name: str) -> None:
         tokenizer = self._generator.tokenizer
         prompts = [tokenizer.text(ids) for ids in tokenizer.prompts(judged[0].rows)[0]]
         for batch in judged:
-            self._log.write(step, batch.generations(prompts, self._generator.backend.version), "validation")
+            self._log.write(step, batch.generations(prompts, self._generator.backend.version), name)
+
+
+def judge_answers(held_out: HeldOutRows, rows: Sequence[Row], answers: Sequence[Answer], per_prompt: int) -> Scores:
+    """The scores of answers and, of several to each prompt, their votes; `rows` holds the row of each answer."""
+    prompts, completions, columns = reward_inputs(rows, [answer.text for answer in answers])
+    ids = [answer.token_ids for answer in answers]
+    scores = held_out.rewards.score(prompts, completions, ids, columns).by_function
+    return Scores(
+        totals=totals(scores, held_out.rewards.weights, "sum", 1),
+        functions=dict(zip(held_out.rewards.names, scores, strict=True)),
+        votes=None if per_prompt == 1 else _votes(held_out.ballot, answers, per_prompt),
+    )
+
+
+def _votes(ballot: Ballot | None, answers: Sequence[Answer], per_prompt: int) -> list[int | None] | None:
+    if ballot is None:
+        return None
+    extracted = [ballot.extract(answer.text) for answer in answers]
+    groups = [extracted[start : start + per_prompt] for start in range(0, len(extracted), per_prompt)]
+    return [vote for group in groups for vote in votes(group, ballot.equivalent)]

@@ -1,19 +1,22 @@
-"""Evaluating a policy on held-out prompts: accuracy of samples and of the greedy answer, pass@k, by group.
+"""Evaluating a policy on a set of held-out prompts: accuracy of samples and of the greedy answer, by group.
 
-The rewards are those of training. The trainer passes two functions, one that completes prompts and one that scores
-completions. P = prompts, G = completions per prompt.
+The rewards are those of training, or the set's own. The trainer passes two functions, one that completes prompts and
+one that scores completions. P = prompts, G = completions per prompt.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
-from grpo_plugin.config.validation import ValidationConfig
+from grpo_plugin.config.prompts import VALIDATION
+from grpo_plugin.config.validation import EvaluationOptions
 from grpo_plugin.errors import DataError, RecipeError, suggestion
 from grpo_plugin.rollout.generation_log import Generations
 from grpo_plugin.scoring.aggregate import mean_of_known
+from grpo_plugin.validation.accuracy import Accuracy, Evaluation, lengths, pass_at_k
+from grpo_plugin.validation.bootstrap import standard_errors
+from grpo_plugin.validation.votes import majority_at_k
 
 Row = Mapping[str, Any]
 T = TypeVar("T")
@@ -30,16 +33,20 @@ class Answer:
 
 @dataclass(frozen=True)
 class Scores:
-    """P·G scores, prompt by prompt: the weighted totals, and those of each reward function by name."""
+    """P·G scores, prompt by prompt: the weighted totals, and those of each reward function by name.
+
+    `votes` are those of maj@k, within each prompt (`votes.votes`); None where none were counted.
+    """
 
     totals: Sequence[float | None]
     functions: Mapping[str, Sequence[float | None]]
+    votes: Sequence[int | None] | None = None
 
 
 # (rows, completions per row, temperature) -> one list of that many answers per row; temperature 0 is greedy.
 Complete = Callable[[Sequence[Row], int, float], Sequence[Sequence[Answer]]]
-# (the row of each answer, answers) -> their scores.
-Score = Callable[[Sequence[Row], Sequence[Answer]], Scores]
+# (the row of each answer, answers, answers per row) -> their scores.
+Score = Callable[[Sequence[Row], Sequence[Answer], int], Scores]
 
 
 @dataclass(frozen=True)
@@ -52,10 +59,10 @@ class Judged:
     per_prompt: int
     temperature: float
 
-    def by_prompt(self, function: str) -> list[list[float | None]]:
-        """P lists of G scores of one reward function."""
-        scores, size = self.scores.functions[function], self.per_prompt
-        return [list(scores[start : start + size]) for start in range(0, len(scores), size)]
+    def by_prompt(self, values: Sequence[T]) -> list[Sequence[T]]:
+        """P lists of G values."""
+        size = self.per_prompt
+        return [values[start : start + size] for start in range(0, len(values), size)]
 
     def generations(self, prompts: Sequence[str], policy_version: int) -> Generations:
         """The rows of the generation log; `prompts` holds the P prompts as text."""
@@ -69,40 +76,10 @@ class Judged:
             temperature=self.temperature,
             policy_version=policy_version,
             answers=_repeat([None if answer is None else str(answer) for answer in gold], self.per_prompt),
+            rows=_repeat(range(len(prompts)), self.per_prompt),
+            tokens=[len(answer.token_ids) for answer in self.answers],
+            votes=self.scores.votes,
         )
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """The metric over `prompts` held-out prompts; None where nothing was measured.
-
-    `sampled` and `greedy` are means over completions that have a score, `pass_at` over prompts that have enough.
-    """
-
-    prompts: int
-    sampled: float | None
-    greedy: float | None
-    pass_at: Mapping[int, float | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The policy after `step` optimizer steps; `rewards` are the means of all functions over the samples."""
-
-    step: int
-    metric: str
-    overall: Accuracy
-    groups: Mapping[str, Accuracy]
-    rewards: Mapping[str, float | None]
-
-    def logs(self) -> dict[str, float]:
-        """Metrics by name for the trainer's log; `metric_for_best_model` may name any of them."""
-        values = {f"eval_rewards/{name}/mean": mean for name, mean in self.rewards.items()}
-        for suffix, part in [("", self.overall), *((f"/{group}", part) for group, part in self.groups.items())]:
-            values[f"eval_accuracy_sampled{suffix}"] = part.sampled
-            values[f"eval_accuracy_greedy{suffix}"] = part.greedy
-            values |= {f"eval_pass@{k}{suffix}": chance for k, chance in part.pass_at.items()}
-        return {key: value for key, value in values.items() if value is not None}
 
 
 def evaluate(
@@ -110,22 +87,27 @@ def evaluate(
     rows: Iterable[Row],
     complete: Complete,
     score: Score,
-    config: ValidationConfig,
+    options: EvaluationOptions,
     temperature: float,
+    name: str = VALIDATION,
 ) -> tuple[Evaluation, list[Judged]]:
-    """Validate the policy after `step` optimizer steps, sampling at `temperature`; also returns the scored completions.
+    """Evaluate the policy after `step` optimizer steps, sampling at `temperature`; also returns the scored completions.
+
+    Args:
+        name: of the set of prompts.
 
     Raises:
         DataError: there are no rows, or `validation.group_by` names no column.
         RecipeError: `validation.metric` names no reward function.
     """
-    rows = list(islice(rows, config.max_prompts))
+    rows = list(islice(rows, options.max_prompts))
     if not rows:
         raise DataError("prompts.validation: no held-out prompts to validate on; name a split that has rows.")
-    groups = grouped(rows, config.group_by) if config.group_by else {}
-    sampled = judge(rows, complete, score, config.samples, temperature)
-    greedy = judge(rows, complete, score, 1, 0.0) if config.greedy else None
-    return summarize(step, sampled, greedy, groups, config), [sampled, *([greedy] if greedy else [])]
+    groups = grouped(rows, options.group_by) if options.group_by else {}
+    sampled = judge(rows, complete, score, options.samples, temperature)
+    greedy = judge(rows, complete, score, 1, 0.0) if options.greedy else None
+    evaluation = summarize(step, sampled, greedy, groups, options, name)
+    return evaluation, [sampled, *([greedy] if greedy else [])]
 
 
 def judge(rows: Sequence[Row], complete: Complete, score: Score, per_prompt: int, temperature: float) -> Judged:
@@ -134,48 +116,62 @@ def judge(rows: Sequence[Row], complete: Complete, score: Score, per_prompt: int
     if [len(answers) for answers in completed] != [per_prompt] * len(rows):
         raise ValueError(f"expected {per_prompt} completions for each of {len(rows)} held-out prompts")
     answers = [answer for answers in completed for answer in answers]
-    return Judged(rows, answers, score(_repeat(rows, per_prompt), answers), per_prompt, temperature)
+    return Judged(rows, answers, score(_repeat(rows, per_prompt), answers, per_prompt), per_prompt, temperature)
 
 
 def summarize(
-    step: int, sampled: Judged, greedy: Judged | None, groups: Mapping[str, Sequence[int]], config: ValidationConfig
+    step: int,
+    sampled: Judged,
+    greedy: Judged | None,
+    groups: Mapping[str, Sequence[int]],
+    options: EvaluationOptions,
+    name: str = VALIDATION,
 ) -> Evaluation:
     """The accuracy of all prompts and of each group; `groups` holds the indices of each group's rows."""
-    metric = metric_name(config.metric, list(sampled.scores.functions))
-    samples = sampled.by_prompt(metric)
-    first = greedy.by_prompt(metric) if greedy else None
+    metric = metric_name(options.metric, list(sampled.scores.functions))
+    figures = _figures(sampled, greedy, metric, options)
+    answers = sampled.by_prompt(sampled.answers)
 
     def accuracy(indices: Sequence[int]) -> Accuracy:
-        chosen = [samples[index] for index in indices]
+        chosen = {figure: [prompts[index] for index in indices] for figure, prompts in figures.items()}
+        means = {figure: mean_of_known(v for values in prompts for v in values) for figure, prompts in chosen.items()}
         return Accuracy(
             prompts=len(indices),
-            sampled=mean_of_known(score for scores in chosen for score in scores),
-            greedy=mean_of_known(first[index][0] for index in indices) if first else None,
-            pass_at={
-                k: mean_of_known(_pass_at(scores, k, config.correct_from) for scores in chosen) for k in config.pass_at
-            },
+            sampled=means["sampled"],
+            greedy=means.get("greedy"),
+            pass_at={k: means[f"pass@{k}"] for k in options.pass_at},
+            majority_at={k: means[f"maj@{k}"] for k in options.majority_at},
+            stderr=standard_errors(chosen),
+            **lengths([answer for index in indices for answer in answers[index]]),
         )
 
     return Evaluation(
         step=step,
         metric=metric,
-        overall=accuracy(range(len(samples))),
+        overall=accuracy(range(len(answers))),
         groups={group: accuracy(indices) for group, indices in groups.items()},
-        rewards={name: mean_of_known(scores) for name, scores in sampled.scores.functions.items()},
+        rewards={function: mean_of_known(scores) for function, scores in sampled.scores.functions.items()},
+        set=name,
+        samples=sampled.per_prompt,
     )
 
 
-def pass_at_k(n: int, correct: int, k: int) -> float:
-    """Chance that at least one of k completions, drawn from n without replacement, is among the correct ones.
-
-    The unbiased estimator 1 - C(n-c, k) / C(n, k) of Chen et al. (arXiv 2107.03374, equation 1).
-
-    Raises:
-        ValueError: k is over n.
-    """
-    if k > n:
-        raise ValueError(f"pass@{k} needs at least {k} completions, got {n}")
-    return 1.0 - math.comb(n - correct, k) / math.comb(n, k)
+def _figures(
+    sampled: Judged, greedy: Judged | None, metric: str, options: EvaluationOptions
+) -> dict[str, list[Sequence[float | None]]]:
+    """The values of each prompt, by figure: one per completion, or one of all the prompt's completions."""
+    samples = sampled.by_prompt(sampled.scores.functions[metric])
+    figures: dict[str, list[Sequence[float | None]]] = {"sampled": samples}
+    if greedy is not None:
+        figures["greedy"] = greedy.by_prompt(greedy.scores.functions[metric])
+    for k in options.pass_at:
+        figures[f"pass@{k}"] = [[_pass_at(scores, k, options.correct_from)] for scores in samples]
+    votes = sampled.by_prompt(sampled.scores.votes or [None] * len(sampled.answers))
+    for k in options.majority_at:
+        figures[f"maj@{k}"] = [
+            [_majority_at(cast, scores, k, options.correct_from)] for cast, scores in zip(votes, samples, strict=True)
+        ]
+    return figures
 
 
 def metric_name(wanted: str | None, functions: Sequence[str]) -> str:
@@ -213,6 +209,16 @@ def _pass_at(scores: Sequence[float | None], k: int, correct_from: float) -> flo
     if len(known) < k:
         return None
     return pass_at_k(len(known), sum(score >= correct_from for score in known), k)
+
+
+def _majority_at(
+    cast: Sequence[int | None], scores: Sequence[float | None], k: int, correct_from: float
+) -> float | None:
+    """maj@k of one prompt from the completions that have a score; None if they are fewer than k."""
+    known = [(vote, score) for vote, score in zip(cast, scores, strict=True) if score is not None]
+    if len(known) < k:
+        return None
+    return majority_at_k([vote for vote, _ in known], [float(score >= correct_from) for _, score in known], k)
 
 
 def _repeat(items: Iterable[T], times: int) -> list[T]:

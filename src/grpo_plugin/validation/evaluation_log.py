@@ -1,28 +1,29 @@
 """The evaluations of a run, one JSON line each; a resumed run goes on with the file."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from grpo_plugin.files import atomic_write
-from grpo_plugin.validation.evaluation import Accuracy, Evaluation
+from grpo_plugin.validation.accuracy import Accuracy, Evaluation
 
 
 class EvaluationLog:
-    """`path` holds one line per evaluation, in the order of the steps."""
+    """`path` holds one line per evaluation of a set of held-out prompts, in the order of the steps."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, evaluation: Evaluation) -> None:
-        """Add an evaluation; those of the same and of later steps, which a resumed run repeats, are removed.
+    def write(self, evaluations: Sequence[Evaluation]) -> None:
+        """Add the evaluations of one step; those of it and of later steps, which a resumed run repeats, are removed.
 
         The file is replaced as a whole: a reader never sees half a line.
         """
-        kept = [earlier for earlier in self.read() if earlier.step < evaluation.step]
+        kept = [earlier for earlier in self.read() if earlier.step < evaluations[0].step]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lines = (json.dumps(asdict(each)) + "\n" for each in [*kept, evaluation])
+        lines = (json.dumps(asdict(each)) + "\n" for each in [*kept, *evaluations])
         with atomic_write(self.path) as file:
             file.write_text("".join(lines), encoding="utf-8")
 
@@ -38,6 +39,6 @@ def _evaluation(values: dict[str, Any]) -> Evaluation:
 
 
 def _accuracy(values: dict[str, Any]) -> Accuracy:
-    # JSON has no integer keys.
-    pass_at = {int(k): chance for k, chance in values.pop("pass_at").items()}
-    return Accuracy(pass_at=pass_at, **values)
+    for name in ("pass_at", "majority_at"):  # JSON has no integer keys
+        values[name] = {int(k): chance for k, chance in values.get(name, {}).items()}
+    return Accuracy(**values)

@@ -14,6 +14,7 @@ BAD = {
     "check-rewards": ["recipe.yaml"],
     "score": ["completions.jsonl", "--rewards", "rewards.math.no_such_function"],
     "stats": ["recipe.yaml"],
+    "evaluate": ["recipe.yaml"],
     "serve": ["recipe.yaml", "--dry-run"],
     "convert": ["raiden", "broken.json", "out.jsonl"],
     "import-easyr1": ["recipe.yaml"],

@@ -12,7 +12,12 @@ def test_every_block_has_its_section_and_its_plugin():
     text = markdown()
     for name, block in BLOCKS.items():
         assert f"## `{name}:`\n\nPlugin `grpo_plugin.{block.plugin}`" in text
-    for inner in ("`prompts.train[]`, `prompts.validation[]`", "`rewards.functions[]`", "`algorithm.correction`"):
+    for inner in (
+        "`prompts.train[]`",
+        "`prompts.validation.<name>`",
+        "`rewards.functions[]`",
+        "`algorithm.correction`",
+    ):
         assert f"### {inner}\n" in text
 
 

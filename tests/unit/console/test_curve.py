@@ -6,8 +6,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from grpo_plugin.console.curve import GREEDY, PASS_AT, SAMPLED, TRAIN, draw, smooth
-from grpo_plugin.validation.evaluation import Accuracy, Evaluation
+from grpo_plugin.console.curve import GREEDY, OTHERS, SAMPLED, TRAIN, draw, smooth
+from grpo_plugin.validation.accuracy import Accuracy, Evaluation
 
 HISTORY = [{"step": step, "reward": step / 20, "loss": 0.1} for step in range(1, 21)] + [
     {"step": 20, "train_runtime": 9.0},
@@ -22,7 +22,7 @@ def evaluations(greedy=0.5, pass_at=()):
 def drawn(path):
     """Which of the colours are in the picture, and its size."""
     picture = imread(path)[:, :, :3]
-    colors = {"train": TRAIN, "sampled": SAMPLED, "greedy": GREEDY, "pass@8": PASS_AT[0]}
+    colors = {"train": TRAIN, "sampled": SAMPLED, "greedy": GREEDY, "pass@8": OTHERS[2]}
     found = {
         name for name, color in colors.items() if (np.abs(picture - np.array(to_rgb(color))).max(2) < 0.01).sum() > 50
     }

@@ -1,21 +1,17 @@
 import io
 
-from grpo_plugin.console.examples import Example, examples
 from grpo_plugin.console.final_report import (
     FinalReport,
     accuracy_lines,
     commands,
-    example_lines,
-    middle_out,
     of_run,
-    sentence,
     time_lines,
 )
 from grpo_plugin.console.screen import Screen
 from grpo_plugin.console.timing import Stopwatch
 from grpo_plugin.recipe import parse
 from grpo_plugin.rollout.generation_log import GenerationLog, Generations
-from grpo_plugin.validation.evaluation import Accuracy, Evaluation
+from grpo_plugin.validation.accuracy import Accuracy, Evaluation
 
 
 def evaluation(step, sampled, greedy=None, groups=()):
@@ -40,30 +36,29 @@ def test_accuracy_of_a_single_evaluation_and_of_many_groups():
     assert lines[-1] == "… and 3 more groups"
 
 
-def test_an_example_shows_both_completions():
-    example = Example("12+30=", "41", "", "42", 0.0, None)
-    assert example_lines(example) == [
-        "prompt  12+30=",
-        "before  41   (reward 0.000)",
-        "after   (empty)   (reward -)",
-        "gold    42",
-    ]
-    assert [line.split()[0] for line in example_lines(Example("1+1=", None, "2", None, None, 1.0))] == [
-        "prompt",
-        "after",
+def test_accuracy_with_errors_and_what_was_cut_off():
+    before = Accuracy(200, 0.5, None, stderr={"sampled": 0.035}, truncated=0.25, mean_length=30.0)
+    after = Accuracy(200, 0.75, None, stderr={"sampled": 0.03}, truncated=0.02, mean_length=20.5)
+    lines = accuracy_lines(Evaluation(0, "accuracy", before, {}, {}), Evaluation(9, "accuracy", after, {}, {}))
+    assert lines == [
+        "         before (step 0)  after (step 9)  change",
+        "sampled    0.500 ± 0.035   0.750 ± 0.030  +0.250",
+        "cut off            25.0%            2.0%  -23.0%",
+        "tokens              30.0            20.5    -9.5",
     ]
 
 
-def test_long_completions_keep_their_end_and_stay_within_the_screen():
-    text = "Let us think. " * 200 + "The answer is 42."
-    lines = example_lines(Example("q", text, "42", "42", 0.0, 1.0))
-    assert max(map(len, lines)) <= 108
-    assert "The answer is 42. (reward 0.000)" in " ".join(" ".join(lines).split())
-    assert lines[1].startswith("before  Let us think.")
+def test_each_set_has_a_section():
+    def of_set(step, name, samples):
+        return Evaluation(step, "accuracy", Accuracy(30, 0.5, None), {}, {}, name, samples)
 
-
-def test_control_characters_of_a_completion_do_not_reach_the_terminal():
-    assert middle_out("a\x1b[2Jb\x00\n c") == "a�[2Jb� c"
+    stream = io.StringIO()
+    evaluations = [of_set(step, name, n) for step in (0, 5) for name, n in (("aime24", 32), ("math500", 1))]
+    FinalReport(evaluations, [], {}, 1.0, {}, {}).show(Screen(stream))
+    shown = stream.getvalue()
+    assert "Held-out aime24: accuracy, 30 prompts, mean of 32 samples\n" in shown
+    assert "Held-out math500: accuracy, 30 prompts\n" in shown
+    assert shown.count("before (step 0)  after (step 5)") == 2
 
 
 def test_time_adds_up_to_the_whole():
@@ -103,6 +98,10 @@ RECIPE = {
     "axolotl_config_path": "my/recipe.yaml",
     "output_dir": "out",
 }
+VALIDATING = RECIPE | {
+    "plugins": [f"grpo_plugin.{name}Plugin" for name in ("Prompt", "Reward", "Validation")],
+    "prompts": {"train": "data.jsonl"},
+}
 
 
 def test_the_commands_for_a_model_and_for_an_adapter():
@@ -118,24 +117,20 @@ def test_the_commands_for_a_model_and_for_an_adapter():
 def test_a_run_s_report_names_the_outputs_that_exist(tmp_path):
     for name in ("curve.png", "debug.log"):
         (tmp_path / name).touch()
-    log_validation(tmp_path / "generations", 0, ["a", "b", "c", "d"], 0.0)
+    (tmp_path / "generations").mkdir()
+    log_validation(tmp_path / "validation", 0, ["a", "b", "c", "d"], 0.0)
     recipe, watch = parse(RECIPE | {"output_dir": str(tmp_path)}), Stopwatch()
     report = of_run(recipe, [], watch)
     assert report.outputs == {
         "model": str(tmp_path),
         "curve": str(tmp_path / "curve.png"),
         "completions": str(tmp_path / "generations"),
+        "held-out": str(tmp_path / "validation"),
         "debug log": str(tmp_path / "debug.log"),
     }
     assert report.examples == [], "the completions of an earlier run"
-    assert [each.after for each in of_run(recipe, [evaluation(0, 0.5)], watch).examples] == ["a", "b", "c"]
-
-
-def test_an_evaluation_is_one_line():
-    assert sentence(evaluation(60, 0.9604, 1.0)) == (
-        "after step 60: accuracy sampled 0.960, greedy 1.000, pass@8 0.750"
-    )
-    assert sentence(evaluation(0, None)) == "after step 0: accuracy has no score"
+    validating = parse(VALIDATING | {"output_dir": str(tmp_path)})
+    assert [each.after.text for each in of_run(validating, [evaluation(0, 0.5)], watch).examples] == ["a", "b"]
 
 
 def log_validation(folder, step, completions, temperature, rewards=None):
@@ -152,39 +147,7 @@ def log_validation(folder, step, completions, temperature, rewards=None):
             temperature=temperature,
             policy_version=step,
             answers=["4", None, "6", "7"],
+            rows=range(size),
         ),
         split="validation",
     )
-
-
-def test_examples_compare_the_greedy_answers_of_the_first_and_last_validation(tmp_path):
-    log_validation(tmp_path, 0, ["0a", "0b", "0c", "0d"], 0.0)
-    log_validation(tmp_path, 5, ["5a", "5b", "5c", "5d"], 0.0)
-    log = GenerationLog(tmp_path)
-    for temperature, letter in ((1.0, "sampled"), (0.0, "greedy")):
-        batch = Generations(
-            prompts=["problem 0", "problem 0", "problem 1"],
-            completions=[f"{letter} 1", f"{letter} 2", f"{letter} 3"],
-            rewards=[1.0, 0.0, None],
-            functions={"accuracy": [1.0, 0.0, None]},
-            finish_reasons=["stop"] * 3,
-            temperature=temperature,
-            policy_version=12,
-            answers=["4", "4", None],
-        )
-        log.write(12, batch, split="validation")
-    assert examples(tmp_path) == [
-        Example("problem 0", "0a", "greedy 1", "4", 0.0, 1.0),
-        Example("problem 1", "0b", "greedy 3", None, 0.0, None),
-    ]
-
-
-def test_examples_of_one_validation_and_of_none(tmp_path):
-    assert examples(tmp_path) == []
-    log_validation(tmp_path, 3, ["a", "b", "c", "d"], 1.0, rewards=[1.0, 0.5, 0.0, 0.0])
-    found = examples(tmp_path)
-    assert [(each.before, each.after, each.reward_after) for each in found] == [
-        (None, "a", 1.0),
-        (None, "b", 0.5),
-        (None, "c", 0.0),
-    ]

@@ -36,6 +36,22 @@ def test_the_innermost_open_section_is_told_whenever_it_changes(clock):
     assert told == ["train", "score", "train", None]
 
 
+def test_a_whole_section_keeps_the_seconds_of_those_inside(clock):
+    watch = Stopwatch(clock)
+    with watch("train"):
+        clock.now += 1
+        with watch.whole("validation"):
+            clock.now += 2
+            with watch("generate"), watch("score"):
+                clock.now += 3
+        with watch("generate"):
+            clock.now += 4
+    assert watch.take("validation") == 5.0
+    assert watch.take("validation") == 0.0, "logged with the figures of the validation, not with the next step"
+    assert watch.step() == {"train": 1.0, "generate": 4.0}
+    assert watch.totals() == {"train": 1.0, "generate": 4.0, "validation": 5.0}
+
+
 def test_a_section_inside_itself_counts_once(clock):
     watch = Stopwatch(clock)
     with watch("sync"), watch("sync"):

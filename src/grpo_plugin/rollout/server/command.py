@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.recipe.length_budget import COMPLETION, model_length
+from grpo_plugin.recipe.length_budget import longest_answer, model_length
 from grpo_plugin.rollout.server.devices import DeviceSplit
 from grpo_plugin.rollout.server.endpoint import Endpoint
 
@@ -150,9 +150,8 @@ def _engine_args(recipe: Mapping[str, Any], gpus: bool) -> list[str]:
 
 
 def _max_model_len(recipe: Mapping[str, Any]) -> int | None:
-    prompts, trl, vllm = (recipe.get(block) or {} for block in ("prompts", "trl", "vllm"))
-    completion = int(trl.get("max_completion_length") or COMPLETION)
-    return model_length(prompts.get("max_length"), completion, vllm.get("max_model_len"))
+    prompts, vllm = (recipe.get(block) or {} for block in ("prompts", "vllm"))
+    return model_length(prompts.get("max_length"), longest_answer(recipe), vllm.get("max_model_len"))
 
 
 def _lora_args(recipe: Mapping[str, Any]) -> list[str]:

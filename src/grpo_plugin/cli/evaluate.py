@@ -1,0 +1,141 @@
+"""`axolotl grpo evaluate RECIPE --model PATH`: the held-out sets of a recipe, answered by a finished model."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from grpo_plugin.cli.exit_codes import errors_exit_2
+from grpo_plugin.config.rollout import RolloutConfig
+from grpo_plugin.errors import RecipeError, suggestion
+from grpo_plugin.recipe import Recipe, check, read
+
+if TYPE_CHECKING:
+    from grpo_plugin.rollout.server.handle import ServerHandle
+    from grpo_plugin.trainer.validator import HeldOutRows
+    from grpo_plugin.validation.accuracy import Evaluation
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(exists=True, dir_okay=False))
+@click.option("--model", help="The model or folder to evaluate, instead of the recipe's base_model.")
+@click.option("--set", "sets", multiple=True, help="Only this set of prompts.validation; may be repeated.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where evaluations.jsonl and validation/ go; by default output_dir/MODEL, or outputs/RECIPE/MODEL.",
+)
+@errors_exit_2
+def evaluate(recipe: str, model: str | None, sets: tuple[str, ...], out: Path | None) -> None:
+    """Answer the held-out prompts of RECIPE with a model in vLLM, score the answers, and write and show the figures.
+
+    The recipe needs `prompts.validation` and `validation`; nothing is trained, and training rows may be missing.
+    """
+    checked = _check(recipe, model, sets)
+    root = checked.output_dir if checked.values.get("output_dir") else Path("outputs") / checked.name
+    folder = out or root / Path(str(checked.values["base_model"]).rstrip("/")).name
+    folder.mkdir(parents=True, exist_ok=True)
+    evaluations = _evaluate(checked, folder)
+    _show(evaluations, folder, checked)
+
+
+def _check(path: str, model: str | None, sets: Sequence[str]) -> Recipe:
+    """The recipe with the chosen model and sets."""
+    values = read(path, {"base_model": model} if model else None)
+    recipe = check(values, evaluates=True)
+    assert recipe.prompts is not None
+    known = dict(recipe.prompts.validation or {})
+    for name in sets:
+        if name not in known:
+            raise RecipeError(f"--set: no set {name!r} in prompts.validation; {suggestion(name, known)}")
+    if not sets:
+        return recipe
+    chosen = {name: prompts for name, prompts in known.items() if name in sets}
+    return recipe.replace(prompts=recipe.prompts.model_copy(update={"validation": chosen, "train": []}))
+
+
+def _evaluate(recipe: Recipe, out: Path) -> "list[Evaluation]":
+    """Start vLLM, load prompts and rewards beside it, evaluate set by set, end vLLM."""
+    from accelerate import Accelerator
+
+    from grpo_plugin.rollout.generation_log import GenerationLog
+    from grpo_plugin.trainer.served_model import ServedModel, generator_of
+    from grpo_plugin.trainer.validator import Validator
+    from grpo_plugin.validation.evaluation_log import EvaluationLog
+
+    rollout = recipe.rollout or RolloutConfig()
+    server = _server(recipe, rollout, out)
+    sets: list[HeldOutRows] = []
+    try:
+        print(f"vLLM serves {recipe.values['base_model']}; log in {out / 'vllm.log'}")
+        processing_class, config, sets = _load(recipe)
+        server.wait_ready(rollout.start_timeout)
+        backend = ServedModel(server.client, verify_version=server.counts_versions)
+        generator = generator_of(recipe, backend, processing_class, config)
+        log = GenerationLog(out / "validation")
+        evaluations = Validator(sets, generator, Accelerator(cpu=True), log)(0)
+    finally:
+        server.stop()
+        for held_out in sets:
+            held_out.rewards.close()
+    EvaluationLog(out / "evaluations.jsonl").write(evaluations)
+    return evaluations
+
+
+def _server(recipe: Recipe, rollout: RolloutConfig, out: Path) -> "ServerHandle":
+    from grpo_plugin.rollout.run_server import URL_KEY
+    from grpo_plugin.rollout.server.endpoint import make_run_dir
+    from grpo_plugin.rollout.server.handle import ServerHandle
+    from grpo_plugin.rollout.server.server_plan import plan_server
+
+    if rollout.url:
+        return ServerHandle.external(rollout.url, os.environ.get(URL_KEY), rollout.request_timeout)
+    plan, log = plan_server(recipe.values, rollout, os.environ, num_processes=None, trains_here=False), out / "vllm.log"
+    server = plan.launch(make_run_dir(), log)
+    return ServerHandle.of(server, lambda run_dir: plan.launch(run_dir, log), rollout.request_timeout)
+
+
+def _load(recipe: Recipe) -> "tuple[Any, Any, list[HeldOutRows]]":
+    """The tokenizer or processor, the model's configuration, and the sets with their rows and rewards."""
+    from axolotl.loaders import load_tokenizer
+    from axolotl.loaders.utils import load_model_config
+    from axolotl.utils.dict import DictDefault
+
+    from grpo_plugin.prompts.recipe_prompts import load_recipe_prompts
+    from grpo_plugin.scoring import load
+    from grpo_plugin.scoring.held_out import load_own
+    from grpo_plugin.trainer.validator import held_out_rows
+
+    cfg = DictDefault(dict(recipe.values))
+    for key in ("tokenizer_config", "base_model_config", "processor_config"):
+        cfg[key] = cfg[key] or cfg.base_model
+    config = load_model_config(cfg)
+    cfg.is_multimodal = hasattr(config, "vision_config")
+    own = load_own(recipe.held_out, recipe.rewards, recipe.folder)
+    shared = load(recipe.rewards, recipe.folder) if recipe.rewards and own.keys() != recipe.held_out.keys() else None
+    data, processor = load_recipe_prompts(recipe, cfg)
+    sets = []
+    for name, options in recipe.held_out.items():
+        rewards, rows = own.get(name, shared), data.validation[name]
+        assert rewards is not None
+        rewards.check_columns(rows.column_names)
+        sets.append(held_out_rows(name, list(rows), options, rewards))
+    return processor or load_tokenizer(cfg), config, sets
+
+
+def _show(evaluations: "Sequence[Evaluation]", out: Path, recipe: Recipe) -> None:
+    import sys
+
+    from grpo_plugin.console import held_out
+    from grpo_plugin.console.examples import examples
+    from grpo_plugin.console.final_report import set_sections
+    from grpo_plugin.console.screen import Screen
+
+    screen = Screen(sys.stdout)
+    count = recipe.validation.show if recipe.validation else 0
+    held_out.show(screen, evaluations, examples(out / "validation", count, evaluations[0].set))
+    for title, lines in set_sections(evaluations):
+        screen.section(title, lines)
+    screen.section("Outputs", [str(out / "evaluations.jsonl"), str(out / "validation")])

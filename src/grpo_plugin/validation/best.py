@@ -1,0 +1,46 @@
+"""The best value of a validation metric so far: which checkpoint to keep, and when to stop."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from grpo_plugin.config.validation import BestCheckpoint
+from grpo_plugin.errors import RecipeError, suggestion
+
+
+class BestSoFar:
+    """Follows `validation.best` over the validations of a run, the one before training included.
+
+    Attributes:
+        step: of the best value; None before the first validation.
+        waited: validations since then.
+    """
+
+    def __init__(self, config: BestCheckpoint) -> None:
+        self._config = config
+        self.step: int | None = None
+        self.value: float | None = None
+        self.waited = 0
+
+    def add(self, step: int, metrics: Mapping[str, float]) -> bool:
+        """Whether this validation is the best so far; one with an equal value is not.
+
+        Raises:
+            RecipeError: the metric is none of `metrics`.
+        """
+        name = self._config.name
+        if name not in metrics:
+            known = [key for key in metrics if key.startswith("eval_")]
+            raise RecipeError(f"validation.best.metric: no figure {name!r}; {suggestion(name, known)}")
+        value = metrics[name]
+        sign = 1 if self._config.mode == "max" else -1
+        if self.value is not None and sign * value <= sign * self.value:
+            self.waited += 1
+            return False
+        self.step, self.value, self.waited = step, value, 0
+        return True
+
+    def state(self) -> dict[str, Any]:
+        return {"step": self.step, "value": self.value, "waited": self.waited}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.step, self.value, self.waited = state["step"], state["value"], state["waited"]

@@ -1,0 +1,80 @@
+"""What trackers get beside the metrics; a run that they record is in tests/integration/test_training.py."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from grpo_plugin.console.examples import Example, Shown
+from grpo_plugin.console.tracker_callback import TrackerCallback, blocks, log_curve, table_row
+from grpo_plugin.recipe import parse
+
+RECIPE = {
+    "base_model": "user/model",
+    "plugins": [f"grpo_plugin.{name}Plugin" for name in ("Prompt", "Reward", "Validation")],
+    "prompts": {"train": "data.jsonl", "validation": {"aime": {"sources": "a.jsonl", "answer_key": None}}},
+    "rewards": {"functions": [{"function": "rewards.math.accuracy"}]},
+    "validation": {"samples": 4},
+}
+
+
+class Wandb:
+    """What the callback asks of the module."""
+
+    def __init__(self):
+        self.run, self.given, self.logged = object(), {}, []
+        self.config = SimpleNamespace(update=lambda values, allow_val_change: self.given.update(values))
+
+    def Table(self, columns, data):
+        return [columns, *data]
+
+    def Image(self, path):
+        return path
+
+    def log(self, values):
+        self.logged.append(values)
+
+
+@pytest.fixture
+def wandb(monkeypatch):
+    module = Wandb()
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    return module
+
+
+ARGS, MAIN = SimpleNamespace(report_to=["wandb"]), SimpleNamespace(is_world_process_zero=True, global_step=20)
+
+
+def test_the_blocks_have_their_defaults_and_sets_what_they_name():
+    given = blocks(parse(RECIPE))
+    assert given.keys() == {"prompts", "rewards", "validation"}
+    assert given["validation"]["samples"] == 4 and given["validation"]["greedy"] is True
+    assert given["prompts"]["validation"]["aime"] == {
+        "sources": [{"source": "a.jsonl", "weight": None}],
+        "answer_key": None,
+    }
+
+
+def test_answers_are_logged_after_each_validation_alone(wandb):
+    example = Example("12+30=", "42", Shown(0, "41", 0.0), Shown(20, "42", 1.0))
+    callback = TrackerCallback(parse(RECIPE), lambda: [example])
+    callback.on_train_begin(ARGS, MAIN, None)
+    callback.on_log(ARGS, MAIN, None, logs={"loss": 0.1})
+    assert wandb.given["validation"]["samples"] == 4 and wandb.logged == []
+    callback.on_log(ARGS, MAIN, None, logs={"eval_accuracy_greedy": 1.0, "time/validation": 2.0})
+    [logged] = wandb.logged
+    assert logged["eval/answers"][1] == ["12+30=", "42", "41", 0.0, "42", 1.0] and logged["train/global_step"] == 20
+    assert table_row(Example("q", None, None, Shown(0, "a", None))) == ["q", None, None, None, "a", None]
+
+
+def test_nothing_is_logged_without_a_run_or_off_the_main_process(wandb, tmp_path):
+    (tmp_path / "curve.png").touch()
+    elsewhere = SimpleNamespace(is_world_process_zero=False, global_step=20)
+    log_curve(ARGS, elsewhere, tmp_path / "curve.png")
+    log_curve(SimpleNamespace(report_to=[]), MAIN, tmp_path / "curve.png")
+    log_curve(ARGS, MAIN, tmp_path / "no.png")
+    assert wandb.logged == []
+    log_curve(ARGS, MAIN, tmp_path / "curve.png")
+    wandb.run = None
+    log_curve(ARGS, MAIN, tmp_path / "curve.png")
+    assert [one["curve"] for one in wandb.logged] == [str(tmp_path / "curve.png")]
