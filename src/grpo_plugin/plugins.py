@@ -15,7 +15,7 @@ from grpo_plugin.compat import cpu_ranks
 from grpo_plugin.recipe import inheritance
 from grpo_plugin.recipe.batch_arithmetic import batch_of_values
 from grpo_plugin.run import Run, is_training
-from grpo_plugin.trainer.trl_arguments import best_checkpoint_arguments, forwarded, training_arguments
+from grpo_plugin.trainer.trl_arguments import forwarded, training_arguments
 
 
 class _Plugin(BasePlugin):
@@ -110,10 +110,8 @@ class ValidationPlugin(_Plugin):
     block = "validation"
 
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
+        fields = super().get_training_args(cfg)
         config = self.run.recipe.validation
-        best = (
-            {}
-            if config is None or config.best is None
-            else best_checkpoint_arguments(config.best, cfg.save_total_limit)
-        )
-        return {**super().get_training_args(cfg), **best}
+        if config is not None and config.best is not None and cfg.save_total_limit:
+            fields["save_total_limit"] = cfg.save_total_limit + 1  # the best checkpoint beside the last ones
+        return fields

@@ -114,9 +114,9 @@ def _named(recipe: Recipe) -> Iterator[Path]:
                 yield from _absolute_refused(key, text, found)
                 break
     if recipe.prompts is not None and recipe.quickstart is None:
-        for field, sources in (("train", recipe.prompts.train), ("validation", recipe.prompts.validation or [])):
-            for source in resolve(f"prompts.{field}", sources, recipe.folder):
-                yield from _absolute_refused(f"prompts.{field}", source.spec, source.files)
+        for field, prompts in recipe.prompts.fields():
+            for source in resolve(field, prompts.train, recipe.folder):
+                yield from _absolute_refused(field, source.spec, source.files)
 
 
 def _is_made_there(recipe: Recipe, text: str) -> bool:

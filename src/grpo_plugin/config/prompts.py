@@ -1,7 +1,7 @@
 """The `prompts:` block: which rows become prompts, and how they are worded."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -157,12 +157,23 @@ class PromptsConfig(Block):
         """Whether any prompt, of training or held out, has images."""
         return bool(self.image_key or any(one.image_key for one in (self.validation or {}).values()))
 
+    def fields(self) -> Iterator[tuple[str, "PromptsConfig"]]:
+        """Each field that names sources, with the block as it is for them: the sources are its `train`."""
+        yield "prompts.train", self
+        for name in self.validation or ():
+            yield held_out_field(name), self.held_out(name)
+
     def held_out(self, name: str) -> "PromptsConfig":
         """The block as it is for one set of held-out prompts, with the set's sources as `train`."""
         assert self.validation is not None
         chosen = self.validation[name]
         own = {field: getattr(chosen, field) for field in chosen.model_fields_set - {"sources"}}
         return self.model_copy(update={**own, "train": chosen.sources, "validation": None, "streaming": False})
+
+
+def held_out_field(name: str) -> str:
+    """How errors call a set of held-out prompts."""
+    return "prompts.validation" if name == VALIDATION else f"prompts.validation.{name}"
 
 
 def _check_needs(config: PromptsConfig) -> None:

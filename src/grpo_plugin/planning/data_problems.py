@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from grpo_plugin.config.prompts import PromptsConfig, Sources
+from grpo_plugin.config.prompts import Sources
 from grpo_plugin.errors import DataError, RecipeError
 from grpo_plugin.prompts.row_errors import RowErrors
 from grpo_plugin.prompts.rows import RowReader
@@ -25,23 +25,18 @@ def data_problems(recipe: Recipe) -> Iterator[str]:
     if prompts is None or recipe.quickstart is not None:
         return
     try:
-        if prompts.template:
-            compile_template(template_text(prompts.template, recipe.folder))
+        for _, of_field in prompts.fields():
+            if of_field.template:
+                compile_template(template_text(of_field.template, recipe.folder))
     except RecipeError as error:
         yield str(error)
         return
-    reader = RowReader(prompts.model_copy(update={"image_key": None}), recipe.folder)
-    for field, sources in _fields(prompts):
+    for field, of_field in prompts.fields():
+        reader = RowReader(of_field.model_copy(update={"image_key": None}), recipe.folder)
         try:
-            _check(field, sources, reader, recipe.folder)
+            _check(field, of_field.train, reader, recipe.folder)
         except DataError as error:
             yield str(error)
-
-
-def _fields(prompts: PromptsConfig) -> Iterator[tuple[str, Sources]]:
-    yield "prompts.train", prompts.train
-    if prompts.validation is not None:
-        yield "prompts.validation", prompts.validation
 
 
 def _check(field: str, sources: Sources, reader: RowReader, base_dir: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpo_plugin.config.prompts import VALIDATION, PromptsConfig, Sources
+from grpo_plugin.config.prompts import PromptsConfig, Sources, held_out_field
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.prompts.identity import data_key
 from grpo_plugin.prompts.images import image_tokens, images_unchanged
@@ -122,8 +122,7 @@ class _Loader:
     def held_out(self, name: str) -> _Split:
         """The rows of one set of `prompts.validation`."""
         config = self.config.held_out(name)
-        field = "prompts.validation" if name == VALIDATION else f"prompts.validation.{name}"
-        return replace(self, config=config).split(field, config.train)
+        return replace(self, config=config).split(held_out_field(name), config.train)
 
     def split(self, field: str, sources: Sources) -> _Split:
         """The rows of one field from the cache, prepared first where they are not there."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path
 
-from grpo_plugin.config.prompts import VALIDATION, PromptsConfig, Sources, WeightedSource
+from grpo_plugin.config.prompts import PromptsConfig, Sources, WeightedSource
 from grpo_plugin.errors import DataError, nearest
 
 FORMATS = (".jsonl", ".json", ".csv", ".parquet")
@@ -55,10 +55,8 @@ def check_sources(config: PromptsConfig, base_dir: Path) -> None:
     Raises:
         DataError: as `resolve`, for `prompts.train` and `prompts.validation`.
     """
-    resolve("prompts.train", config.train, base_dir)
-    for name, held_out in (config.validation or {}).items():
-        field = "prompts.validation" if name == VALIDATION else f"prompts.validation.{name}"
-        resolve(field, held_out.sources, base_dir)
+    for field, of_field in config.fields():
+        resolve(field, of_field.train, base_dir)
 
 
 def _resolve_one(field: str, entry: WeightedSource, base_dir: Path, weighted: bool) -> Source:

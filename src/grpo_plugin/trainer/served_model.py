@@ -29,6 +29,13 @@ class ServedModel:
     def sync_weights(self, step: int) -> None:
         """Sends nothing."""
 
+    def state(self) -> int:
+        """The version."""
+        return self.version
+
+    def restore(self, state: int) -> None:
+        """Changes nothing."""
+
     def generate(
         self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images], *, fresh: bool = False
     ) -> Sequence[Sequence[Completion]]:

@@ -219,7 +219,8 @@ class PolicyTrainer(TrainerSetup):
         if self.args.push_to_hub:
             self._push_from_checkpoint(str(output_dir / name))
         if self.args.should_save:
-            rotate_checkpoints(str(output_dir), self.args.save_total_limit)
+            best = None if self.best is None else str(output_dir / f"checkpoint-{self.best.step}")
+            rotate_checkpoints(str(output_dir), self.args.save_total_limit, best)
 
     def _get_output_dir(self, trial: Any) -> str:
         """Where transformers and Axolotl write a checkpoint."""

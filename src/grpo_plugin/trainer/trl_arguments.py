@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from grpo_plugin.algorithms.settings import Algorithm
-from grpo_plugin.config.validation import BestCheckpoint
 from grpo_plugin.recipe.axolotl_keys import TRL_OPTIONS
 
 
@@ -29,9 +28,3 @@ def forwarded(trl: Mapping[str, Any]) -> dict[str, Any]:
     mappings = {name: dict(trl[name]) for name in ("chat_template_kwargs", "generation_kwargs") if trl.get(name)}
     names = TRL_OPTIONS - {"top_entropy_quantile"}  # which is the algorithm's: TRL's loss is not used
     return mappings | {name: trl[name] for name in sorted(names) if trl.get(name) is not None}
-
-
-def best_checkpoint_arguments(best: BestCheckpoint, save_total_limit: int | None) -> dict[str, Any]:
-    """transformers keeps the best checkpoint as one of `save_total_limit`; with one more it stands beside the last."""
-    fields = {"metric_for_best_model": best.name, "greater_is_better": best.mode == "max"}
-    return fields | ({"save_total_limit": save_total_limit + 1} if save_total_limit else {})
