@@ -176,6 +176,18 @@ class Run:
         self.screen.close()
         self.screen.note(f"stopped by {name}; {how_to_resume(self.recipe.values, self.recipe.output_dir)}")
 
+    def _write_report(self) -> None:
+        """Write report.html; whatever fails there is a note, for the model is saved."""
+        from grpo_plugin.console.report.page import write_report
+
+        out = self.recipe.output_dir
+        try:
+            write_report([out], out / "report.html")
+        except Exception as error:
+            self.screen.note(
+                f"report.html was not written ({type(error).__name__}: {error}); axolotl grpo report {out}"
+            )
+
     def mind_signals(self) -> None:
         """Handle Ctrl-C and SIGTERM again, after Axolotl has set its own handler."""
         training_process.end_on_signals(self.screen, self.recipe)
@@ -201,4 +213,5 @@ class Run:
             if rewards is not None:
                 rewards.close()
         if self.is_main:
+            self._write_report()
             final_report.of_run(self.recipe, self.evaluations, self.watch).show(self.screen)

@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.trackers import tensorboard, wandb_offline
-from tests.training import VLLM_PYTHON, Training, write_recipe
+from tests.training import VLLM_PYTHON, Training, function, write_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 needs_vllm = pytest.mark.skipif(not VLLM_PYTHON.exists(), reason="no .venv-vllm: run `make vllm`")
@@ -45,7 +45,8 @@ def chats() -> list[dict[str, Any]]:
 @needs_vllm
 def test_a_run_with_vllm_validates_logs_and_reports(tmp_path):
     trackers = {"use_tensorboard": True, "use_wandb": True, "wandb_project": "of-tests", "wandb_mode": "offline"}
-    recipe = write_recipe(tmp_path, validation=VALIDATION, **trackers)
+    rollout = {"python": str(VLLM_PYTHON), "max_logp_gap": 0.001, "record_tokens": True}
+    recipe = write_recipe(tmp_path, validation=VALIDATION, rollout=rollout, **trackers)
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, chats())))
     screen = finish(Training(recipe))
     rows = steps_on(screen)
@@ -60,6 +61,11 @@ def test_a_run_with_vllm_validates_logs_and_reports(tmp_path):
     assert [evaluation["step"] for evaluation in evaluations] == [0, 2, 4]
     assert (out / "curve.png").stat().st_size > 10_000
     assert load_file(out / "model.safetensors")
+    steps = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [step["step"] for step in steps] == [1, 2, 3, 4]
+    assert [f"{step['reward']:.3f}" for step in steps] == [row[1] for row in rows]
+    assert (out / "report.html").stat().st_size > 4_000_000 and "report.html" in screen
+    assert json.loads((out / "run.json").read_text())["recipe"]["learning_rate"] == 1e-3
     debug = (out / "debug.log").read_text()
     assert debug.count("Starting trainer...") == 1, "Axolotl's lines stand in debug.log, once"
 
@@ -73,12 +79,16 @@ def test_a_run_with_vllm_validates_logs_and_reports(tmp_path):
     total = 0.5 * trained["digits"] + trained["answer_length"]
     assert (trained["reward"] - total).abs().max() < 1e-6
     assert (trained["score_seconds"] > 0).all()
+    for name in ("token_texts", "token_logps", "token_advantages"):
+        assert (trained[name].map(len) == trained["tokens"]).all(), name
     groups = trained.groupby(["step", "prompt"])["advantage"]
     assert (groups.size() % 4 == 0).all() and groups.mean().abs().max() < 1e-5
     begun = trained["prompt"].str.endswith(BEGUN)
     assert 0 < begun.sum() < len(trained), "the assistant's message is continued, without a second header"
     assert (begun == trained["completion"].str.startswith(BEGUN)).all(), "what graders see begins with it"
     assert (trained["prompt"].str.count("assistant") == trained["prompt"].str.count("user")).all()
+    texts = trained["token_texts"].map("".join).str.len()
+    assert (texts[~begun] >= trained["completion"].str.len()[~begun]).all()
     check_trackers(tmp_path)
 
 
@@ -103,6 +113,20 @@ def check_trackers(folder):
     assert config["rewards"]["functions"][0]["weight"] == 0.5
     assert series["eval/answers/nrows"] == {0: 2, 2: 2, 4: 2} and 4 in series["curve/path"]
 
+
+def test_a_run_that_learns_nothing_says_so_once_a_window(tmp_path):
+    """All rewards are 0."""
+    recipe = write_recipe(
+        tmp_path,
+        trl=HUGGING_FACE,
+        rewards={"functions": [function("digits", weight=0.0)]},
+        algorithm={"name": "grpo", "kl_coef": 0.0, "alarms": {"window": 4}},
+    )
+    screen = finish(Training(recipe))
+    assert screen.count(": every group scored alike: nothing was learnt from rewards") == 4
+    alarms = [json.loads(line) for line in (tmp_path / "out" / "alarms.jsonl").read_text().splitlines()]
+    assert [(alarm["step"], alarm["kind"]) for alarm in alarms] == [(1, "groups_mixed"), (3, "zero_gradient")]
+    assert screen.count("alarm at step") == 2
 
 
 @needs_vllm

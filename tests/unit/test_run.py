@@ -166,3 +166,21 @@ def test_the_final_report_comes_once_and_ends_the_reward_workers(make):
     run.finish()
     assert rewards.closed == 1
     assert run.shown().count("Where the time went") == 1
+
+
+def test_a_report_that_cannot_be_written_is_a_note(make):
+    run = make()
+    run.recipe.output_dir.mkdir()
+    (run.recipe.output_dir / "metrics.jsonl").write_text("no JSON\n")
+    run.finish()
+    (note,) = [line for line in run.shown() if "report.html was not written" in line]
+    assert "JSONDecodeError" in note and f"axolotl grpo report {run.recipe.output_dir}" in note
+    assert "Where the time went" in run.shown(), "the final report still comes"
+
+
+def test_the_report_is_among_the_outputs(make):
+    run = make()
+    run.recipe.output_dir.mkdir()
+    (run.recipe.output_dir / "metrics.jsonl").write_text('{"step": 1, "time": 1.0, "reward": 0.5}\n')
+    run.finish()
+    assert any("report" in line and str(run.recipe.output_dir / "report.html") in line for line in run.shown())

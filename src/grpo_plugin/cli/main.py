@@ -20,6 +20,7 @@ COMMANDS = {
     "chat": ("grpo_plugin.cli.chat:chat", "Talk to a checkpoint in the terminal."),
     "compare": ("grpo_plugin.cli.compare:compare", "Two models on the same prompts, with rewards."),
     "replay": ("grpo_plugin.cli.replay:replay", "A step's recorded rollouts through another algorithm."),
+    "report": ("grpo_plugin.cli.report:report", "One HTML file about a run, or several: curves, completions, alarms."),
     "convert": ("grpo_plugin.cli.convert:convert", "Convert a dataset to rows that PromptPlugin reads."),
     "import-easyr1": ("grpo_plugin.cli.import_easyr1:import_easyr1", "Turn an EasyR1 configuration into a recipe."),
 }

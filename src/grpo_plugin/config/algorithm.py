@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from grpo_plugin.config.alarms import Alarms
 from grpo_plugin.config.block import Block
 
 # The presets of `algorithms.presets`, whose table says what each combines.
@@ -161,3 +162,12 @@ class AlgorithmConfig(Block):
         int | None,
         Field(gt=0, description="Tokens of a micro-batch, in place of micro_batch_size completions."),
     ] = None
+    alarms: Annotated[
+        Alarms | Literal[False],
+        BeforeValidator(_switch, json_schema_input_type=bool | Alarms),
+        Field(
+            default_factory=Alarms,
+            description="Lines on the screen about figures that look wrong while the run trains.",
+            json_schema_extra={"expected": "true, false or its keys"},
+        ),
+    ]

@@ -69,6 +69,8 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return "its defaults"
     if value is None or value in ({}, [], ()):
         return "none"
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"

@@ -85,6 +85,13 @@ class RolloutConfig(Block):
         float,
         Field(gt=0, description="Seconds in which the run finishes its step and saves a checkpoint after SIGTERM."),
     ] = 300.0
+    record_tokens: Annotated[
+        bool,
+        Field(
+            description="Keep each token's id, text, log-probability and advantage in `generations/`, for the report; "
+            "about 30 bytes for each token."
+        ),
+    ] = False
     args: list[Text] = Field(
         default_factory=list, description="Further arguments of vLLM's server, as on its command line."
     )

@@ -15,6 +15,7 @@ from grpo_plugin.validation.accuracy import Evaluation, by_set
 GROUPS = 20
 OUTPUTS = {
     "model": ".",
+    "report": "report.html",
     "curve": "curve.png",
     "completions": "generations",
     "held-out": "validation",

@@ -40,6 +40,11 @@ def small(value: float) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 10 else f"{value:.1e}"
 
 
+def percent(value: float) -> str:
+    """A share: 0.4%, 12%."""
+    return f"{value:.{1 if 0 < value < 0.0995 else 0}%}"
+
+
 def seconds(value: float) -> str:
     """0.03s, 12.3s, 123s."""
     return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}s"
@@ -63,6 +68,7 @@ _POLICY = [
     Column("KL", "kl", 7, small),
     Column("entropy", "entropy", 7, decimal),
     Column("logp gap", "rollout/logp_gap", 8, small),
+    Column("cut", "completions/clipped_ratio", 5, percent),
 ]
 _SECONDS = [
     Column("generate", "time/generate", 8, seconds),
@@ -103,6 +109,16 @@ def header(columns: Sequence[Column]) -> str:
 
 def line(columns: Sequence[Column], logs: Logs) -> str:
     return " ".join(column.cell(logs) for column in columns)
+
+
+def without_signal(logs: Logs) -> str | None:
+    """A sentence where nothing was learnt from the rewards of a step."""
+    if logs.get("advantages/zero") != 1.0:
+        return None
+    alike = logs.get("groups/mixed") == 0.0
+    return (
+        f"{'every group scored alike' if alike else 'no completion has an advantage'}: nothing was learnt from rewards"
+    )
 
 
 def _shortened(name: str, limit: int = 12) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from grpo_plugin.console.log_columns import without_signal
 from grpo_plugin.console.screen import Screen
 
 
@@ -34,6 +35,8 @@ class ScreenCallback(TrainerCallback):
         # Only a training step has a reward; evaluations and the closing summary of transformers have none.
         if state.is_world_process_zero and logs and "reward" in logs:
             self.screen.row(state.global_step, logs)
+            if sentence := without_signal(logs):
+                self.screen.note(f"step {state.global_step}: {sentence}")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -32,6 +32,15 @@ COLUMNS = {
     "tokens": pa.int64(),
     "vote": pa.int64(),
 }
+# One list for each completion, of what its tokens have; only with `rollout.record_tokens`.
+TOKEN_COLUMNS = {
+    "token_ids": pa.list_(pa.int32()),
+    "token_texts": pa.list_(pa.string()),
+    "token_sampled": pa.list_(pa.bool_()),
+    "token_logps": pa.list_(pa.float32()),
+    "token_old_logps": pa.list_(pa.float32()),
+    "token_advantages": pa.list_(pa.float32()),
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ class Generations:
     stands for a score that does not exist. `answers` are gold answers; `temperature` 0 is greedy. `rows` are the places
     of the prompts in their data, so that one prompt can be followed over the steps; `tokens` counts what the policy
     sampled; `votes` are equal for equivalent answers to one prompt. `extra` holds what reward functions logged through
-    TRL's `log_extra`, by column.
+    TRL's `log_extra`, by column. `per_token` has, by name in TOKEN_COLUMNS, a list for each completion, or None.
     """
 
     prompts: Sequence[str]
@@ -59,6 +68,7 @@ class Generations:
     tokens: Sequence[int] | None = None
     votes: Sequence[int | None] | None = None
     extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    per_token: Mapping[str, Sequence[Sequence[Any] | None]] = field(default_factory=dict)
 
 
 class GenerationLog:
@@ -98,11 +108,12 @@ class GenerationLog:
 
 def function_columns(names: Sequence[str]) -> dict[str, str]:
     """Reward function name → column name; a name that is already a column is prefixed with `reward_`."""
-    taken = set(COLUMNS) | (set(names) - set(COLUMNS))
+    reserved = COLUMNS.keys() | TOKEN_COLUMNS.keys()
+    taken = reserved | set(names)
     columns = {}
     for name in names:
         column = name
-        while name in COLUMNS and column in taken:
+        while name in reserved and column in taken:
             column = f"reward_{column}"
         taken.add(column)
         columns[name] = column
@@ -112,7 +123,7 @@ def function_columns(names: Sequence[str]) -> dict[str, str]:
 def _table(step: int, batch: Generations, split: str) -> pa.Table:
     size = len(batch.completions)
     nothing = [None] * size
-    values = {
+    values: dict[str, Any] = {
         "step": [step] * size,
         "split": [split] * size,
         "prompt": batch.prompts,
@@ -127,8 +138,9 @@ def _table(step: int, batch: Generations, split: str) -> pa.Table:
         "row": nothing if batch.rows is None else batch.rows,
         "tokens": nothing if batch.tokens is None else batch.tokens,
         "vote": nothing if batch.votes is None else batch.votes,
+        **batch.per_token,
     }
-    types = dict(COLUMNS)
+    types = COLUMNS | {name: TOKEN_COLUMNS[name] for name in batch.per_token}
     for name, column in function_columns(list(batch.functions)).items():
         values[column] = batch.functions[name]
         types[column] = pa.float64()

@@ -1,7 +1,8 @@
 """The metrics of a rollout batch (rewards, groups, lengths), and its rows of the generation log."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -43,10 +44,24 @@ def _lengths(rollouts: Sequence[Rollout]) -> Iterator[tuple[str, float]]:
         yield f"completions/max_{name}", float(max(values))
 
 
+def share_without_advantage(samples: Sequence[TrainingSample]) -> float:
+    """The share of completions whose advantage is 0, or that are masked; 1 where there are none."""
+    learnt = [not sample.masked and bool(sample.advantages.any()) for sample in samples]
+    return 1.0 - sum(learnt) / len(learnt) if learnt else 1.0
+
+
 def generations(
-    rollouts: Sequence[Rollout], samples: Sequence[TrainingSample], functions: Sequence[str], temperature: float
+    rollouts: Sequence[Rollout],
+    samples: Sequence[TrainingSample],
+    functions: Sequence[str],
+    temperature: float,
+    token_text: Callable[[int], str] | None = None,
 ) -> Generations:
-    """The rows of the generation log; rollouts without a training sample have no advantage."""
+    """The rows of the generation log; rollouts without a training sample have no advantage.
+
+    Args:
+        token_text: the text of a token id; given where the log keeps every token.
+    """
     advantages = {id(sample.rollout): sample.advantages.mean().item() for sample in samples}
     return Generations(
         prompts=[rollout.prompt for rollout in rollouts],
@@ -64,7 +79,24 @@ def generations(
         rows=[rollout.row for rollout in rollouts],
         tokens=[rollout.sampled_tokens for rollout in rollouts],
         extra={name: [rollout.extra.get(name) for rollout in rollouts] for name in _extra_names(rollouts)},
+        per_token={} if token_text is None else _tokens(rollouts, samples, token_text),
     )
+
+
+def _tokens(
+    rollouts: Sequence[Rollout], samples: Sequence[TrainingSample], token_text: Callable[[int], str]
+) -> dict[str, list[Any]]:
+    """The columns of the generation log that hold a list of T for each rollout; None where it is not known."""
+    of_rollout = {id(sample.rollout): sample for sample in samples}
+    found = [of_rollout.get(id(rollout)) for rollout in rollouts]
+    return {
+        "token_ids": [rollout.completion_ids for rollout in rollouts],
+        "token_texts": [[token_text(token) for token in rollout.completion_ids] for rollout in rollouts],
+        "token_sampled": [rollout.sampled_mask for rollout in rollouts],
+        "token_logps": [rollout.sampler_logps for rollout in rollouts],
+        "token_old_logps": [None if s is None or s.old_logps is None else s.old_logps.tolist() for s in found],
+        "token_advantages": [None if sample is None else sample.advantages.tolist() for sample in found],
+    }
 
 
 def _extra_names(rollouts: Sequence[Rollout]) -> list[str]:

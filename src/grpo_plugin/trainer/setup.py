@@ -1,5 +1,6 @@
 """The parts of a training step, built once from model, data, recipe and TRL's arguments."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +16,7 @@ from grpo_plugin.algorithms.settings import biased_sampling, of_recipe
 from grpo_plugin.compat.packed_attention import install
 from grpo_plugin.config.validation import ValidationConfig
 from grpo_plugin.console.screen_callback import ScreenCallback
+from grpo_plugin.console.step_log import StepLog
 from grpo_plugin.console.tracker_callback import TrackerCallback
 from grpo_plugin.recipe.batch_arithmetic import batch_of_arguments
 from grpo_plugin.recipe.checkpoints import saves_checkpoints
@@ -164,6 +166,11 @@ class TrainerSetup(AxolotlGRPOTrainer):
         )
         return Generator(backend, tokenizer, sampling, self.run_.watch)
 
+    def _token_text(self) -> Callable[[int], str] | None:
+        """The text of a token id, for a log that keeps tokens; None for one that does not."""
+        rollout = self.run_.recipe.rollout
+        return self.generator.tokenizer.token if rollout is not None and rollout.record_tokens else None
+
     def _make_canary(self) -> Canary | None:
         rollout = self.run_.recipe.rollout
         if self.server is None or rollout is None:
@@ -278,7 +285,8 @@ class TrainerSetup(AxolotlGRPOTrainer):
         if self.validator is not None and self.run_.recipe.validation is not None:
             self.add_callback(self._validation_callback(self.run_.recipe.validation))
         self.add_callback(TrackerCallback(self.run_.recipe, self.run_.examples))
-        self.add_callback(ScreenCallback(self.run_.screen))  # last: the wait for vLLM is no part of its ETA
+        self.add_callback(ScreenCallback(self.run_.screen))  # late: the wait for vLLM is no part of its ETA
+        self.add_callback(StepLog(self.run_.recipe, self.run_.screen, self.accelerator.num_processes))
         if self.run_.session is not None and saves_checkpoints(self.run_.recipe.values):
             self.add_callback(StopCallback(self.run_.session, self.accelerator, self.run_.show_stop))
 

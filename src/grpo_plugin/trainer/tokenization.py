@@ -35,6 +35,7 @@ class PromptTokenizer:
     ) -> None:
         self._tokenize, self._processing_class, self._template = tokenize, processing_class, template or {}
         self._keep_special_tokens = keep_special_tokens
+        self._texts: dict[int, str] = {}  # of single tokens
 
     def prompts(self, rows: Sequence[Row]) -> tuple[list[list[int]], list[Images]]:
         """Token ids and images of the rows' prompts; a last message of the assistant is continued."""
@@ -63,6 +64,12 @@ class PromptTokenizer:
         """The text of token ids, without special tokens."""
         text: str = self._processing_class.decode(token_ids, skip_special_tokens=True)
         return text
+
+    def token(self, token_id: int) -> str:
+        """The text of one token, special ones too; a part of a character reads as �."""
+        if token_id not in self._texts:
+            self._texts[token_id] = self._processing_class.decode([token_id])
+        return self._texts[token_id]
 
     def completions(self, row: Row, prompt_ids: Sequence[int], token_ids: Iterable[Sequence[int]]) -> list[str]:
         """The texts of a row's completions as reward functions get them, after the prompt's part of the message."""

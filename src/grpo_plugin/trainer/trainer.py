@@ -25,7 +25,7 @@ from grpo_plugin.trainer.current_batch import CurrentBatch
 from grpo_plugin.trainer.dynamic_sampler import RolloutBatch
 from grpo_plugin.trainer.finite import check_gradients, check_loss, check_weights
 from grpo_plugin.trainer.prompt_sampler import AccumulationSteps
-from grpo_plugin.trainer.rollout_metrics import generations, rollout_metrics
+from grpo_plugin.trainer.rollout_metrics import generations, rollout_metrics, share_without_advantage
 from grpo_plugin.trainer.setup import TrainerSetup
 from grpo_plugin.trainer.training_sample import TrainingSample
 
@@ -108,6 +108,7 @@ class PolicyTrainer(TrainerSetup):
             self.metrics.add(name, value, of_batch=True)
         if self.kl_coef.value:
             self.metrics.add("kl_coef", self.kl_coef.value, of_batch=True)
+        self.metrics.add("advantages/zero", share_without_advantage(samples), of_batch=True)
         functions, tolerance = self.rollout_sampler.rewards.names, self.algorithm.config.tolerance
         shown = batch.generated or batch.rollouts  # a batch that was left over from earlier ones generates nothing
         for name, value in rollout_metrics(shown, functions, self.num_generations, tolerance) if shown else ():
@@ -115,7 +116,7 @@ class PolicyTrainer(TrainerSetup):
         self.state.num_input_tokens_seen += sum(rollout.tokens for rollout in batch.generated)
         self.metrics.add("num_tokens", float(self.state.num_input_tokens_seen), of_batch=True)
         if batch.generated and self.accelerator.is_main_process:
-            rows = generations(batch.generated, samples, functions, self.temperature)
+            rows = generations(batch.generated, samples, functions, self.temperature, self._token_text())
             self.run_.generation_log.write(self.state.global_step + 1, rows)
 
     def validate(self, step: int) -> dict[str, float]:

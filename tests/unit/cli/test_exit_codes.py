@@ -15,6 +15,7 @@ BAD = {
     "score": ["completions.jsonl", "--rewards", "rewards.math.no_such_function"],
     "stats": ["recipe.yaml"],
     "evaluate": ["recipe.yaml"],
+    "report": ["."],
     "serve": ["recipe.yaml", "--dry-run"],
     "convert": ["raiden", "broken.json", "out.jsonl"],
     "import-easyr1": ["recipe.yaml"],

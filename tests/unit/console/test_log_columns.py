@@ -11,6 +11,7 @@ LOGS = {
     "kl": None,
     "entropy": 1.5,
     "rollout/logp_gap": 3.14e-7,
+    "completions/clipped_ratio": 0.125,
     "time/generate": 1.234,
     "time/score": 0.031,
     "time/train": 12.34,
@@ -20,15 +21,17 @@ LOGS = {
 
 def test_one_step_reads_as_an_aligned_line():
     shown = layout(["accuracy"], eta=True)
-    assert header(shown) == (" step reward accuracy length      KL entropy logp gap generate score train  sync     ETA")
+    assert header(shown) == (
+        " step reward accuracy length      KL entropy logp gap   cut generate score train  sync     ETA"
+    )
     assert line(shown, {**LOGS, "eta": 3723.0}) == (
-        "   12  0.813    0.750   14.3       -   1.500  3.1e-07    1.23s 0.03s 12.3s  123s 1:02:03"
+        "   12  0.813    0.750   14.3       -   1.500  3.1e-07   12%    1.23s 0.03s 12.3s  123s 1:02:03"
     )
 
 
 def test_a_column_the_run_lacks_is_a_dash_and_a_broken_number_shows():
     cells = line(layout([]), {"step": 1, "reward": float("nan"), "entropy": 0.0}).split()
-    assert cells == ["1", "nan", "-", "-", "0.000", "-", "-", "-", "-", "-"]
+    assert cells == ["1", "nan", "-", "-", "0.000", "-", "-", "-", "-", "-", "-"]
 
 
 @pytest.mark.parametrize(
@@ -41,6 +44,10 @@ def test_a_column_the_run_lacks_is_a_dash_and_a_broken_number_shows():
         (log_columns.small, 0.0123, "0.0123"),
         (log_columns.small, 0.00099, "9.9e-04"),
         (log_columns.small, 12.5, "1.2e+01"),
+        (log_columns.percent, 0.0, "0%"),
+        (log_columns.percent, 0.0042, "0.4%"),
+        (log_columns.percent, 0.0996, "10%"),
+        (log_columns.percent, 1.0, "100%"),
         (log_columns.seconds, 9.999, "10.0s"),
         (log_columns.seconds, 99.96, "100s"),
         (log_columns.clock, None, "-:--"),
@@ -50,6 +57,22 @@ def test_a_column_the_run_lacks_is_a_dash_and_a_broken_number_shows():
 )
 def test_numbers(text, value, expected):
     assert text(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("logs", "sentence"),
+    [
+        ({"advantages/zero": 1.0, "groups/mixed": 0.0}, "every group scored alike: nothing was learnt from rewards"),
+        (
+            {"advantages/zero": 1.0, "groups/mixed": 0.5},
+            "no completion has an advantage: nothing was learnt from rewards",
+        ),
+        ({"advantages/zero": 0.99, "groups/mixed": 0.0}, None),
+        ({"groups/mixed": 0.0}, None),
+    ],
+)
+def test_a_step_without_a_signal(logs, sentence):
+    assert log_columns.without_signal(logs) == sentence
 
 
 def test_reward_functions_are_found_in_their_order():
@@ -71,4 +94,4 @@ def test_lines_never_exceed_the_width_and_reward_functions_go_first(width, eta):
 
 
 def test_the_quickstart_line_fits_a_terminal_of_80():
-    assert [column.title for column in layout(["accuracy"], 80)][-1] == "sync"
+    assert [column.title for column in layout(["accuracy"], 80)][-1] == "train"

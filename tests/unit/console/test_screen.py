@@ -62,8 +62,8 @@ def test_a_pipe_gets_plain_lines(monkeypatch):
     assert stream.getvalue().splitlines() == [
         "vLLM       starting…",
         f"[restart] {path}",
-        " step reward accuracy length      KL entropy logp gap generate score train  sync     ETA",
-        "    3  0.500    0.250      -       -   1.000        -        -     -     -     -    0:10",
+        " step reward accuracy length      KL entropy logp gap   cut generate score train  sync     ETA",
+        "    3  0.500    0.250      -       -   1.000        -     -        -     -     -     -    0:10",
         "trained    in 0:10",
     ]
 

@@ -92,3 +92,12 @@ def test_what_rewards_log_beside_their_score_is_a_column(tmp_path):
     assert table["steps"].tolist()[0] == 1.0 and table["steps"].isna().tolist() == [False, True]
     assert table["extra_reward"].tolist() == ["a", "2"], "the total keeps its name"
     assert table["reward"].tolist() == [0.9, 0.9]
+
+
+def test_tokens_are_lists_and_their_columns_are_no_functions(tmp_path):
+    lists = {"token_texts": [["4", "!"], None], "token_logps": [[-0.5, -1.0], None]}
+    path = GenerationLog(tmp_path).write(1, batch(functions={"token_logps": [1.0, 0.0]}, per_token=lists))
+    table = pd.read_parquet(path)
+    assert table["token_texts"][0].tolist() == ["4", "!"] and table["token_texts"][1] is None
+    assert table["token_logps"][0].tolist() == [-0.5, -1.0]
+    assert table["reward_token_logps"].tolist() == [1.0, 0.0]
