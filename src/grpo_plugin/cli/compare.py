@@ -150,10 +150,9 @@ def _recipe(prompts: Path, trained: str) -> tuple[Recipe, Any]:
         assert recipe.prompts is not None or recipe.rewards is not None
         if recipe.prompts is None:
             raise RecipeError(f"--prompts: {prompts} has no `prompts:` block; name another recipe, or a file of rows.")
-        for name in recipe.prompts.validation or ():  # the first held-out set, worded as it is
-            recipe = recipe.replace(prompts=recipe.prompts.held_out(name))
-            break
-        return recipe, recipe.prompts.train
+        held_out = next(iter(recipe.prompts.validation or ()), None)
+        asked = recipe.prompts if held_out is None else recipe.prompts.held_out(held_out)  # worded as the set is
+        return recipe.replace(prompts=asked), asked.train
     found = recipe_of(model_folder(Path(trained))) if Path(trained).is_dir() else None
     if found is None or found.prompts is None:
         raise RecipeError(f"--prompts: {trained} has no recipe that says how to word and score rows; name a recipe.")
