@@ -85,7 +85,6 @@ PACKED: dict[str, dict[str, Any]] = {
     "HyperCLOVAX": {"logits_scaling": 0.5},
     "NanoChat": {"final_logit_softcapping": 3.0},
     "Olmoe": EXPERTS,
-    "Llama4Text": {"num_local_experts": 4, "head_dim": 8, "attention_chunk_size": 64, "intermediate_size_mlp": 64},
     "OPT": {"ffn_dim": 64, "word_embed_proj_dim": 32},
     "GPTNeoX": {},
 }
@@ -133,6 +132,8 @@ ALONE: dict[str, dict[str, Any]] = {
     "Falcon": {"new_decoder_architecture": True, "num_kv_heads": 2, "alibi": False},  # its mask takes no positions
     "GptOss": {**LOCAL_EXPERTS, "head_dim": 8, "sliding_window": 6},  # nor does this one's
     "Mamba": {"state_size": 8, "time_step_rank": 4},
+    # its chunks are counted from the start of a row: wrong once a pack is longer than one
+    "Llama4Text": {"num_local_experts": 4, "head_dim": 8, "attention_chunk_size": 64, "intermediate_size_mlp": 64},
     "RecurrentGemma": {"lru_width": 32, "block_types": ["recurrent", "attention"], "attention_window_size": 6},
     "Bloom": {"n_head": 4, "n_layer": 2},
 }

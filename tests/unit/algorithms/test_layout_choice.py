@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from grpo_plugin.algorithms import layout_choice
 from grpo_plugin.algorithms.layout_choice import Choice, choose_layout
 from grpo_plugin.errors import RecipeError
 
@@ -78,6 +79,32 @@ def test_a_layout_that_raises_is_passed_over() -> None:
 
 def test_ranks_that_share_weights_can_leave_out_what_takes_several_passes() -> None:
     assert choose_layout(Toy(), SEQUENCES, among=("packed", "padded")).layout == "padded"
+
+
+@pytest.mark.parametrize(
+    ("gaps", "layout"),
+    [
+        ([0.0, 0.009], "packed"),  # noise
+        ([0.0, 0.016], "packed_varlen"),  # a weak leak: the first sequence, which none precedes, shows no noise
+        ([0.012, 0.03], "packed"),  # noise of a deep model
+        ([0.02, 0.06], "packed_varlen"),  # beyond any noise
+    ],
+)
+def test_the_first_sequence_of_a_pack_says_what_is_noise(
+    monkeypatch: pytest.MonkeyPatch, gaps: list[float], layout: str
+) -> None:
+    found = {"packed": gaps, "packed_varlen": [0.0, 0.0]}
+    monkeypatch.setattr(layout_choice, "gaps", lambda model, batch, layout, own: found[layout])
+    logits = torch.zeros(6, 8, dtype=torch.bfloat16)
+    assert choose_layout(Toy(), SEQUENCES, reference=lambda model, ids: logits[: len(ids)]).layout == layout
+
+
+def test_attention_in_chunks_is_not_packed() -> None:
+    model = Toy(reads_bounds=True)
+    model.config.layer_types = ["chunked_attention", "full_attention"]
+    choice = choose_layout(model, SEQUENCES)
+    assert choice.layout == "alone"
+    assert set(choice.passed_over.values()) == {"its attention counts chunks from the first token of a pack"}
 
 
 def test_logits_that_are_not_the_heads_stop_the_run_and_the_gap_is_named() -> None:
