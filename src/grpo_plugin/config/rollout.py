@@ -88,8 +88,8 @@ class RolloutConfig(Block):
     record_tokens: Annotated[
         bool,
         Field(
-            description="Keep each token's id, text, log-probability and advantage in `generations/`, for the report; "
-            "about 30 bytes for each token."
+            description="Keep each token's id, text, log-probability and advantage in `generations/`, for the report "
+            "and `replay`; about 30 bytes for each token."
         ),
     ] = False
     args: list[Text] = Field(

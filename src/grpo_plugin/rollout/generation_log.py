@@ -32,8 +32,9 @@ COLUMNS = {
     "tokens": pa.int64(),
     "vote": pa.int64(),
 }
-# One list for each completion, of what its tokens have; only with `rollout.record_tokens`.
+# One list for each completion, of what its tokens have, and its prompt's ids; only with `rollout.record_tokens`.
 TOKEN_COLUMNS = {
+    "prompt_ids": pa.list_(pa.int32()),
     "token_ids": pa.list_(pa.int32()),
     "token_texts": pa.list_(pa.string()),
     "token_sampled": pa.list_(pa.bool_()),

@@ -90,6 +90,7 @@ def _tokens(
     of_rollout = {id(sample.rollout): sample for sample in samples}
     found = [of_rollout.get(id(rollout)) for rollout in rollouts]
     return {
+        "prompt_ids": [rollout.prompt_ids for rollout in rollouts],
         "token_ids": [rollout.completion_ids for rollout in rollouts],
         "token_texts": [[token_text(token) for token in rollout.completion_ids] for rollout in rollouts],
         "token_sampled": [rollout.sampled_mask for rollout in rollouts],

@@ -55,6 +55,7 @@ def test_tokens_are_kept_where_the_log_asks_for_them():
     rows = generations([one, GIVEN[0]], [sample], ["accuracy"], temperature=1.0, token_text=lambda token: f"<{token}>")
     assert rows.tokens == [1, 2]
     assert rows.per_token == {
+        "prompt_ids": [[1, 2], [1, 2]],
         "token_ids": [[10, 11], [10, 11]],
         "token_texts": [["<10>", "<11>"]] * 2,
         "token_sampled": [[True, False], None],
