@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from math import ceil
 
+from grpo_plugin.planning.idle import idle_warning
 from grpo_plugin.planning.machine import GIB, USABLE, card
 from grpo_plugin.planning.plan import Plan
 from grpo_plugin.planning.problems import over_positions, positions_of
@@ -89,7 +90,5 @@ def _lengths(plan: Plan) -> Iterator[str]:
 
 
 def _idle(plan: Plan) -> Iterator[str]:
-    machine, processes = plan.machine, plan.batch.processes
-    if processes < (machine.gpus - plan.serving_gpus) * machine.nodes:
-        idle = machine.gpus * machine.nodes - plan.serving_gpus - processes
-        yield f"{idle} GPU(s) have nothing to do; raise --num-processes."
+    if sentence := idle_warning(plan):
+        yield sentence

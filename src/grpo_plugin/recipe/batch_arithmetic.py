@@ -7,7 +7,7 @@ steps; in each, every process trains on one micro-batch of `micro` completions.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, gcd, lcm
 from typing import Any
@@ -185,7 +185,34 @@ def _step_problems(batch: Batch) -> list[str]:
     return []
 
 
+def fitting_sizes(batch: Batch) -> str:
+    """Sizes near the batch's own with which `batch_problems` finds none, as keys of the recipe with their values.
+
+    With a rollout batch its size and the accumulation may change, without one the accumulation alone if that is enough.
+    """
+    whole = batch.generations // gcd(batch.generations, batch.per_accumulation_step)
+    if not batch.rollout:
+        sizes = [size for size in _around(batch.accumulation, whole) if size]
+        fits = [size for size in sizes if not batch_problems(replace(batch, accumulation=size))]
+        if fits:
+            return f"gradient_accumulation_steps {' or '.join(map(str, fits))}"
+        step = batch.per_accumulation_step * sizes[0]
+        return f"gradient_accumulation_steps {sizes[0]} and trl.generation_batch_size {step}"
+    minibatches = max(1, round(batch.rollout / batch.per_step))
+    accumulation = max(1, round(batch.rollout / (minibatches * batch.per_accumulation_step)))
+    sizes = [size for size in _around(accumulation, whole) if size]
+    closest = min(sizes, key=lambda size: abs(batch.per_accumulation_step * size * minibatches - batch.rollout))
+    rollout = batch.per_accumulation_step * closest * minibatches
+    return f"gradient_accumulation_steps {closest} and trl.generation_batch_size {rollout}"
+
+
+def _around(value: int, multiple: int) -> tuple[int, int]:
+    """The multiples of `multiple` on either side of `value`; the first may be 0."""
+    below = value // multiple * multiple
+    return below, below + multiple
+
+
 def nearest(value: int, multiple: int) -> str:
     """The multiples of `multiple` on either side of `value`, in words."""
-    below = value // multiple * multiple
-    return f"{below} or {below + multiple}" if below else str(multiple)
+    below, above = _around(value, multiple)
+    return f"{below} or {above}" if below else str(above)

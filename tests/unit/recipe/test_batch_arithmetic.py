@@ -1,9 +1,18 @@
 import itertools
+import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from grpo_plugin.recipe.batch_arithmetic import Batch, batch_of_arguments, batch_of_values, batch_problems, nearest
+from grpo_plugin.recipe.batch_arithmetic import (
+    Batch,
+    batch_of_arguments,
+    batch_of_values,
+    batch_problems,
+    fitting_sizes,
+    nearest,
+)
 
 
 def test_the_arithmetic_of_math12k():
@@ -113,3 +122,22 @@ def test_the_trainers_arguments_and_the_recipes_values_give_one_batch():
     trl = {"num_generations": 4, "generation_batch_size": 64, "num_iterations": 2}
     args = SimpleNamespace(per_device_train_batch_size=4, gradient_accumulation_steps=2, **trl)
     assert batch_of_arguments(args, 3) == batch_of_values({**values, "trl": trl}, 3)
+
+
+def test_fitting_sizes_fit():
+    counts = (1, 2, 3, 5, 7, 16)
+    for processes, micro, accumulation, generations in itertools.product(counts, (1, 3, 4), (1, 3, 18), (2, 5, 8)):
+        for rollout in (None, 72, 2520):
+            batch = Batch(processes, micro, accumulation, generations, rollout)
+            named = dict(re.findall(r"(accumulation|generation_batch)_(?:steps|size) (\d+)", fitting_sizes(batch)))
+            size = int(named["generation_batch"]) if "generation_batch" in named else None
+            fitting = replace(batch, accumulation=int(named["accumulation"]), rollout=size)
+            assert batch_problems(fitting) == [], (batch, named)
+
+
+def test_fitting_sizes_are_near_those_of_the_batch():
+    """64 processes × 40 = 2560 completions are nearest to 2520; 3 × 4 × 2 = 24 are whole groups of 8 each."""
+    large = Batch(64, 1, 105, 5, 2520)
+    assert fitting_sizes(large) == "gradient_accumulation_steps 40 and trl.generation_batch_size 2560"
+    assert fitting_sizes(Batch(1, 4, 3, 8)) == "gradient_accumulation_steps 2 or 4"
+    assert fitting_sizes(Batch(3, 4, 1, 8)) == "gradient_accumulation_steps 2 and trl.generation_batch_size 24"
