@@ -11,7 +11,7 @@ from axolotl.common.datasets import TrainDatasetMeta
 from axolotl.integrations.base import BasePlugin
 
 from grpo_plugin.algorithms.settings import of_recipe
-from grpo_plugin.compat import cpu_ranks, ddp_timeout
+from grpo_plugin.compat import cpu_ranks
 from grpo_plugin.recipe import inheritance
 from grpo_plugin.recipe.batch_arithmetic import batch_of_values
 from grpo_plugin.run import Run, is_training
@@ -26,7 +26,6 @@ class _Plugin(BasePlugin):
     def register(self, cfg: Any) -> None:
         inheritance.apply(cfg)
         self.run = Run.begin(cfg)
-        ddp_timeout.apply(cfg)
         if not is_training():  # inference, merging: Axolotl turns rl off, and nothing of ours is needed
             return
         cfg["rl"] = cfg.get("rl") or "grpo"
@@ -35,7 +34,7 @@ class _Plugin(BasePlugin):
         self.run.load_rewards()
 
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
-        return {**forwarded(self.run.recipe.trl), **ddp_timeout.training_arguments(cfg)}
+        return forwarded(self.run.recipe.trl)
 
     def post_train_unload(self, cfg: Any) -> None:
         self.run.finish()

@@ -77,10 +77,10 @@ def submitted(tmp_path: Path, nodes: int, *words: str, **more: str) -> subproces
 def test_slurm_on_one_node(tmp_path):
     done = submitted(tmp_path, 1, "recipes/r.yaml", "7", "--learning-rate=1e-6", "--base-model", "a b")
     assert done.returncode == 0, done.stderr
+    words = "--auto-resume-from-checkpoints --learning-rate=1e-6 --base-model a b"
     assert done.stdout.splitlines() == [
-        "64: grpo plan recipes/r.yaml --gpus=8 --nodes=1 --num-processes=7 --auto-resume-from-checkpoints --learning-rate=1e-6 "
-        "--base-model a b",
-        "64: train --num-processes=7 recipes/r.yaml --auto-resume-from-checkpoints --learning-rate=1e-6 --base-model a b",
+        f"64: grpo plan recipes/r.yaml --gpus=8 --nodes=1 --num-processes=7 {words}",
+        f"64: train --num-processes=7 recipes/r.yaml {words}",
     ]
 
 
