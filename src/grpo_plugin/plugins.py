@@ -11,7 +11,7 @@ from axolotl.common.datasets import TrainDatasetMeta
 from axolotl.integrations.base import BasePlugin
 
 from grpo_plugin.algorithms.settings import of_recipe
-from grpo_plugin.compat import cpu_ranks
+from grpo_plugin.compat import cpu_ranks, ddp_timeout
 from grpo_plugin.recipe import inheritance
 from grpo_plugin.recipe.batch_arithmetic import batch_of_values
 from grpo_plugin.run import Run, is_training
@@ -34,7 +34,7 @@ class _Plugin(BasePlugin):
         self.run.load_rewards()
 
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
-        return forwarded(self.run.recipe.trl)
+        return {**forwarded(self.run.recipe.trl), **ddp_timeout.training_arguments(cfg)}
 
     def post_train_unload(self, cfg: Any) -> None:
         self.run.finish()
@@ -54,6 +54,7 @@ class PromptPlugin(_Plugin):
 
     def load_datasets(self, cfg: Any, preprocess: bool = False) -> TrainDatasetMeta:
         cpu_ranks.apply(cfg)
+        ddp_timeout.apply(cfg)
         train = self.run.load_prompts(cfg).train
         batch = batch_of_values(cfg, int(os.environ.get("WORLD_SIZE", 1)))
         rows = len(train) if hasattr(train, "__len__") else None  # a stream has no length, and needs max_steps

@@ -198,10 +198,11 @@ def fitting_sizes(batch: Batch) -> str:
             return f"gradient_accumulation_steps {' or '.join(map(str, fits))}"
         step = batch.per_accumulation_step * sizes[0]
         return f"gradient_accumulation_steps {sizes[0]} and trl.generation_batch_size {step}"
-    minibatches = max(1, round(batch.rollout / batch.per_step))
-    accumulation = max(1, round(batch.rollout / (minibatches * batch.per_accumulation_step)))
+    wanted = batch.rollout
+    minibatches = max(1, round(wanted / batch.per_step))
+    accumulation = max(1, round(wanted / (minibatches * batch.per_accumulation_step)))
     sizes = [size for size in _around(accumulation, whole) if size]
-    closest = min(sizes, key=lambda size: abs(batch.per_accumulation_step * size * minibatches - batch.rollout))
+    closest = min(sizes, key=lambda size: abs(batch.per_accumulation_step * size * minibatches - wanted))
     rollout = batch.per_accumulation_step * closest * minibatches
     return f"gradient_accumulation_steps {closest} and trl.generation_batch_size {rollout}"
 
