@@ -81,7 +81,7 @@ def moved(folder: Path) -> tuple[bool, bool]:
 def check_log(folder: Path) -> None:
     """Every completion is in the log, with a prompt that was written for its images."""
     generations = pandas.read_parquet(folder / "out" / "generations")
-    assert generations["split"].value_counts().to_dict() == {"train": 2 * 8, "validation": 4 * (2 + 1)}
+    assert len(generations) == 2 * 8 and len(pandas.read_parquet(folder / "out" / "validation")) == 4 * (2 + 1)
     assert any("First , then ?" in prompt for prompt in generations["prompt"])
 
 

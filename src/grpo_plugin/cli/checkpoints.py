@@ -75,7 +75,8 @@ def _held_out(checkpoint: Path, step: int | None) -> str:
     known = [each for each in EvaluationLog(checkpoint.parent / "evaluations.jsonl").read() if each.step <= (step or 0)]
     if not known:
         return "-"
-    figures = {name: value for name, value in known[-1].logs().items() if name.endswith(ACCURACIES)}
+    last = [each for each in known if each.step == known[-1].step]  # one for each set
+    figures = {name: value for each in last for name, value in each.logs().items() if name.endswith(ACCURACIES)}
     shown = [f"{name.removeprefix('eval_').replace('accuracy_', '')} {value:.3f}" for name, value in figures.items()]
     return f"{', '.join(shown)} (step {known[-1].step})" if shown else "-"
 

@@ -27,7 +27,7 @@ def run(tmp_path: Path) -> Path:
     (out / "checkpoint-8").mkdir()
     log = EvaluationLog(out / "evaluations.jsonl")
     for step, sampled in ((0, 0.125), (2, 0.75), (6, 0.875)):
-        log.write(Evaluation(step, "accuracy", Accuracy(10, sampled, None), {}, {}))
+        log.write([Evaluation(step, "accuracy", Accuracy(10, sampled, None), {}, {})])
     return out
 
 
