@@ -101,9 +101,11 @@ def test_other_commands_and_a_recipe_that_is_not_there_are_left_to_axolotl(recip
 
 
 def test_a_cloud_run_is_checked_and_started_elsewhere(recipe, capsys, tmp_path):
-    assert before_axolotl(["train", recipe, "--cloud", str(tmp_path / "cloud.yaml"), "--num-processes=99"]) is None
+    cloud = tmp_path / "cloud.yaml"
+    cloud.write_text("{provider: modal, gpu: h100, gpu_count: 4, volumes: [{name: kept, mount: /data}]}")
+    assert before_axolotl(["train", recipe, "--cloud", str(cloud), "--num-processes=3"]) is None
     Path(recipe).write_text(RECIPE + "max_step: 3\n")
-    assert "max_step: unknown key; did you mean 'max_steps'?" in mistake(capsys, recipe, "--cloud", "cloud.yaml")
+    assert "max_step: unknown key; did you mean 'max_steps'?" in mistake(capsys, recipe, "--cloud", str(cloud))
 
 
 def test_a_checkpoint_that_cannot_be_resumed_from_stops_the_run_before_anything_starts(recipe, capsys, tmp_path):
@@ -170,6 +172,8 @@ def test_several_machines_are_held_to_the_plan(recipe, capsys, words, expected):
 def test_without_a_gpu_there_is_one_process(recipe, capsys, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert "--num-processes: got 2, but there is no GPU" in mistake(capsys, recipe, "--num-processes=2")
+    assert "set bf16: false" in mistake(capsys, recipe, "--num-processes=1")
+    Path(recipe).write_text(RECIPE + "bf16: false\n")
     with pytest.raises(Started):
         before_axolotl(["train", recipe, "--num-processes=1"])
 

@@ -25,7 +25,6 @@ def test_sources_are_one_or_several_with_or_without_weights():
         ),
         ({"train": 7}, "prompts.train: a source is text such as .* got 7"),
         ({"train": []}, "prompts.train: no source; name at least one file"),
-        ({}, "prompts.train: required and missing"),
         ({"train": "a", "tempalte": "x"}, "prompts.tempalte: unknown key; did you mean 'template'?"),
         (
             {"train": "a", "overlong": "truncate"},

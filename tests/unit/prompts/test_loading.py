@@ -29,7 +29,7 @@ def test_rows_have_prompt_answer_and_every_other_column(jsonl, prompts):
         "answer": "3",
     }
     assert data.columns == ("prompt", "question", "gold", "extra_info", "answer")
-    assert (data.validation, data.longest, data.notes) == (None, None, ())
+    assert (data.validation, data.longest, data.notes) == ({}, None, ())
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ FOLDER = Path(__file__).parents[3] / "recipes/prompts"
 QUESTION = "<image>\nIs {{ 1+1 }} < 3?"
 PROFILE = "A fox {{ who }} lies."
 ASKED = {
+    "boxed": ["step by step", r"\boxed{}"],
     "math": ["<think>", "</think>", r"\boxed{}"],
     "dapo": ['"Answer: X"'],
     "r1v": ["<think>", "</think>", "<answer>", "</answer>"],

@@ -26,6 +26,7 @@ def recorded(batch):
         state=SimpleNamespace(num_input_tokens_seen=0, global_step=4),
         accelerator=one_process(),
         temperature=1.0,
+        _token_text=lambda: None,
         run_=SimpleNamespace(generation_log=SimpleNamespace(write=lambda step, rows: written.append(step))),
     )
     PolicyTrainer._record(trainer, batch, [])
