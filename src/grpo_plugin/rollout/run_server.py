@@ -96,7 +96,8 @@ class RunServer:
 
     def _handle(self) -> ServerHandle:
         if self.rollout.url:
-            return ServerHandle.external(self.rollout.url, self._url_key, self.rollout.request_timeout)
+            model, timeout = str(self.recipe.values["base_model"]), self.rollout.request_timeout
+            return ServerHandle.external(self.rollout.url, self._url_key, timeout, model)
         assert self._server is not None
         return ServerHandle.of(
             self._server, lambda run_dir: self.plan.launch(run_dir, self.log), self.rollout.request_timeout

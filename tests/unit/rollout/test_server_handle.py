@@ -38,6 +38,35 @@ def test_an_external_server_that_answers_is_ready(serve: Serve) -> None:
     assert external.reload_method == "reload_weights", "it was started without our worker extension"
 
 
+@pytest.mark.parametrize(
+    ("served", "ours", "same"),
+    [
+        ({"id": "policy"}, "/here/policy", True),
+        ({"id": "policy", "root": "/there/Qwen3-4B"}, "Qwen/Qwen3-4B", True),
+        ({"id": "policy", "root": "/there/Qwen3-4B"}, "Qwen/Qwen3-8B", False),
+    ],
+)
+def test_a_server_with_another_model_is_named_before_it_gets_any_weights(
+    tmp_path: Path, served: dict[str, str], ours: str, same: bool
+) -> None:
+    server = FakeVllm(tmp_path / "vllm.sock", lambda request: Answer({"data": [served]}))
+    server.start()
+    external = ServerHandle.external(server.address, None, 10.0, ours)
+    try:
+        if same:
+            external.wait_ready(1)
+            return
+        with pytest.raises(
+            RolloutError, match="serves 'policy' or '/there/Qwen3-4B', and base_model is 'Qwen/Qwen3-8B'"
+        ):
+            external.wait_ready(1)
+        assert [request.path for request in server.requests] == ["/v1/models"]
+    finally:
+        external.stop()
+        server.shutdown()
+        server.server_close()
+
+
 def test_a_wrong_key_is_not_taken_for_a_server_that_is_not_there(serve: Serve) -> None:
     external = serve(lambda request: Answer({"error": "Unauthorized"}, 401))
     with pytest.raises(

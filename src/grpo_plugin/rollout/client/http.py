@@ -150,6 +150,10 @@ class Client:
         """The model name that requests for the base model carry."""
         return str(self._model["id"])
 
+    def served_names(self) -> list[str]:
+        """The name of the base model, and the path it was loaded from where the server says that."""
+        return list(dict.fromkeys(str(self._model[key]) for key in ("id", "root") if self._model.get(key)))
+
     def use_adapter(self, name: str | None) -> None:
         """Ask for completions from the LoRA adapter loaded under `name`; None asks the base model."""
         self._adapter = name

@@ -33,6 +33,7 @@ class ServerHandle:
         self._launch = launch
         self._timeout = timeout
         self._own_dir: Path | None = None
+        self._model: str | None = None  # that an external server must serve
 
     @classmethod
     def of(cls, server: Server, launch: Callable[[Path], Server], timeout: float) -> "ServerHandle":
@@ -40,9 +41,11 @@ class ServerHandle:
         return cls(server, _client(server, timeout), launch, timeout)
 
     @classmethod
-    def external(cls, url: str, key: str | None, timeout: float) -> "ServerHandle":
-        """The handle of an external server at `url`; `key` is sent with requests."""
-        return cls(None, Client(url, key, timeout), None, timeout)
+    def external(cls, url: str, key: str | None, timeout: float, model: str | None = None) -> "ServerHandle":
+        """The handle of an external server at `url`, which must serve `model`; `key` is sent with requests."""
+        handle = cls(None, Client(url, key, timeout), None, timeout)
+        handle._model = model
+        return handle
 
     @property
     def run_dir(self) -> Path:
@@ -67,16 +70,27 @@ class ServerHandle:
         """Return once the server answers.
 
         Raises:
-            RolloutError: after `timeout` seconds, or when the server has ended, or an external one refuses the key.
+            RolloutError: after `timeout` seconds, or when the server has ended; an external one refuses the key, or
+                serves another model, which the weights of this one would break for whoever uses it.
         """
         if self.server is not None:
-            return self.server.wait_ready(timeout)
+            self.server.wait_ready(timeout)
+        else:
+            self._check_external()
+
+    def _check_external(self) -> None:
         try:
-            self.client.served_model()
+            served = self.client.served_names()
         except ServerGone as error:
             raise RolloutError(
                 f"rollout.url: no vLLM server answers at {self.client.address} ({error}); start it, or check the URL."
             ) from None
+        if self._model is not None and Path(self._model).name not in {Path(name).name for name in served}:
+            raise RolloutError(
+                f"rollout.url: the server at {self.client.address} serves {' or '.join(map(repr, served))}, and "
+                f"base_model is {self._model!r}; start it with this model, or with --served-model-name="
+                f"{Path(self._model).name} if it is the same."
+            )
 
     def restart(self, timeout: float) -> None:
         """Stop the server and start another, which has version 0 of the weights; return once it answers.
