@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test lint docs docs-generated bench gpu-wheels env vllm clean
+.PHONY: demo test faults soak lint docs docs-generated bench gpu-wheels env vllm clean
 
 demo: env vllm  ## train the quickstart: about five minutes on two cores, the first time
 	axolotl train --num-processes=1 recipes/quickstart.yaml
@@ -10,6 +10,13 @@ demo: env vllm  ## train the quickstart: about five minutes on two cores, the fi
 # A file's tests stay together, as they share servers; one thread each, as the models are tiny.
 test: lint docs vllm  ## everything .ci/run checks, in two processes
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25
+
+faults: env vllm  ## what docs/reliability.md says, done to real processes
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile tests/faults tests/integration/test_weight_sync.py \
+		tests/unit/scoring/test_misbehaving.py tests/unit/scoring/test_sandbox.py tests/unit/launcher tests/unit/rollout
+
+soak: env vllm  ## half an hour of random faults; the growth of each process's memory
+	python -m tests.faults.soak --minutes 30 --seed 0
 
 lint: env
 	ruff check .
