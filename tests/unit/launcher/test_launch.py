@@ -20,6 +20,7 @@ rewards: {functions: [{function: rewards.math.accuracy}]}
 rollout: {}
 trl: {num_generations: 4, generation_batch_size: 48}
 micro_batch_size: 4
+bf16: false
 """
 
 
