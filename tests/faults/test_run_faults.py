@@ -1,8 +1,5 @@
-"""Whole runs, without vLLM, that something ends or starves: what they say, what they leave, how they go on."""
+"""Whole runs, without vLLM, that something ends: what they say, what they leave, how they go on."""
 
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,37 +74,3 @@ def test_a_kill_in_a_save_leaves_the_last_whole_checkpoint_and_the_next_start_sa
         assert "checkpoint-3 was not saved to its end; the run resumes from " in again.screen
     assert f"resume     from {out / names[-1]}" in again.screen
     assert (out / "model.safetensors").exists() and not (out / ".unfinished").exists()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 20 MB in memory: a checkpoint of the tiny model takes 11."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=20m", "none", str(place)]
-    if os.getuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("a file system can be mounted by root alone")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def test_a_full_disk_is_named_with_what_is_whole(tmp_path, start, small_disk):
-    training = start(recipe_of(tmp_path, save_strategy="steps", save_steps=1, output_dir=str(small_disk / "out")))
-    assert training.wait() not in (0, None)
-    assert training.screen.count("error: ") == 1, training.screen
-    assert f"no space left on the disk of {small_disk / 'out'}; " in training.screen
-    assert f"{small_disk / 'out' / 'checkpoint-1'} is whole. Free space" in training.screen
-    assert [path.name for path in (small_disk / "out").glob("checkpoint-*")] == ["checkpoint-1"]
-
-
-def test_ctrl_c_in_a_save_names_the_last_whole_checkpoint(tmp_path, start):
-    recipe, out = recipe_of(tmp_path, save_strategy="steps", save_steps=1), tmp_path / "out"
-    training = start(recipe)
-    deadline = time.monotonic() + 200
-    while not (out / ".unfinished" / "checkpoint-2").exists():
-        assert time.monotonic() < deadline and training.process.poll() is None, training.screen
-        time.sleep(0.0005)
-    os.kill(training.process.pid, signal.SIGINT)
-    assert training.wait() == 128 + signal.SIGINT
-    newest = max(out.glob("checkpoint-*"), key=lambda path: path.name)
-    assert f"stopped by SIGINT; to go on from {newest}, give the same command" in training.screen
