@@ -101,11 +101,9 @@ def test_other_commands_and_a_recipe_that_is_not_there_are_left_to_axolotl(recip
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_cloud_run_is_checked_and_started_elsewhere(recipe, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_recipe_for_the_cloud_is_checked_here(recipe, capsys, tmp_path):
     cloud = tmp_path / "cloud.yaml"
     cloud.write_text("{provider: modal, gpu: h100, gpu_count: 4, volumes: [{name: kept, mount: /data}]}")
-    assert before_axolotl(["train", recipe, "--cloud", str(cloud), "--num-processes=3"]) is None
     Path(recipe).write_text(RECIPE + "max_step: 3\n")
     assert "max_step: unknown key; did you mean 'max_steps'?" in mistake(capsys, recipe, "--cloud", str(cloud))
 
