@@ -6,13 +6,18 @@ import os
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from PIL import Image
 
 from grpo_plugin.errors import RecipeError, TrainingError
+from grpo_plugin.recipe.batch_arithmetic import Batch
 from grpo_plugin.recipe.checkpoints import UNFINISHED, checkpoints
 from grpo_plugin.trainer import checkpoint
+from grpo_plugin.trainer.current_batch import CurrentBatch
+from grpo_plugin.trainer.dynamic_sampler import DynamicSampler
+from grpo_plugin.trainer.prompt_sampler import PromptSampler
 from grpo_plugin.trainer.training_sample import TrainingSample
-from tests.unit.trainer.rollouts import one_process, rollout
+from tests.unit.trainer.rollouts import make_step, one_process, rollout, rollouts
 
 
 def test_the_state_comes_back(tmp_path):
@@ -99,3 +104,25 @@ def test_what_a_killed_save_has_left_is_removed(tmp_path):
 
 def test_a_checkpoint_of_another_trainer_has_nothing_of_ours(tmp_path):
     assert checkpoint.load(tmp_path) is None
+
+
+def test_the_state_of_every_part_of_the_trainer_is_data(tmp_path):
+    """As `PolicyTrainer._stateful` names them, amid a batch that was trained on once."""
+    step = make_step({"name": "grpo", "kl_target": 0.1, "kl_horizon": 100})
+    batch = CurrentBatch(step.builder, Batch(processes=1, micro=4, generations=4, rollout=8, iterations=2))
+    batch.begin(step.builder.build(rollouts()))
+    batch.next_accumulation_step()
+    step.metrics.begin_batch()
+    step.metrics.add("reward", 0.5, of_batch=True)
+    step.metrics.add("kl", torch.tensor(0.25), torch.tensor(3.0), of_batch=True)
+    prompts = PromptSampler(Dataset.from_dict({"prompt": ["a", "b"]}), seed=0)
+    sampler = DynamicSampler(prompts, lambda rows: [], batch_size=2, group_size=4)
+    sampler.restore({"prompts": prompts.state() | {"taken": 1}, "surplus": [rollouts()[:4]]})
+    parts = {"rollouts": sampler, "batch": batch, "kl_coef": step.kl_coef, "metrics": step.metrics}
+    checkpoint.save(tmp_path, {name: part.state() for name, part in parts.items()})
+    state = checkpoint.load(tmp_path)
+    for name, part in parts.items():
+        part.restore(state[name])
+    assert step.metrics.state().totals() == ({"reward": (0.5, 1.0), "kl": (0.75, 3.0)}, {})
+    assert len(batch.state()["samples"]) == 8 and batch.state()["steps_left"] == 3
+    assert sampler.state()["surplus"][0][0].reward == rollouts()[0].reward
