@@ -172,8 +172,9 @@ def test_several_machines_are_held_to_the_plan(recipe, capsys, words, expected):
 def test_without_a_gpu_there_is_one_process(recipe, capsys, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert "--num-processes: got 2, but there is no GPU" in mistake(capsys, recipe, "--num-processes=2")
+    Path(recipe).write_text(RECIPE.replace("bf16: false\n", ""))
     assert "set bf16: false" in mistake(capsys, recipe, "--num-processes=1")
-    Path(recipe).write_text(RECIPE + "bf16: false\n")
+    Path(recipe).write_text(RECIPE)
     with pytest.raises(Started):
         before_axolotl(["train", recipe, "--num-processes=1"])
 
