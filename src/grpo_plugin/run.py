@@ -144,8 +144,14 @@ class Run:
 
     @property
     def evaluations(self) -> list[Evaluation]:
-        """This run's own; an earlier run in the same folder may have left others."""
+        """All evaluations of this run."""
         return self.evaluation_log.read() if self.validates else []
+
+    def keep_until(self, step: int) -> None:
+        """On the main process: remove from the logs what an earlier run left after `step`, where this one begins."""
+        if self.is_main:
+            for log in (self.generation_log, self.validation_log, self.evaluation_log):
+                log.keep_until(step)
 
     def record(self, evaluations: Sequence[Evaluation]) -> None:
         """On the main process: write the evaluations of a step to the log and show them."""

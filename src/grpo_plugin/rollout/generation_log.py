@@ -90,6 +90,12 @@ class GenerationLog:
             pq.write_table(_table(step, batch, split), file)
         return path
 
+    def keep_until(self, step: int) -> None:
+        """Remove the files after `step`, the one that a run goes on from; all of an earlier run's for 0."""
+        for path in self.folder.glob("*-*-*.parquet"):
+            if step == 0 or int(path.stem.rsplit("-", 2)[1]) > step:
+                path.unlink()
+
     def _part(self, step: int, split: str) -> int:
         if split not in self._last:
             self.folder.mkdir(parents=True, exist_ok=True)

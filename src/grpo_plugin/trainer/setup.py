@@ -294,6 +294,7 @@ class TrainerSetup(AxolotlGRPOTrainer):
         """Models are wrapped now, and Axolotl has installed its own Ctrl-C handler, which ours replaces."""
         if self.state.global_step:  # of the checkpoint
             check_steps_left(self.state.global_step, self.state.max_steps, "the checkpoint", "num_epochs")
+        self.run_.keep_until(self.state.global_step)
         self.policy.model = self.model
         if self.accelerator.is_local_main_process:
             clear_unfinished(Path(self.args.output_dir))

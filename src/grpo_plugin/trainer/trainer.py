@@ -220,8 +220,15 @@ class PolicyTrainer(TrainerSetup):
         if self.args.push_to_hub:
             self._push_from_checkpoint(str(output_dir / name))
         if self.args.should_save:
-            best = None if self.best is None else str(output_dir / f"checkpoint-{self.best.step}")
-            rotate_checkpoints(str(output_dir), self.args.save_total_limit, best)
+            self._remove_old_checkpoints(output_dir)
+
+    def _remove_old_checkpoints(self, output_dir: Path) -> None:
+        """Keep `save_total_limit`; ValidationPlugin has added one for the best, which may not be there yet."""
+        limit = self.args.save_total_limit
+        best = None if self.best is None else output_dir / f"checkpoint-{self.best.step}"
+        if limit and best is not None and not best.is_dir():
+            limit, best = limit - 1, None
+        rotate_checkpoints(str(output_dir), limit, None if best is None else str(best))
 
     def _get_output_dir(self, trial: Any) -> str:
         """Where transformers and Axolotl write a checkpoint."""

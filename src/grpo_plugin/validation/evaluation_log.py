@@ -23,9 +23,16 @@ class EvaluationLog:
         """
         kept = [earlier for earlier in self.read() if earlier.step < evaluations[0].step]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lines = (json.dumps(asdict(each)) + "\n" for each in [*kept, *evaluations])
+        self._replace([*kept, *evaluations])
+
+    def keep_until(self, step: int) -> None:
+        """Remove the evaluations after `step`, the one that a run goes on from; all of an earlier run's for 0."""
+        if self.path.exists():
+            self._replace([earlier for earlier in self.read() if step and earlier.step <= step])
+
+    def _replace(self, evaluations: Sequence[Evaluation]) -> None:
         with atomic_write(self.path) as file:
-            file.write_text("".join(lines), encoding="utf-8")
+            file.write_text("".join(json.dumps(asdict(each)) + "\n" for each in evaluations), encoding="utf-8")
 
     def read(self) -> list[Evaluation]:
         if not self.path.exists():

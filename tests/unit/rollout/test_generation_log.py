@@ -60,6 +60,18 @@ def test_a_resumed_run_replaces_its_steps_and_drops_later_ones(tmp_path):
     assert frame[frame["split"] == "validation"]["completion"].tolist() == ["second part"]
 
 
+@pytest.mark.parametrize(("step", "left"), [(0, []), (2, ["old 1", "old 2", "second part"])])
+def test_a_run_begins_without_what_an_earlier_one_left(tmp_path, step, left):
+    log = GenerationLog(tmp_path)
+    for number in (1, 2, 3):
+        log.write(number, batch((f"old {number}",)))
+    log.write(2, batch(("second part",)), split="aime-24")
+    GenerationLog(tmp_path).keep_until(step)
+    kept = pd.concat(map(pd.read_parquet, tmp_path.iterdir())) if left else pd.DataFrame({"completion": []})
+    assert sorted(kept["completion"]) == left
+    assert len(list(tmp_path.iterdir())) == len(left)
+
+
 def test_a_file_being_written_is_not_read(tmp_path):
     GenerationLog(tmp_path).write(1, batch())
     (tmp_path / ".train-0000002-000.parquet").write_bytes(b"PAR1 half a file")

@@ -197,6 +197,16 @@ def test_the_evaluation_log_survives_a_resume(tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["evaluations.jsonl"]
 
 
+@pytest.mark.parametrize(("step", "left"), [(0, []), (10, [0, 10])])
+def test_a_run_begins_without_the_evaluations_that_an_earlier_one_left(tmp_path, step, left):
+    log = EvaluationLog(tmp_path / "evaluations.jsonl")
+    log.keep_until(step)
+    for number in (0, 10, 20):
+        log.write([evaluation_at(number)])
+    log.keep_until(step)
+    assert [evaluation.step for evaluation in log.read()] == left
+
+
 def test_the_log_of_an_earlier_version_is_read(tmp_path):
     path = tmp_path / "evaluations.jsonl"
     part = {"prompts": 3, "sampled": 0.5, "greedy": None, "pass_at": {"8": 0.75}}
