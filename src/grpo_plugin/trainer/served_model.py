@@ -9,22 +9,27 @@ from trl.data_utils import is_conversational, prepare_multimodal_messages
 
 from grpo_plugin.console.timing import Stopwatch
 from grpo_plugin.recipe import Recipe
-from grpo_plugin.recipe.length_budget import COMPLETION
+from grpo_plugin.recipe.length_budget import longest_completion
 from grpo_plugin.rollout.client.http import Client
-from grpo_plugin.rollout.client.sampling import Sampling
+from grpo_plugin.rollout.client.sampling import FORBIDDEN, Sampling
 from grpo_plugin.trainer.generator import Completion, Generator
 from grpo_plugin.trainer.terminators import terminators
 from grpo_plugin.trainer.tokenization import Images, PromptTokenizer
+from grpo_plugin.trainer.vision import collapsed, placeholders_of
 
 
 class ServedModel:
-    """The backend of a server that keeps the weights it has loaded."""
+    """The backend of a server that keeps the weights it has loaded.
+
+    Args:
+        image_token: what stands for an image in prompts, once for each part of it; None for a model without images.
+    """
 
     version = 0
     is_ahead = False
 
-    def __init__(self, client: Client, *, verify_version: bool) -> None:
-        self._client, self._verify_version = client, verify_version
+    def __init__(self, client: Client, *, verify_version: bool, image_token: int | None = None) -> None:
+        self._client, self._verify_version, self._image_token = client, verify_version, image_token
 
     def sync_weights(self, step: int) -> None:
         """Sends nothing."""
@@ -41,7 +46,7 @@ class ServedModel:
     ) -> Sequence[Sequence[Completion]]:
         """As `Backend.generate`."""
         return self._client.complete(
-            prompt_ids,
+            collapsed(prompt_ids, self._image_token),
             n=n,
             sampling=sampling,
             version=self.version,
@@ -51,33 +56,46 @@ class ServedModel:
 
 
 def generator_of(recipe: Recipe, backend: ServedModel, processing_class: Any, config: Any) -> Generator:
-    """A generator whose prompts are tokenized as in training, and whose sampling is the recipe's.
+    """A generator whose prompts are tokenized as in training, and whose sampling is the recipe's; args as below."""
+    tokenizer = tokenizer_of(recipe, processing_class)
+    return Generator(backend, tokenizer, sampling_of(recipe, processing_class, config), Stopwatch())
+
+
+def tokenizer_of(recipe: Recipe, processing_class: Any) -> PromptTokenizer:
+    """Prompts to ids and ids to texts, as in training.
 
     Args:
         processing_class: the model's tokenizer, or the processor of a model that takes images.
-        config: transformers' configuration of the model.
     """
-    trl = recipe.trl
-    kwargs = dict(trl.get("chat_template_kwargs") or {})
-    tokenizer = PromptTokenizer(
+    kwargs = dict(recipe.trl.get("chat_template_kwargs") or {})
+    return PromptTokenizer(
         tokenize_as_trl(processing_class, kwargs),
         processing_class,
         keep_special_tokens=recipe.rewards is not None and recipe.rewards.keep_special_tokens,
         template=kwargs,
     )
+
+
+def sampling_of(recipe: Recipe, processing_class: Any, config: Any) -> Sampling:
+    """The sampling of training.
+
+    Args:
+        config: transformers' configuration of the model.
+    """
+    trl = recipe.trl
     text_tokenizer = getattr(processing_class, "tokenizer", processing_class)
     model = SimpleNamespace(config=config, generation_config=_generation_config(config.name_or_path))
-    sampling = Sampling(
-        max_tokens=int(trl.get("max_completion_length") or COMPLETION),
+    return Sampling(
+        max_tokens=longest_completion(recipe),
         temperature=float(trl.get("temperature") or 1.0),
         top_p=float(trl.get("top_p") or 1.0),
         top_k=int(trl.get("top_k") or 0),
         min_p=trl.get("min_p"),
         repetition_penalty=float(trl.get("repetition_penalty") or 1.0),
         stop_token_ids=terminators(text_tokenizer, model),
+        logit_bias=dict.fromkeys(placeholders_of(config), FORBIDDEN),
         extra=dict(trl.get("generation_kwargs") or {}),
     )
-    return Generator(backend, tokenizer, sampling, Stopwatch())
 
 
 def tokenize_as_trl(processing_class: Any, kwargs: Mapping[str, Any]) -> Callable[[list[Any]], Any]:

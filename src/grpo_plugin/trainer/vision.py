@@ -23,6 +23,21 @@ def has_tower(model: Any) -> bool:
     return getattr(model.config, "vision_config", None) is not None
 
 
+def placeholders_of(config: Any) -> list[int]:
+    """Tokens that a model with a vision tower is never to sample; none for other models."""
+    if getattr(config, "vision_config", None) is None:
+        return []
+    return [getattr(config, name) for name in _PLACEHOLDERS if hasattr(config, name)]
+
+
+def collapsed(prompt_ids: Sequence[list[int]], image_token: int | None) -> list[list[int]]:
+    """Prompts with one placeholder for each image, as vLLM takes them; as they are where no token stands for one."""
+    return [
+        [token for before, token in zip([None, *ids], ids, strict=False) if token != image_token or token != before]
+        for ids in prompt_ids
+    ]
+
+
 class Vision:
     """The images of one run.
 
@@ -36,12 +51,12 @@ class Vision:
 
     def __init__(self, model: Any, processor: Any, images_of: Callable[[int], Images], *, distributed: bool) -> None:
         self.processor = processor
-        self.placeholders = [getattr(model.config, name) for name in _PLACEHOLDERS if hasattr(model.config, name)]
+        self.placeholders = placeholders_of(model.config)
         self._images_of, self._distributed = images_of, distributed
 
     def vllm_prompt_ids(self, prompt_ids: Sequence[list[int]]) -> list[list[int]]:
         """Prompts with one placeholder for each image, as vLLM takes them."""
-        return [self._collapse(ids) for ids in prompt_ids]
+        return collapsed(prompt_ids, None if self.processor is None else self.processor.image_token_id)
 
     def pixels(self, prompt_ids: Sequence[list[int]], images: Sequence[Images]) -> dict[str, Any]:
         """The image inputs of a model for expanded prompts; empty where none of them has an image.
@@ -75,10 +90,6 @@ class Vision:
         images = self.processor.image_processor
         patches = images.get_number_of_image_patches(28, 28, {})
         return [[self.processor.image_token_id] * (patches // images.merge_size**2)]
-
-    def _collapse(self, ids: list[int]) -> list[int]:
-        repeated = (self._is_image(token) and token == before for before, token in zip([None, *ids], ids, strict=False))
-        return [token for token, again in zip(ids, repeated, strict=True) if not again]
 
     def _is_image(self, token: int) -> bool:
         return self.processor is not None and token == self.processor.image_token_id
