@@ -8,6 +8,7 @@ import click
 
 from grpo_plugin.cli.exit_codes import errors_exit_2
 from grpo_plugin.cli.serving import Serving, of_target
+from grpo_plugin.recipe.length_budget import COMPLETION, longest_completion
 from grpo_plugin.rollout.client.chat import Conversation
 from grpo_plugin.rollout.server.process import Server
 
@@ -60,7 +61,7 @@ def _read() -> str | None:
 
 def _conversation(serving: Serving, server: Server, options: dict[str, Any]) -> Conversation:
     recipe = serving.recipe
-    longest = options["max_tokens"] or (int(recipe.trl.get("max_completion_length") or 512) if recipe else 512)
+    longest = options["max_tokens"] or (longest_completion(recipe) if recipe else COMPLETION)
     return Conversation(
         server.endpoint.address,
         server.endpoint.key,

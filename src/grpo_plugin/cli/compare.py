@@ -1,16 +1,17 @@
 """`axolotl grpo compare BASE TRAINED --prompts RECIPE|FILE`: two models on the same prompts, with rewards."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from grpo_plugin.cli.exit_codes import errors_exit_2
 from grpo_plugin.cli.run_folder import SUFFIXES, model_folder, recipe_of
 from grpo_plugin.cli.serving import of_recipe, whole
+from grpo_plugin.config.prompts import VALIDATION
+from grpo_plugin.config.validation import EvaluationOptions
 from grpo_plugin.console.comparison_page import lines, page
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe import Recipe, check, read
@@ -18,6 +19,10 @@ from grpo_plugin.rollout.client.http import Client
 from grpo_plugin.rollout.client.responses import Completion
 from grpo_plugin.rollout.client.sampling import Sampling
 from grpo_plugin.validation.comparison import TOTAL, Answered, Comparison
+
+if TYPE_CHECKING:
+    from grpo_plugin.scoring import RewardSet
+    from grpo_plugin.trainer.tokenization import PromptTokenizer
 
 Row = dict[str, Any]
 
@@ -34,12 +39,13 @@ Row = dict[str, Any]
 def compare(base: str, trained: str, prompts: Path, limit: int, out: Path, **options: Any) -> None:
     """Complete the same prompts with BASE and TRAINED (checkpoints, folders, or names of the hub), and score both.
 
-    A recipe gives its held-out prompts, or its training prompts where it has none, and its rewards. With a file of rows
-    they are worded and scored as the recipe of TRAINED says. The models are served one after the other.
+    A recipe gives its held-out prompts, or its training prompts where it has none, and what scores them; of several
+    sets the first. With a file of rows they are worded and scored as the recipe of TRAINED says. The models are served
+    one after the other.
     """
-    recipe, source = _recipe(prompts, trained)
+    recipe, source, held_out = _recipe(prompts, trained)
     models = [_served_name(name) for name in (base, trained)]
-    task = Task.of(recipe, source, models[1], limit)
+    task = Task.of(recipe, source, held_out, models[1], limit)
     sides = []
     for model in models:
         click.echo(f"{model}: {len(task.rows)} prompts × {options['samples']}", err=True)
@@ -55,16 +61,18 @@ class Task:
     """Prompts, as the trained model's tokenizer words them for both, and how they are scored."""
 
     recipe: Recipe
+    held_out: EvaluationOptions
     rows: Sequence[Row]
-    tokenizer: Any
-    stop: list[int]
+    tokenizer: "PromptTokenizer"
+    sampling: Sampling
 
     @classmethod
-    def of(cls, recipe: Recipe, source: Any, model: str, limit: int) -> "Task":
-        from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+    def of(cls, recipe: Recipe, source: Any, held_out: EvaluationOptions, model: str, limit: int) -> "Task":
+        """`held_out`: the options of the set that the rows are from."""
+        from transformers import AutoConfig, AutoTokenizer
 
         from grpo_plugin.prompts.loading import load
-        from grpo_plugin.trainer.terminators import terminators
+        from grpo_plugin.trainer.served_model import sampling_of, tokenizer_of
 
         assert recipe.prompts is not None
         if recipe.prompts.image_key:
@@ -75,33 +83,29 @@ class Task:
         block = recipe.prompts.model_copy(update={"train": source, "validation": None, "streaming": False})
         kwargs = recipe.trl.get("chat_template_kwargs")
         data = load(block, base_dir=recipe.folder, seed=0, tokenizer=tokenizer, template_kwargs=kwargs)
-        try:
-            generation = GenerationConfig.from_pretrained(model)
-        except OSError:
-            generation = None
-        named = SimpleNamespace(config=AutoConfig.from_pretrained(model), generation_config=generation)
         rows = [dict(data.train[place]) for place in range(min(limit, len(data.train)))]
-        return cls(recipe, rows, tokenizer, terminators(tokenizer, named))
+        sampling = sampling_of(recipe, tokenizer, AutoConfig.from_pretrained(model))
+        return cls(recipe, held_out, rows, tokenizer_of(recipe, tokenizer), sampling)
 
     def answered(self, model: str, samples: int, temperature: float) -> Answered:
         """Serve `model`, complete every prompt `samples` times, and score the completions."""
-        longest = int(self.recipe.trl.get("max_completion_length") or 512)
-        sampling = Sampling(longest, temperature=temperature, seed=0, stop_token_ids=self.stop)
-        groups = completed(self.recipe, model, [self._ids(row["prompt"]) for row in self.rows], samples, sampling)
-        keep = self.recipe.rewards is not None and self.recipe.rewards.keep_special_tokens
+        from grpo_plugin.trainer.generator import with_temperature
+
+        sampling = with_temperature(self.sampling, temperature, self.held_out.top_p, self.held_out.max_tokens)
+        prompts = self.tokenizer.prompts(self.rows)[0]
+        groups = completed(self.recipe, model, prompts, samples, replace(sampling, seed=0))
         texts = [
-            [self.tokenizer.decode(each.token_ids, skip_special_tokens=not keep) for each in group] for group in groups
+            self.tokenizer.completions(row, ids, [each.token_ids for each in group])
+            for row, ids, group in zip(self.rows, prompts, groups, strict=True)
         ]
         return Answered(texts, self._scores(groups, texts, samples))
 
     def _scores(
         self, groups: Sequence[Sequence[Completion]], texts: Sequence[Sequence[str]], samples: int
     ) -> dict[str, list[list[float | None]]]:
-        from grpo_plugin.scoring import load
         from grpo_plugin.scoring.saved_completions import score_rows
 
-        assert self.recipe.rewards is not None
-        rewards = load(self.recipe.rewards, self.recipe.folder)
+        rewards = self._rewards()
         try:
             scored = score_rows(
                 rewards,
@@ -119,16 +123,15 @@ class Task:
             for name, values in flat.items()
         }
 
-    def _ids(self, prompt: Any) -> list[int]:
-        from grpo_plugin.prompts.chat_ending import ending
+    def _rewards(self) -> "RewardSet":
+        from grpo_plugin.scoring import load
+        from grpo_plugin.scoring.held_out import load_own
 
-        if isinstance(prompt, str):
-            plain: list[int] = self.tokenizer(prompt)["input_ids"]
-            return plain
-        kwargs = self.recipe.trl.get("chat_template_kwargs") or {}
-        chat = self.tokenizer.apply_chat_template(prompt, tokenize=True, return_dict=True, **ending(prompt), **kwargs)
-        ids: list[int] = chat["input_ids"]
-        return ids
+        own = load_own({VALIDATION: self.held_out}, self.recipe.rewards, self.recipe.folder)
+        if own:
+            return own[VALIDATION]
+        assert self.recipe.rewards is not None
+        return load(self.recipe.rewards, self.recipe.folder)
 
 
 def completed(
@@ -139,24 +142,26 @@ def completed(
         return client.complete(prompts, n=samples, sampling=sampling, version=0, verify_version=False)
 
 
-def _recipe(prompts: Path, trained: str) -> tuple[Recipe, Any]:
-    """The recipe that says how, and the source of its rows.
+def _recipe(prompts: Path, trained: str) -> tuple[Recipe, Any, EvaluationOptions]:
+    """The recipe that says how, the source of its rows, and the options of the held-out set they are.
 
     Raises:
         RecipeError: there is none, or it has no rewards.
     """
     if prompts.suffix in SUFFIXES:
-        recipe = check(read(prompts))
-        assert recipe.prompts is not None or recipe.rewards is not None
+        values = read(prompts)
+        evaluates = not values.get("base_model")  # a suite, whose sets have what scores them
+        recipe = check({**values, "base_model": _served_name(trained)} if evaluates else values, evaluates=evaluates)
         if recipe.prompts is None:
             raise RecipeError(f"--prompts: {prompts} has no `prompts:` block; name another recipe, or a file of rows.")
         held_out = next(iter(recipe.prompts.validation or ()), None)
         asked = recipe.prompts if held_out is None else recipe.prompts.held_out(held_out)  # worded as the set is
-        return recipe.replace(prompts=asked), asked.train
+        options = recipe.held_out.get(held_out or "") or EvaluationOptions()
+        return recipe.replace(prompts=asked), asked.train, options
     found = recipe_of(model_folder(Path(trained))) if Path(trained).is_dir() else None
     if found is None or found.prompts is None:
         raise RecipeError(f"--prompts: {trained} has no recipe that says how to word and score rows; name a recipe.")
-    return found, [type(found.prompts.train[0])(source=str(prompts.absolute()))]
+    return found, [type(found.prompts.train[0])(source=str(prompts.absolute()))], EvaluationOptions()
 
 
 def _served_name(name: str) -> str:

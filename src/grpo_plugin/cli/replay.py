@@ -13,6 +13,7 @@ from grpo_plugin.console.final_report import aligned
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe import Recipe
 from grpo_plugin.recipe.checkpoints import defect
+from grpo_plugin.recipe.length_budget import longest_completion
 
 
 @click.command()
@@ -65,9 +66,8 @@ def _recorded(folder: Path, step: int, recipe: Recipe) -> Any:
     rewards = load(recipe.rewards, recipe.folder)
     names, weights = rewards.names, rewards.weights
     rewards.close()
-    trl = recipe.trl
-    longest = int(trl.get("max_completion_length") or 512)
-    return read_step(folder, step, names, weights, int(trl.get("num_generations") or 8), longest)
+    per_prompt = int(recipe.trl.get("num_generations") or 8)
+    return read_step(folder, step, names, weights, per_prompt, longest_completion(recipe))
 
 
 def _policy(folder: Path, step: int, recipe: Recipe, recorded: Any, *, reference: bool) -> Any:

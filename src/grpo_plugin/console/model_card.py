@@ -15,6 +15,7 @@ import yaml
 from grpo_plugin.algorithms.settings import Algorithm, of_recipe
 from grpo_plugin.config.rewards import RewardFunction
 from grpo_plugin.recipe import Recipe
+from grpo_plugin.recipe.length_budget import longest_completion
 from grpo_plugin.validation.evaluation import Evaluation
 
 HUB_PARTS = 2  # user/name
@@ -87,7 +88,7 @@ class ModelCard:
         yield "training data", ", ".join(_named(source) for source in self._sources()) or "not named"
         yield "optimizer steps", str(self.step)
         yield "completions per prompt", str(trl.get("num_generations") or 8)
-        yield "longest completion", f"{trl.get('max_completion_length') or 512} tokens"
+        yield "longest completion", f"{longest_completion(self.recipe)} tokens"
         yield "sampling temperature", f"{trl.get('temperature') or 1.0:g}"
         yield "learning rate", str(values.get("learning_rate"))
         if values.get("adapter"):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from grpo_plugin.cli import compare as module
@@ -63,6 +64,28 @@ def test_both_get_the_same_prompts_and_the_recipes_rewards(tmp_path: Path, asked
     assert table["digits"] == ["0.062", "0.125", "+0.062", "0.000", "5", "0", "5"]
     assert table["total"] == ["0.125", "0.250", "+0.125", "0.000", "5", "0", "5"]
     assert out.read_text().count("<article") == 5
+
+
+def test_a_suite_is_answered_and_scored_as_its_set_says(tmp_path: Path, asked, monkeypatch) -> None:
+    write_recipe(tmp_path)
+    base, trained = models(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    Path("rows.jsonl").write_text(json.dumps({"prompt": "9+9=", "answer": "18"}))
+    options = {"reward": "my_rewards.py:digits", "max_tokens": 20, "top_p": 0.5}
+    suite = {
+        "plugins": [f"grpo_plugin.{name}Plugin" for name in ("Prompt", "Validation")],
+        "prompts": {"validation": {"sums": {"sources": "rows.jsonl", "answer_key": "answer"}}},
+        "validation": {"sets": {"sums": options}},
+    }
+    Path("suite.yaml").write_text(yaml.safe_dump(suite))
+    for model in (base, trained):  # a template that opens an element, which is a part of the answer
+        template = Path(model, "chat_template.jinja")
+        template.write_text(template.read_text() + "<think>")
+    result = CliRunner().invoke(module.compare, [base, trained, "--prompts=suite.yaml", "--temperature=1"])
+    assert result.exit_code == 0, result.output
+    sampling = asked[0][3]
+    assert (sampling.max_tokens, sampling.top_p, sampling.seed) == (20, 0.5, 0)
+    assert "digits" in result.output and "&lt;think&gt;no 1" in Path("comparison.html").read_text()
 
 
 def test_a_file_needs_a_recipe_of_the_trained_model(tmp_path: Path, asked) -> None:
