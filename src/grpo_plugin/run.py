@@ -100,8 +100,10 @@ class Run:
             self.screen.note(note)
         if self.rewards is not None:
             self.rewards.check_columns(self.prompts.columns)
-        for name, rewards in self.own_rewards.items():
-            rewards.check_columns(self.prompts.validation[name].column_names)
+        for name, rows in self.prompts.validation.items():
+            rewards = self.own_rewards.get(name, self.rewards)
+            if rewards is not None and name in self.recipe.held_out:
+                rewards.check_columns(rows.column_names)
         return self.prompts
 
     def start_server(self) -> None:

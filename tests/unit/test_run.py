@@ -7,6 +7,7 @@ import pytest
 from grpo_plugin import run as run_module
 from grpo_plugin import session
 from grpo_plugin.console.screen import Screen
+from grpo_plugin.errors import RewardError
 from grpo_plugin.recipe import parse
 from grpo_plugin.rollout.server.server_plan import ServerPlan
 from grpo_plugin.run import Run
@@ -57,6 +58,23 @@ def launched(monkeypatch):
 
 def held_out(run):
     run.prompts = type("Prompts", (), {"validation": {"validation": ["a prompt"]}})()
+
+
+def test_the_rewards_are_checked_against_the_columns_of_every_set_they_score(make, monkeypatch):
+    validation = {"a": {"sources": "a.jsonl", "answer_key": "answer"}, "b": {"sources": "b.jsonl"}}
+    run = make(
+        prompts={"train": "data.jsonl", "answer_key": "answer", "validation": validation},
+        validation={"sets": {"a": {"reward": "rewards.arithmetic.accuracy"}}},
+    )
+    columns = {"a": ["prompt", "answer"], "b": ["prompt"]}
+    sets = {name: SimpleNamespace(column_names=names) for name, names in columns.items()}
+    prompts = SimpleNamespace(notes=(), columns=("prompt", "answer"), validation=sets)
+    monkeypatch.setattr("grpo_plugin.prompts.recipe_prompts.load_recipe_prompts", lambda *_: (prompts, None))
+    run.load_rewards()
+    with pytest.raises(RewardError, match="answer"):
+        run.load_prompts({})
+    columns["b"].append("answer")
+    assert run.load_prompts({}) is prompts
 
 
 def test_there_is_no_run_before_a_plugin_is_registered(monkeypatch):
