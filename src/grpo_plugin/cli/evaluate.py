@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from grpo_plugin.cli.exit_codes import errors_exit_2
+from grpo_plugin.cli.run_folder import model_folder
+from grpo_plugin.cli.serving import OF_TRAINING, whole
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import RecipeError, suggestion
 from grpo_plugin.recipe import Recipe, check, read
@@ -20,30 +23,35 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("recipe", type=click.Path(exists=True, dir_okay=False))
-@click.option("--model", help="The model or folder to evaluate, instead of the recipe's base_model.")
+@click.option("--model", help="The model, checkpoint or run to evaluate, instead of the recipe's base_model.")
 @click.option("--set", "sets", multiple=True, help="Only this set of prompts.validation; may be repeated.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where evaluations.jsonl and validation/ go; by default output_dir/MODEL, or outputs/RECIPE/MODEL.",
+    help="Where evaluations.jsonl and validation/ go; by default PARENT-MODEL in output_dir or outputs/RECIPE.",
 )
 @errors_exit_2
 def evaluate(recipe: str, model: str | None, sets: tuple[str, ...], out: Path | None) -> None:
     """Answer the held-out prompts of RECIPE with a model in vLLM, score the answers, and write and show the figures.
 
     The recipe needs `prompts.validation` and `validation`; nothing is trained, and training rows may be missing.
+    What vLLM cannot load as it is (a LoRA adapter, shards) is exported first.
     """
-    checked = _check(recipe, model, sets)
-    root = checked.output_dir if checked.values.get("output_dir") else Path("outputs") / checked.name
-    folder = out or root / Path(str(checked.values["base_model"]).rstrip("/")).name
+    source = model_folder(Path(model)) if model and Path(model).is_dir() else model
+    checked = _check(recipe, source, sets)
+    folder = out or _folder(checked, source or str(checked.values["base_model"]))
+    _refuse_training(folder)
     folder.mkdir(parents=True, exist_ok=True)
     evaluations = _evaluate(checked, folder)
     _show(evaluations, folder, checked)
 
 
-def _check(path: str, model: str | None, sets: Sequence[str]) -> Recipe:
-    """The recipe with the chosen model and sets."""
-    values = read(path, {"base_model": model} if model else None)
+def _check(path: str, model: str | Path | None, sets: Sequence[str]) -> Recipe:
+    """The recipe with the chosen model, which vLLM can load, and sets."""
+    values = read(path)
+    if model is not None:
+        ready = whole(model) if isinstance(model, Path) else model
+        values = {key: value for key, value in values.items() if key not in OF_TRAINING} | {"base_model": str(ready)}
     recipe = check(values, evaluates=True)
     assert recipe.prompts is not None
     known = dict(recipe.prompts.validation or {})
@@ -54,6 +62,20 @@ def _check(path: str, model: str | None, sets: Sequence[str]) -> Recipe:
         return recipe
     chosen = {name: prompts for name, prompts in known.items() if name in sets}
     return recipe.replace(prompts=recipe.prompts.model_copy(update={"validation": chosen, "train": []}))
+
+
+def _folder(recipe: Recipe, model: str | Path) -> Path:
+    """Where the figures of a model go: named after it and its parent, as many runs have a `checkpoint-100`."""
+    root = recipe.output_dir if recipe.values.get("output_dir") else Path("outputs") / recipe.name
+    path = Path(model).resolve() if Path(model).is_dir() else Path(model)
+    return root / "-".join(part for part in path.parts[-2:] if part != path.anchor)
+
+
+def _refuse_training(out: Path) -> None:
+    """Raise RecipeError for the folder of a run or a checkpoint, whose own evaluations this one would replace."""
+    for name in ("run.json", "trainer_state.json"):
+        if (out / name).exists():
+            raise RecipeError(f"--out: {out} belongs to training (it has {name}); name another folder.")
 
 
 def _evaluate(recipe: Recipe, out: Path) -> "list[Evaluation]":
@@ -67,20 +89,21 @@ def _evaluate(recipe: Recipe, out: Path) -> "list[Evaluation]":
 
     rollout = recipe.rollout or RolloutConfig()
     server = _server(recipe, rollout, out)
-    sets: list[HeldOutRows] = []
-    try:
-        print(f"vLLM serves {recipe.values['base_model']}; log in {out / 'vllm.log'}")
-        processing_class, config, sets = _load(recipe)
+    with ExitStack() as opened:
+        opened.callback(server.stop)
+        where = f"the server at {rollout.url}" if rollout.url else f"log in {out / 'vllm.log'}"
+        print(f"vLLM serves {recipe.values['base_model']}; {where}")
+        processing_class, config, sets = _load(recipe, opened)
         server.wait_ready(rollout.start_timeout)
-        backend = ServedModel(server.client, verify_version=server.counts_versions)
+        backend = ServedModel(
+            server.client,
+            verify_version=server.counts_versions,
+            image_token=processing_class.image_token_id if hasattr(processing_class, "image_processor") else None,
+        )
         generator = generator_of(recipe, backend, processing_class, config)
         log = GenerationLog(out / "validation")
         evaluations = Validator(sets, generator, Accelerator(cpu=True), log)(0)
-    finally:
-        server.stop()
-        for held_out in sets:
-            held_out.rewards.close()
-    EvaluationLog(out / "evaluations.jsonl").write(evaluations)
+    EvaluationLog(out / "evaluations.jsonl").replace(evaluations)
     return evaluations
 
 
@@ -91,14 +114,19 @@ def _server(recipe: Recipe, rollout: RolloutConfig, out: Path) -> "ServerHandle"
     from grpo_plugin.rollout.server.server_plan import plan_server
 
     if rollout.url:
-        return ServerHandle.external(rollout.url, os.environ.get(URL_KEY), rollout.request_timeout)
+        model = str(recipe.values["base_model"])
+        return ServerHandle.external(rollout.url, os.environ.get(URL_KEY), rollout.request_timeout, model)
     plan, log = plan_server(recipe.values, rollout, os.environ, num_processes=None, trains_here=False), out / "vllm.log"
     server = plan.launch(make_run_dir(), log)
     return ServerHandle.of(server, lambda run_dir: plan.launch(run_dir, log), rollout.request_timeout)
 
 
-def _load(recipe: Recipe) -> "tuple[Any, Any, list[HeldOutRows]]":
-    """The tokenizer or processor, the model's configuration, and the sets with their rows and rewards."""
+def _load(recipe: Recipe, opened: ExitStack) -> "tuple[Any, Any, list[HeldOutRows]]":
+    """The tokenizer or processor, the model's configuration, and the sets with their rows and rewards.
+
+    Args:
+        opened: closes the rewards, also where loading fails half-way.
+    """
     from axolotl.loaders import load_tokenizer
     from axolotl.loaders.utils import load_model_config
     from axolotl.utils.dict import DictDefault
@@ -114,14 +142,18 @@ def _load(recipe: Recipe) -> "tuple[Any, Any, list[HeldOutRows]]":
     config = load_model_config(cfg)
     cfg.is_multimodal = hasattr(config, "vision_config")
     own = load_own(recipe.held_out, recipe.rewards, recipe.folder)
+    for rewards in own.values():
+        opened.callback(rewards.close)
     shared = load(recipe.rewards, recipe.folder) if recipe.rewards and own.keys() != recipe.held_out.keys() else None
+    if shared is not None:
+        opened.callback(shared.close)
     data, processor = load_recipe_prompts(recipe, cfg)
     sets = []
     for name, options in recipe.held_out.items():
-        rewards, rows = own.get(name, shared), data.validation[name]
-        assert rewards is not None
-        rewards.check_columns(rows.column_names)
-        sets.append(held_out_rows(name, list(rows), options, rewards))
+        scorer, rows = own.get(name, shared), data.validation[name]
+        assert scorer is not None
+        scorer.check_columns(rows.column_names)
+        sets.append(held_out_rows(name, list(rows), options, scorer))
     return processor or load_tokenizer(cfg), config, sets
 
 

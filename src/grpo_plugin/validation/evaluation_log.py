@@ -21,23 +21,27 @@ class EvaluationLog:
 
         The file is replaced as a whole: a reader never sees half a line.
         """
-        kept = [earlier for earlier in self.read() if earlier.step < evaluations[0].step]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._replace([*kept, *evaluations])
+        self._write([*(earlier for earlier in self.read() if earlier.step < evaluations[0].step), *evaluations])
+
+    def replace(self, evaluations: Sequence[Evaluation]) -> None:
+        """Add evaluations of a finished model; of the earlier ones those of the same step and set are removed."""
+        again = {(each.step, each.set) for each in evaluations}
+        self._write([*(earlier for earlier in self.read() if (earlier.step, earlier.set) not in again), *evaluations])
 
     def keep_until(self, step: int) -> None:
         """Remove the evaluations after `step`, the one that a run goes on from; all of an earlier run's for 0."""
         if self.path.exists():
-            self._replace([earlier for earlier in self.read() if step and earlier.step <= step])
-
-    def _replace(self, evaluations: Sequence[Evaluation]) -> None:
-        with atomic_write(self.path) as file:
-            file.write_text("".join(json.dumps(asdict(each)) + "\n" for each in evaluations), encoding="utf-8")
+            self._write([earlier for earlier in self.read() if step and earlier.step <= step])
 
     def read(self) -> list[Evaluation]:
         if not self.path.exists():
             return []
         return [_evaluation(json.loads(line)) for line in self.path.read_text(encoding="utf-8").splitlines()]
+
+    def _write(self, evaluations: Sequence[Evaluation]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(self.path) as file:
+            file.write_text("".join(json.dumps(asdict(each)) + "\n" for each in evaluations), encoding="utf-8")
 
 
 def _evaluation(values: dict[str, Any]) -> Evaluation:

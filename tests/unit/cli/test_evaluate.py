@@ -1,6 +1,8 @@
 """`axolotl grpo evaluate` with a server that answers as the test says; prompts, rewards, figures and files are real."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pandas
 import pytest
@@ -9,7 +11,10 @@ from click.testing import CliRunner
 from transformers import AutoTokenizer
 
 from grpo_plugin.cli import evaluate as command
+from grpo_plugin.config.rollout import RolloutConfig
+from grpo_plugin.recipe import parse
 from grpo_plugin.rollout.client.responses import Completion
+from grpo_plugin.scoring import RewardSet
 from tests.tiny import make_model
 
 RECIPE = {
@@ -84,6 +89,53 @@ def test_a_set_is_answered_scored_and_written(server, tmp_path):
     answers = pandas.read_parquet(tmp_path / "ev" / "validation")
     assert set(answers["completion"]) == {"Answer: 4"} and len(answers) == 2 * (2 + 1)
     assert "Held-out sums: accuracy, 2 prompts, mean of 2 samples" in result.output
+
+
+def test_models_of_one_name_and_sets_keep_their_figures(server, tmp_path):
+    for run_name in ("a", "b"):
+        shutil.copytree("model", f"{run_name}/checkpoint-100")
+    for words in (("a", "sums"), ("a", "other"), ("b", "sums")):
+        assert run("--model", f"{words[0]}/checkpoint-100", "--set", words[1]).exit_code == 0
+    sets = {
+        path.parent.name: [json.loads(line)["set"] for line in path.read_text().splitlines()]
+        for path in (tmp_path / "outputs" / "recipe").glob("*/evaluations.jsonl")
+    }
+    assert sets == {"a-checkpoint-100": ["sums", "other"], "b-checkpoint-100": ["sums"]}
+
+
+@pytest.mark.parametrize("name", ["run.json", "trainer_state.json"])
+def test_the_folder_of_a_run_or_checkpoint_is_refused(name, server, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("{}")
+    result = run("--model", "model", "--out", "out")
+    assert result.exit_code == 2 and f"belongs to training (it has {name}); name another folder." in result.output
+    assert server.asked == []
+
+
+def test_a_run_folder_is_evaluated_by_what_vllm_can_load(server, tmp_path, monkeypatch):
+    shutil.copytree("model", "run/checkpoint-4")
+    (tmp_path / "run" / "checkpoint-4" / "trainer_state.json").write_text('{"global_step": 4}')
+    monkeypatch.setattr(command, "whole", lambda folder: tmp_path / "model")
+    monkeypatch.setattr(command, "model_folder", lambda folder: tmp_path / folder / "checkpoint-4")
+    result = run("--model", "run", "--set", "sums")
+    assert result.exit_code == 0, result.output
+    assert f"vLLM serves {tmp_path / 'model'}; log in outputs/recipe/run-checkpoint-4/vllm.log" in result.output
+
+
+def test_a_server_elsewhere_must_serve_the_model():
+    recipe = parse({**RECIPE, "base_model": "some/model"}, evaluates=True)
+    rollout = RolloutConfig.parse("rollout", {"url": "http://127.0.0.1:9"})
+    handle = command._server(recipe, rollout, Path("out"))
+    assert handle._model == "some/model"
+    handle.stop()
+
+
+def test_rewards_are_closed_where_loading_fails(server, monkeypatch):
+    closed = []
+    monkeypatch.setattr(RewardSet, "close", lambda self: closed.append(self.names))
+    Path("sums.jsonl").write_text('{"prompt": "1+1="}')
+    assert run("--model", "model", "--set", "sums").exit_code == 2
+    assert closed == [["accuracy"]] and server.stopped
 
 
 def test_what_is_missing_is_said_before_a_server_starts(server):

@@ -207,6 +207,13 @@ def test_a_run_begins_without_the_evaluations_that_an_earlier_one_left(tmp_path,
     assert [evaluation.step for evaluation in log.read()] == left
 
 
+def test_one_set_is_evaluated_again_without_the_others(tmp_path):
+    log = EvaluationLog(tmp_path / "evaluations.jsonl")
+    for evaluation in (evaluation_at(0), evaluation_at(0, name="aime"), evaluation_at(0, sampled=0.75)):
+        log.replace([evaluation])
+    assert log.read() == [evaluation_at(0, name="aime"), evaluation_at(0, sampled=0.75)]
+
+
 def test_the_log_of_an_earlier_version_is_read(tmp_path):
     path = tmp_path / "evaluations.jsonl"
     part = {"prompts": 3, "sampled": 0.5, "greedy": None, "pass_at": {"8": 0.75}}
