@@ -1,6 +1,7 @@
 """The reward functions of sets of held-out prompts that have their own."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from grpo_plugin.config.rewards import RewardFunction, RewardsConfig
@@ -20,8 +21,11 @@ def load_own(
         RewardError: a function cannot be found, imported or called as a reward.
     """
     loaded: dict[str, RewardSet] = {}
-    for function in dict.fromkeys(options.reward for options in sets.values() if options.reward):
-        functions = [RewardFunction.model_validate({"function": function})]
-        config = RewardsConfig(functions=functions) if rewards is None else rewards
-        loaded[function] = load(config.model_copy(update={"functions": functions}), base_dir)
+    with ExitStack() as opened:  # closes those that were loaded where a later one cannot be
+        for function in dict.fromkeys(options.reward for options in sets.values() if options.reward):
+            functions = [RewardFunction.model_validate({"function": function})]
+            config = RewardsConfig(functions=functions) if rewards is None else rewards
+            loaded[function] = load(config.model_copy(update={"functions": functions}), base_dir)
+            opened.callback(loaded[function].close)
+        opened.pop_all()
     return {name: loaded[options.reward] for name, options in sets.items() if options.reward}

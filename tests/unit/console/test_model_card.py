@@ -89,3 +89,7 @@ def test_without_held_out_prompts_or_with_one_evaluation():
     assert "no held-out prompts" in card(evaluations=[]).text()
     text = card(evaluations=EVALUATIONS[:1]).text()
     assert "| accuracy_sampled | 0.250 |" in text and "before" not in text
+
+
+def test_the_longest_completion_is_by_default_that_of_trl():
+    assert "| longest completion | 256 tokens |" in card({"trl": {}}).text()
