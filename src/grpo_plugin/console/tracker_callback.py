@@ -11,6 +11,7 @@ from grpo_plugin.compat import tracker_names
 from grpo_plugin.config.blocks import BLOCKS
 from grpo_plugin.console.examples import Example
 from grpo_plugin.recipe import Recipe
+from grpo_plugin.recipe.secrets import without_secrets
 
 COLUMNS = ["prompt", "gold", "before training", "reward before", "now", "reward now"]
 
@@ -57,9 +58,12 @@ def log_curve(args: TrainingArguments, state: TrainerState, curve: Path) -> None
 
 
 def blocks(recipe: Recipe) -> dict[str, Any]:
-    """Our blocks as the recipe has them, with their defaults."""
+    """Our blocks as the recipe has them, with their defaults; without `rollout.env` and without secrets."""
     found = {name: getattr(recipe, name) for name in BLOCKS}
-    return {name: block.model_dump(mode="json") for name, block in found.items() if block is not None}
+    given = {name: block.model_dump(mode="json") for name, block in found.items() if block is not None}
+    given.get("rollout", {}).pop("env", None)
+    plain: dict[str, Any] = without_secrets(given)
+    return plain
 
 
 def table_row(example: Example) -> list[Any]:

@@ -16,6 +16,7 @@ from grpo_plugin.errors import RecipeError
 from grpo_plugin.files import atomic_write
 from grpo_plugin.recipe import checkpoints
 from grpo_plugin.recipe.recipe import Recipe
+from grpo_plugin.recipe.secrets import without_secrets
 from grpo_plugin.recipe.yaml_file import read_yaml_mapping
 
 RECIPE = "recipe.yaml"
@@ -102,9 +103,9 @@ def step_of(checkpoint: Path) -> int:
 
 
 def write_recipe(recipe: Recipe, checkpoint: Path) -> None:
-    """Keep the recipe in a checkpoint, merged and with the command line's overrides; without `rollout.env`, which may
-    hold secrets."""
-    values = _plain(recipe.values)
+    """Keep the recipe in a checkpoint, merged and with the command line's overrides; without `rollout.env` and
+    without secrets."""
+    values = without_secrets(_plain(recipe.values))
     (values.get("rollout") or {}).pop("env", None)
     if path := values.get("axolotl_config_path"):
         values["axolotl_config_path"] = str(Path(path).absolute())
@@ -138,7 +139,10 @@ def _is_fixed(key: str) -> bool:
 def _changes(
     before: Mapping[str, Any], now: Mapping[str, Any], wanted: Any = lambda key: True
 ) -> Iterator[tuple[str, Any, Any]]:
-    """The keys with another value, as `block.key`, with both values; None and a missing key are the same."""
+    """The keys with another value, as `block.key`, with both values; None and a missing key are the same.
+
+    Secrets are not compared, as the checkpoint does not have them.
+    """
     old, new = _flat(before), _flat(now)
     for key in dict.fromkeys([*old, *new]):
         if key not in UNSAID and wanted(key) and old.get(key) != new.get(key):
@@ -148,7 +152,7 @@ def _changes(
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
     """Keys and the keys of blocks, which are one level deep; a block that is not given is as one without keys."""
     flat: dict[str, Any] = {}
-    for key, value in _plain(values).items():
+    for key, value in without_secrets(_plain(values)).items():
         if isinstance(value, dict):
             flat |= {f"{key}.{inner}": each for inner, each in value.items()}
         else:

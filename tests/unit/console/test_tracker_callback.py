@@ -55,6 +55,13 @@ def test_the_blocks_have_their_defaults_and_sets_what_they_name():
     }
 
 
+def test_trackers_get_no_secret():
+    rollout = {"env": {"PASSPHRASE": "abc"}, "args": ["--hf-token", "abc"], "url": "http://me:abc@host:80"}
+    given = blocks(parse(RECIPE | {"rollout": rollout, "plugins": [*RECIPE["plugins"], "grpo_plugin.RolloutPlugin"]}))
+    assert "env" not in given["rollout"] and given["rollout"]["args"] == ["--hf-token", "(hidden)"]
+    assert "abc" not in str(given)
+
+
 def test_answers_are_logged_after_each_validation_alone(wandb):
     example = Example("12+30=", "42", Shown(0, "41", 0.0), Shown(20, "42", 1.0))
     callback = TrackerCallback(parse(RECIPE), lambda: [example])

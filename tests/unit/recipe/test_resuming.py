@@ -61,6 +61,22 @@ def test_what_may_change_is_said(saved: Path) -> None:
     assert note.endswith("; wandb_project was not given and is 'mine'"), "secrets of rollout.env are not compared"
 
 
+def test_secrets_are_neither_kept_nor_compared(tmp_path: Path) -> None:
+    def given(secret: str) -> dict[str, object]:
+        rewards = {"functions": [{"function": "rewards.math.accuracy", "kwargs": {"api_key": secret}}]}
+        return {"rewards": rewards, "rollout": {"args": ["--hf-token", secret], "url": f"http://me:{secret}@host:80"}}
+
+    folder = tmp_path / "checkpoint-10"
+    folder.mkdir()
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": 10}))
+    write_recipe(parse(VALUES | given("s3cr3t") | {"output_dir": str(tmp_path)}), folder)
+    assert "s3cr3t" not in (folder / "recipe.yaml").read_text()
+    kept = parse(recipe_values(folder) or {})
+    assert kept.rollout is not None and kept.rollout.url == "http://(hidden)@host:80"
+    (note,) = resumed(folder, **given("0ther"), max_steps=40).notes
+    assert note == "changed since checkpoint-10: max_steps was 20 and is 40"
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
