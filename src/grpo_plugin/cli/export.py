@@ -9,6 +9,7 @@ from grpo_plugin.cli.checkpoints import shown_size
 from grpo_plugin.cli.exit_codes import errors_exit_2
 from grpo_plugin.cli.run_folder import model_folder, recipe_of, steps_done
 from grpo_plugin.console.model_card import ModelCard, installed_versions
+from grpo_plugin.files import whole_folder
 from grpo_plugin.recipe import Recipe
 from grpo_plugin.recipe.checkpoint_layout import size_of
 from grpo_plugin.validation.evaluation_log import EvaluationLog
@@ -31,7 +32,7 @@ def export(checkpoint: Path, out: Path, base_model: str | None, check: bool) -> 
 
 
 def exported(folder: Path, out: Path, base_model: str | None = None, *, check: bool = True) -> str:
-    """Export `folder` to `out`; returns a sentence about it.
+    """Export `folder` to `out`, which is there only once the export is whole and proved; returns a sentence about it.
 
     Raises:
         RecipeError, TrainingError: as `trainer.export`.
@@ -42,13 +43,16 @@ def exported(folder: Path, out: Path, base_model: str | None = None, *, check: b
     recipe = recipe_of(folder)
     base = base_model or (str(recipe.values["base_model"]) if recipe else None)
     others = [folder.parent]
-    layout = exporting.export(folder, out, base_model=base, others=others)
-    if recipe is not None:
-        _write_card(recipe, folder, out, merged=layout == "adapter")
-    sentence = f"{out}: {FORMS[layout]} from {folder}, {shown_size(size_of(out))}"
-    if check:
-        gap = exporting.check(folder, out, base, others)
-        sentence += f"; log-probabilities as the checkpoint's to {gap:.1e} nats"
+    exporting.check_new(out)
+    with whole_folder(out) as made:
+        layout = exporting.export(folder, made, base_model=base, others=others)
+        if recipe is not None:
+            text = _card(recipe, folder, out.name, merged=layout == "adapter")
+            (made / "README.md").write_text(text, encoding="utf-8")
+        sentence = f"{out}: {FORMS[layout]} from {folder}, {shown_size(size_of(made))}"
+        if check:
+            gap = exporting.check(folder, made, base, others)
+            sentence += f"; log-probabilities as the checkpoint's to {gap:.1e} nats"
     return sentence
 
 
@@ -61,8 +65,7 @@ def _silence_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def _write_card(recipe: Recipe, folder: Path, out: Path, *, merged: bool) -> None:
+def _card(recipe: Recipe, folder: Path, name: str, *, merged: bool) -> str:
     run = folder.parent if (folder / "trainer_state.json").is_file() else folder
     evaluations = EvaluationLog(run / "evaluations.jsonl").read()
-    card = ModelCard(recipe, out.name, steps_done(folder), evaluations, installed_versions(), merged=merged)
-    (out / "README.md").write_text(card.text(), encoding="utf-8")
+    return ModelCard(recipe, name, steps_done(folder), evaluations, installed_versions(), merged=merged).text()

@@ -13,6 +13,7 @@ from grpo_plugin.errors import RecipeError
 from grpo_plugin.planning.machine import Machine
 from grpo_plugin.planning.problems import problems
 from grpo_plugin.recipe import Recipe
+from grpo_plugin.recipe.secrets import without_secrets
 from grpo_plugin.recipe.yaml_file import read_yaml_mapping
 
 RUN, PACKAGES = "/workspace/run", "/workspace/package"
@@ -60,7 +61,7 @@ def read(path: str) -> ModalConfig:
     if values.get("provider", "modal") == "baseten":
         raise RecipeError(
             "provider: 'baseten' is refused, because Axolotl sends it the recipe file alone, without base, templates, "
-            "rewards and this package; use modal, `axolotl grpo cloud flexai`, or `axolotl grpo cloud ssh`."
+            "rewards and this package; use modal, or `axolotl grpo cloud flexai`."
         )
     return ModalConfig.parse("", values)
 
@@ -151,13 +152,13 @@ def _secrets(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]
 
 
 def text(job: ModalJob) -> Iterator[str]:
-    """The job, one fact per line; of a secret its name."""
+    """The job, one fact per line; of a secret its name, also where `env` has it."""
     line = partial("{:<9} {}".format)
     gpu = f"{job.gpu}, {job.cpu:g} cores, {job.memory // 1024} GiB, at most {job.timeout} seconds"
     yield line("modal", f"{job.name} on {gpu}")
     yield line("image", job.image)
     yield from (line("", command) for command in job.dockerfile_commands)
-    yield from (line("env", f"{name}={value}") for name, value in job.env.items())
+    yield from (line("env", f"{name}={value}") for name, value in without_secrets(job.env).items())
     yield line("secrets", ", ".join([*job.secrets, *job.modal_secrets]) or "none")
     yield from (line("volume", f"{name} at {mount}") for mount, name in job.volumes.items())
     for local, remote in job.mounts:

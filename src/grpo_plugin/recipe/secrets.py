@@ -18,15 +18,14 @@ def without_secrets(value: Any) -> Any:
     """The value with keys, tokens and passwords replaced, wherever they are in it."""
     if isinstance(value, Mapping):
         return {
-            key: HIDDEN if is_secret(str(key)) and inner else without_secrets(inner) for key, inner in value.items()
+            key: HIDDEN if _is_secret(str(key)) and inner else without_secrets(inner) for key, inner in value.items()
         }
     if isinstance(value, list | tuple):
         return _options(list(value))
     return SECRET_TEXT.sub(HIDDEN, value) if isinstance(value, str) else value
 
 
-def is_secret(key: str) -> bool:
-    """Whether a key of a recipe, or an environment variable, is one that holds a secret, by its name."""
+def _is_secret(key: str) -> bool:
     return bool(SECRET_KEY.search(key) or SECRET_VARIABLE.fullmatch(key))
 
 

@@ -40,8 +40,7 @@ def export(checkpoint: Path, out: Path, *, base_model: str | None, others: Seque
     Raises:
         RecipeError: `out` has files, or the checkpoint has no weights, no base model, or needs DeepSpeed.
     """
-    if out.exists() and any(out.iterdir()):
-        raise RecipeError(f"--out: {str(out)!r} has files in it; name a new folder.")
+    check_new(out)
     layout = layout_of(checkpoint)
     if layout == "none":
         raise RecipeError(f"{checkpoint}: has no weights; name a folder `checkpoint-STEP`, or the model of a run.")
@@ -55,6 +54,16 @@ def export(checkpoint: Path, out: Path, *, base_model: str | None, others: Seque
         loaded_model(checkpoint, base_model, places).save_pretrained(out)
     _save_tokenizer(base_model, out)
     return layout
+
+
+def check_new(out: Path) -> None:
+    """Refuse a folder that is in use.
+
+    Raises:
+        RecipeError: `out` has files.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise RecipeError(f"--out: {str(out)!r} has files in it; name a new folder.")
 
 
 def loaded_model(
@@ -99,8 +108,8 @@ def check(checkpoint: Path, out: Path, base_model: str | None, others: Sequence[
     gap = (logps_of(model) - expected).abs().max().item()
     if gap > (limit := LARGEST_GAP.get(model.dtype, HALF_GAP)):
         raise TrainingError(
-            f"{out}: its log-probabilities differ from the checkpoint's by up to {gap:.2g} nats, over {limit:g}; it is "
-            "not the model that was trained."
+            f"{checkpoint}: the log-probabilities of its export differ from its own by up to {gap:.2g} nats, over "
+            f"{limit:g}; it is not the model that was trained."
         )
     return gap
 

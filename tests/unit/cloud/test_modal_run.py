@@ -124,6 +124,20 @@ def test_environment_variables_by_name_or_with_a_value():
     assert "ABSENT" not in env
 
 
+def test_of_a_secret_among_the_environment_variables_only_the_name_is_shown():
+    made = job(env=["WANDB_API_KEY", "MODE", {"HF_TOKEN": "abc"}], environ={"WANDB_API_KEY": "abc", "MODE": "fast"})
+    assert made.env["WANDB_API_KEY"] == made.env["HF_TOKEN"] == "abc"
+    shown = list(text(made))
+    assert "env       WANDB_API_KEY=(hidden)" in shown and "env       MODE=fast" in shown
+    assert "abc" not in "\n".join(shown)
+
+
+def test_another_provider_is_refused_with_commands_that_exist(tmp_path):
+    (tmp_path / "cloud.yaml").write_text("provider: baseten\n")
+    with pytest.raises(RecipeError, match="use modal, or `axolotl grpo cloud flexai`.$"):
+        modal_run.read(str(tmp_path / "cloud.yaml"))
+
+
 def test_a_dry_run_says_all_and_starts_nothing(capsys, monkeypatch):
     monkeypatch.setattr(modal_run.axolotl_modal, "run", lambda job: pytest.fail("started"))
     config(gpu_count=4, image="me/image:1")
