@@ -9,7 +9,7 @@ import click
 from grpo_plugin.cli.exit_codes import errors_exit_2
 from grpo_plugin.cli.serving import Serving, of_target
 from grpo_plugin.recipe.length_budget import COMPLETION, longest_completion
-from grpo_plugin.rollout.client.chat import Conversation
+from grpo_plugin.rollout.client.chat import Conversation, Refused
 from grpo_plugin.rollout.server.process import Server
 
 HELP = "An empty line is skipped, /new begins anew, Ctrl-D or /exit ends."
@@ -44,11 +44,19 @@ def talk(conversation: Conversation) -> None:
             if line == "/new":
                 conversation.forget()
             elif line:
-                for piece in conversation.reply(line):
-                    print(piece, end="", flush=True)
-                print()
+                _answer(conversation, line)
     finally:
         conversation.close()
+
+
+def _answer(conversation: Conversation, line: str) -> None:
+    """Write the answer; what the server refuses, such as a conversation that has become too long, does not end it."""
+    try:
+        for piece in conversation.reply(line):
+            print(piece, end="", flush=True)
+        print()
+    except Refused as error:
+        click.echo(f"{str(error).rstrip('.')}; /new begins anew.", err=True)
 
 
 def _read() -> str | None:
@@ -61,14 +69,20 @@ def _read() -> str | None:
 
 def _conversation(serving: Serving, server: Server, options: dict[str, Any]) -> Conversation:
     recipe = serving.recipe
+    kwargs = recipe.trl.get("chat_template_kwargs") if recipe else None
+    chat = has_chat_template(serving.model)
     longest = options["max_tokens"] or (longest_completion(recipe) if recipe else COMPLETION)
     return Conversation(
         server.endpoint.address,
         server.endpoint.key,
         serving.model,
-        chat=has_chat_template(serving.model),
+        chat=chat,
         system=options["system"] or (recipe.prompts.system if recipe and recipe.prompts else None),
-        options={"temperature": options["temperature"], "max_tokens": longest},
+        options={
+            "temperature": options["temperature"],
+            "max_tokens": longest,
+            **({"chat_template_kwargs": dict(kwargs)} if chat and kwargs else {}),
+        },
     )
 
 

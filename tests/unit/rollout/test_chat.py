@@ -8,11 +8,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout.client.chat import Conversation
+from grpo_plugin.rollout.client.chat import Conversation, Refused
 
 
 class Words(BaseHTTPRequestHandler):
-    """Answers with the number of messages, or repeats a prompt; refuses what is not for `mine`."""
+    """Answers with the number of messages, or repeats a prompt; refuses what is not for `mine`, or too long.
+
+    The context has room for three messages and an answer of 5 tokens, or for five and one that is not limited.
+    """
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -21,6 +24,11 @@ class Words(BaseHTTPRequestHandler):
             self.send_response(404)
             self.end_headers()
             self.wfile.write(b'{"error": {"message": "no such model"}}')
+            return
+        if len(body.get("messages", [])) > (3 if body.get("max_tokens", 0) > 5 else 5):
+            self.send_response(400)
+            self.end_headers()
+            self.wfile.write(b'{"error": {"message": "the context is full"}}')
             return
         self.send_response(200)
         self.end_headers()
@@ -71,6 +79,19 @@ def test_a_model_without_a_chat_template_gets_text(server):
     assert path == "/v1/completions" and body["prompt"] == "Sums.\n\n1+1=" and "messages" not in body
     "".join(talk.reply("2+2="))
     assert server.asked[-1][1]["prompt"] == "Sums.\n\n2+2="
+    talk.close()
+
+
+def test_a_conversation_that_becomes_too_long(server):
+    talk = conversation(server, options={"max_tokens": 9})
+    assert ["".join(talk.reply(text)) for text in "abc"] == ["there are 1", "there are 3", "there are 5"]
+    assert "max_tokens" in server.asked[1][1] and "max_tokens" not in server.asked[3][1], "as much as is left"
+    before = list(talk.messages)
+    with pytest.raises(Refused, match=r"refused the request \(400\): the context is full"):
+        list(talk.reply("d"))
+    assert talk.messages == before
+    talk.forget()
+    assert "".join(talk.reply("e")) == "there are 1"
     talk.close()
 
 

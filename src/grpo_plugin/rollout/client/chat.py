@@ -11,6 +11,10 @@ from grpo_plugin.errors import RolloutError
 Message = Mapping[str, str]
 
 
+class Refused(RolloutError):
+    """The server refuses this request (400), as when the conversation is longer than the model's context."""
+
+
 class Conversation:
     """What was said so far.
 
@@ -52,7 +56,8 @@ class Conversation:
         """The pieces of the answer to `text`, as they come; the answer is remembered once it is whole.
 
         Raises:
-            RolloutError: the server refuses, or does not answer.
+            Refused: the server refuses this request; nothing is remembered of it.
+            RolloutError: the server refuses all, or does not answer.
         """
         asked: Message = {"role": "user", "content": text}
         said = ""
@@ -72,9 +77,18 @@ class Conversation:
         else:
             path, body["prompt"] = "/v1/completions", "\n\n".join(message["content"] for message in messages)
         try:
+            yield from self._answer(path, body)
+        except Refused:
+            if not self._chat or body.pop("max_tokens", None) is None:
+                raise
+            yield from self._answer(path, body)  # in as many tokens as the context has left
+
+    def _answer(self, path: str, body: Mapping[str, Any]) -> Iterator[str]:
+        try:
             with self._http.stream("POST", path, json=body) as answer:
                 if answer.status_code != httpx.codes.OK:
-                    raise RolloutError(f"vLLM refused the request ({answer.status_code}): {_reason(answer)}")
+                    kind = Refused if answer.status_code == httpx.codes.BAD_REQUEST else RolloutError
+                    raise kind(f"vLLM refused the request ({answer.status_code}): {_reason(answer)}")
                 for line in answer.iter_lines():
                     if line.startswith("data: {"):
                         yield _piece(json.loads(line.removeprefix("data: ")))
