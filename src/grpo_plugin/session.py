@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -95,7 +96,8 @@ class Session:
         """Where in the run a trainer process ended without an end of its run; None while there is no such process."""
         for mark in sorted(self.folder.glob(f"{TRAINING}*")):
             if start_time(int(mark.name.removeprefix(TRAINING))) is None:
-                return mark.read_text().strip() or BEFORE_TRAINING
+                with suppress(FileNotFoundError):  # it ended, and took its mark away, since the look into the folder
+                    return mark.read_text().strip() or BEFORE_TRAINING
         return None
 
     def remove_if_orphaned(self) -> None:

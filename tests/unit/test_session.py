@@ -60,6 +60,12 @@ def test_a_trainer_that_ended_in_the_middle_is_lost(tmp_path, then, where):
     assert Session(tmp_path).lost_trainer() == where
 
 
+def test_a_trainer_that_ends_while_it_is_looked_at_is_not_lost(tmp_path, monkeypatch):
+    mark = Session(tmp_path).trainer()
+    monkeypatch.setattr(session, "start_time", lambda pid: mark.remove())
+    assert Session(tmp_path).lost_trainer() is None
+
+
 def test_a_trainer_that_lives_is_not_lost(tmp_path):
     mark = Session(tmp_path).trainer()
     assert Session(tmp_path).lost_trainer() is None

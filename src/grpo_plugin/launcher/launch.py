@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from grpo_plugin import session
@@ -191,7 +191,8 @@ class Launch:
             return None
         self.session.ask_to_stop(number)
         line = f"{signal.Signals(number).name}: saving a checkpoint after this step, for up to {self.stop_timeout:g} s"
-        os.write(sys.stdout.fileno(), f"{line}; once more to end at once\n".encode())
+        with suppress(OSError, ValueError):  # a terminal or pipe that is gone does not keep the run from saving
+            os.write(sys.stdout.fileno(), f"{line}; once more to end at once\n".encode())
         return self.stop_timeout
 
     @contextmanager

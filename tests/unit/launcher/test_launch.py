@@ -1,7 +1,10 @@
 """What stops `axolotl train` before Axolotl is imported."""
 
 import os
+import signal
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +13,7 @@ from grpo_plugin.launcher import launch
 from grpo_plugin.launcher.arguments import read_train
 from grpo_plugin.launcher.launch import before_axolotl
 from grpo_plugin.recipe import parse, read
+from grpo_plugin.session import Session
 
 MEETING = ("--num-machines=2", "--machine-rank=0", "--main-process-ip=10.0.0.1", "--main-process-port=29500")
 RECIPE = """
@@ -122,6 +126,18 @@ def test_an_output_dir_that_cannot_be_made_leaves_nothing_behind(recipe, tmp_pat
     with pytest.raises(RecipeError, match=r"output_dir: '.*/file/out' cannot be written \(Not a directory\)"):
         launch.Launch(parse(values), read_train(["train", recipe]))
     assert list(sessions.iterdir()) == []
+
+
+def test_a_run_is_asked_to_stop_although_its_screen_is_gone(tmp_path, monkeypatch):
+    reads, writes = os.pipe()
+    os.close(reads)
+    run = Session(tmp_path)
+    run.report_can_save()
+    with os.fdopen(writes, "w") as screen:
+        monkeypatch.setattr(sys, "stdout", screen)
+        watched = SimpleNamespace(session=run, stop_timeout=300.0)
+        assert launch.Launch._ask_to_stop(watched, signal.SIGTERM) == 300.0
+    assert run.asked_to_stop == signal.SIGTERM
 
 
 def test_an_end_without_a_sentence_says_where_it_was(tmp_path):
