@@ -26,7 +26,8 @@ FORMS = {"model": "copied", "adapter": "merged", "fsdp": "put together", "deepsp
 def export(checkpoint: Path, out: Path, base_model: str | None, check: bool) -> None:
     """Write the model of CHECKPOINT, or of a run, to the folder --out, as Transformers and vLLM load one.
 
-    Shards of FSDP and DeepSpeed are put together, a LoRA adapter is merged into its base model.
+    Shards of FSDP and DeepSpeed are put together, a LoRA adapter is merged into its base model. Shards may run code
+    when they are read: export those of others only if you trust them.
     """
     click.echo(exported(model_folder(checkpoint), out, base_model, check=check))
 

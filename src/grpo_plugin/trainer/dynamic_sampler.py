@@ -104,12 +104,12 @@ class DynamicSampler:
 
     def _with_signal(self, groups: Sequence[Group], chosen: DynamicSampling) -> list[Group]:
         rollouts = [rollout for group in groups for rollout in group]
-        values = rewards_of(rollouts) if chosen.key is None else _column(rollouts, chosen.key)
+        values = rewards_of(rollouts) if chosen.key is None else column(rollouts, chosen.key)
         keep = informative(values, self.group_size, tolerance=self._tolerance, low=chosen.low, high=chosen.high)
         return [group for group, kept in zip(groups, keep.tolist(), strict=True) if kept]
 
 
-def _column(rollouts: Sequence[Rollout], key: str) -> torch.Tensor:
+def column(rollouts: Sequence[Rollout], key: str) -> torch.Tensor:
     """(B,) the metric `key`, or `key` of the dict that one function returned.
 
     Raises:

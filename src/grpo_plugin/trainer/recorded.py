@@ -36,7 +36,7 @@ def read_step(
     if rows and rows[0].get("token_ids") is None and rows[0].get("tokens") is None:
         raise DataError(f"{files[0]}: was written without the number of tokens; replay a run of this version.")
     columns = function_columns(functions)
-    rollouts = [_rollout(row, [columns[name] for name in functions]) for row in rows]
+    rollouts = [_rollout(row, columns) for row in rows]
     return Recorded(rollouts, group_size, weights, longest)
 
 
@@ -45,10 +45,14 @@ def has_tokens(recorded: Recorded) -> bool:
     return all(rollout.prompt_ids for rollout in recorded.rollouts)
 
 
-def _rollout(row: Mapping[str, Any], columns: Sequence[str]) -> Rollout:
-    """One row as a rollout; where ids were not recorded, as many zeros as it has tokens, and no prompt."""
+def _rollout(row: Mapping[str, Any], columns: Mapping[str, str]) -> Rollout:
+    """One row as a rollout; where ids were not recorded, as many zeros as it has tokens, and no prompt.
+
+    Args:
+        columns: of each reward function's scores, by its name.
+    """
     ids = row.get("token_ids")
-    scores = tuple(NAN if row.get(name) is None else float(row[name]) for name in columns)
+    scores = tuple(NAN if row.get(name) is None else float(row[name]) for name in columns.values())
     return Rollout(
         row=0,
         prompt_ids=list(row.get("prompt_ids") or []),

@@ -16,6 +16,7 @@ from grpo_plugin.algorithms.groups import informative
 from grpo_plugin.algorithms.losses import policy_loss
 from grpo_plugin.algorithms.settings import Algorithm
 from grpo_plugin.errors import RecipeError
+from grpo_plugin.trainer.dynamic_sampler import column
 from grpo_plugin.trainer.kl_coefficient import KlCoefficient
 from grpo_plugin.trainer.loss import PolicyLoss
 from grpo_plugin.trainer.metrics import Metrics
@@ -64,7 +65,8 @@ def replay(recorded: Recorded, algorithm: Algorithm, policy: Policy | None = Non
         policy: of the step, from the checkpoint before it; with it the loss has its KL.
 
     Raises:
-        RecipeError: the algorithm needs what was not recorded: the rewards of greedy completions (remax).
+        RecipeError: the algorithm needs what was not recorded: the rewards of greedy completions (remax), or a part of
+            a reward by which dynamic sampling chooses.
     """
     if "baselines" in estimators.inputs(algorithm.preset.advantage):
         raise RecipeError(
@@ -95,12 +97,19 @@ def _kept(recorded: Recorded, algorithm: Algorithm) -> Tensor:
     rewards, chosen = rewards_of(recorded.rollouts), algorithm.filter
     if chosen is None:
         return torch.ones(len(rewards), dtype=torch.bool)
-    values = rewards
-    if chosen.key is not None:
-        values = torch.tensor([rollout.metrics.get(chosen.key, float("nan")) for rollout in recorded.rollouts])
+    values = rewards if chosen.key is None else _recorded_column(recorded, chosen.key)
     tolerance = algorithm.config.tolerance
     groups = informative(values, recorded.group_size, tolerance=tolerance, low=chosen.low, high=chosen.high)
     return groups.repeat_interleave(recorded.group_size)
+
+
+def _recorded_column(recorded: Recorded, key: str) -> Tensor:
+    try:
+        return column(recorded.rollouts, key)
+    except RecipeError as error:
+        raise RecipeError(
+            f"{str(error).rstrip('.')}; of a reward function that returns a dict its score alone is recorded."
+        ) from None
 
 
 def _builder(recorded: Recorded, algorithm: Algorithm, policy: Policy | None) -> SampleBuilder:

@@ -134,7 +134,7 @@ def test_of_a_secret_among_the_environment_variables_only_the_name_is_shown():
 
 def test_another_provider_is_refused_with_commands_that_exist(tmp_path):
     (tmp_path / "cloud.yaml").write_text("provider: baseten\n")
-    with pytest.raises(RecipeError, match="use modal, or `axolotl grpo cloud flexai`.$"):
+    with pytest.raises(RecipeError, match=r"use modal, or `axolotl grpo cloud flexai`\.$"):
         modal_run.read(str(tmp_path / "cloud.yaml"))
 
 

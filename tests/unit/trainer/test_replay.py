@@ -40,6 +40,15 @@ def test_dynamic_sampling_leaves_out_groups_without_a_signal():
     assert found.gradient.tolist() == pytest.approx([-0.75 / 8] * 2 + [0.25 / 8] * 6 + [0.0] * 8)
 
 
+def test_dynamic_sampling_by_a_function_or_by_what_was_not_recorded():
+    block = {"name": "dapo", "advantage": "dr_grpo", "overlong": "keep"}
+    by_name = algorithm(block | {"dynamic_sampling": {"key": "accuracy"}})
+    assert replay(two_groups(), by_name).kept.tolist() == [True] * 4 + [False] * 4
+    by_part = algorithm(block | {"dynamic_sampling": {"key": "accuracy/steps"}})
+    with pytest.raises(RecipeError, match="'accuracy/steps' is not given by the rewards; known are accuracy; of a rew"):
+        replay(two_groups(), by_part)
+
+
 def test_a_truncated_completion_can_be_masked():
     given = [rollout(reward, tokens=2, finish_reason="length" if reward else "stop") for reward in (1.0, 0.0, 0.0, 0.0)]
     found = replay(recorded(given), algorithm({"name": "dr_grpo", "overlong": "mask"}))
