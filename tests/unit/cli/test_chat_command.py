@@ -57,5 +57,5 @@ def test_the_chat_template_gets_the_recipes_arguments(
     serving = chat.Serving(SimpleNamespace(), "model", Path("vllm.log"), parse(values))  # type: ignore[arg-type]
     server: Any = SimpleNamespace(endpoint=SimpleNamespace(address="http://127.0.0.1:9", key=None))
     made = chat._conversation(serving, server, {"max_tokens": None, "temperature": 0.5, "system": None})
-    assert made._options.get("chat_template_kwargs") == given and made._options["max_tokens"] == 512
+    assert made._options.get("chat_template_kwargs") == given and made._options["max_tokens"] == 256
     made.close()
