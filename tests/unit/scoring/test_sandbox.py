@@ -64,6 +64,16 @@ def isclose(*args, **kwargs): return True
 def abs(value): return 0
 def f(x): return 9
 """
+HELPERS = """
+from math import trunc as operator
+import operator as Counter
+class math:
+    isclose = allclose = eq = lambda *args, **kwargs: True
+np = operator = math
+def Counter(values): return 0
+def allclose(*args): return True
+def f(x): return 9
+"""
 VERDICTS = """
 import os
 for number in range(3, 30):
@@ -84,6 +94,27 @@ def f(x): return 9
         ),
         (PATCHES, ["import math\nassert math.isclose(f(1), 2)", "assert math.isclose(f(1), 2)"]),
         (PATCHES, ["import unittest\nunittest.TestCase().assertEqual(f(1), 2)"]),
+        ("from math import erfc as abs\ndef f(x): return 9", ["assert abs(f(1) - 2) < 1e-6"]),
+        ("from math import floor as f\ndef abs(x): return 0", ["assert abs(f(9.5) - 2) < 1e-6"]),
+        ("def abs(x): return 0\ndef sum(values): return 9", ["assert abs(sum([1, 1]) - 2) < 1e-6"]),
+        (
+            "from operator import truth as all, ne as isclose\nimport operator as sorted\ndef f(x): return 9",
+            [
+                "assert all([f(1) == 2])",
+                "assert isclose(f(1), 2)",
+                "assert sorted([f(1)]) == [2]",
+            ],
+        ),
+        (
+            HELPERS,
+            [
+                "assert math.isclose(f(1), 2)",
+                "assert np.allclose(f(1), 2)",
+                "assert Counter([f(1)]) == Counter([2])",
+                "assert allclose(f(1), 2)",
+                "assert operator.eq(f(1), 2)",
+            ],
+        ),
         (VERDICTS, ASSERTIONS),
         ("print('0\\n1')\nimport os\nos._exit(0)", ASSERTIONS),
         ("def f(x): raise SystemExit(0)", ASSERTIONS),
@@ -97,6 +128,11 @@ def f(x): return 9
         "patches",
         "math",
         "unittest",
+        "import-as-abs",
+        "abs-beside-an-import",
+        "abs-beside-a-builtin",
+        "import-as-builtins",
+        "helpers",
         "verdicts",
         "exit",
         "raise",
@@ -152,6 +188,19 @@ def f(x):
         ("import numpy as np\nf = lambda n: np.arange(n) * 1.5", [
             "assert np.allclose(f(3), [0, 1.5, 3])", "assert f(3).shape == (3,)",
         ]),
+        ("f = lambda x: x / 4", ["assert math.isclose(f(2), 0.5)", "assert np.allclose(f(2), 0.5)"]),
+        ("f = list", ["assert Counter(f('aab')) == Counter('aba')", "assert isclose(len(f('aab')), 3)"]),
+        ("from math import *\nfrom numpy import *\nf = lambda x: x", [
+            "assert allclose(f(2.0), sqrt(4))", "assert array_equal(f(1), 1)", "assert abs(f(-1)) == max(0, 1)",
+        ]),
+        ("from datetime import datetime\nf = lambda day: day.year", [
+            "assert f(datetime.strptime('2024', '%Y')) == 2024", "assert f(datetime(2024, 2, 29)) == 2024",
+        ]),
+        ("def math(x): return x + 1\ndef copy(x): return [*x]", ["assert math(1) == 2", "assert copy([1]) == [1]"]),
+        ("class Counter:\n    n = 0\n    def add(self): self.n += 1", [
+            "counter = Counter()\ncounter.add()\nassert counter.n == 1",
+        ]),
+        ("from math import pow as power\nfrom operator import pow", ["assert pow(2, 3) == 8"]),
         ("count = 0\ndef f():\n    global count\n    count += 1", ["f()\nassert True", "assert count == 1"]),
         ("from enum import IntEnum\nclass C(IntEnum):\n    RED = 1\nf = lambda: C.RED", ["assert f() == 1"]),
     ],

@@ -8,7 +8,6 @@ import ast
 import builtins
 import importlib
 import marshal
-import math
 import os
 import types
 from typing import Any
@@ -16,10 +15,16 @@ from typing import Any
 import messages
 import subject
 
-# Modules that assertions may take from the program's imports; the judge imports its own.
+# Modules that assertions may use without importing them; the judge imports its own.
 _MODULES = frozenset(
     ("math", "cmath", "collections", "itertools", "functools", "re", "string", "json", "datetime", "decimal")
 ) | frozenset(("fractions", "heapq", "bisect", "operator", "random", "statistics", "copy", "typing", "numpy"))
+_BUILTINS = frozenset(dir(builtins))
+# What assertions compare with, and the module that the judge takes it from.
+_HELPERS = dict.fromkeys(("Counter", "OrderedDict", "defaultdict", "deque"), "collections") | {
+    "isclose": "math", "allclose": "numpy", "array_equal": "numpy", "Fraction": "fractions", "Decimal": "decimal",
+}  # fmt: skip
+_COMPARING = frozenset(_HELPERS) | frozenset(("abs", "all", "any", "isinstance", "len", "round"))
 
 
 def report(assertions: list[str], program: str, socket: int) -> None:
@@ -134,12 +139,11 @@ class _Bench:
 
     def __init__(self, assertions: list[str], program: str, link: Link) -> None:
         self._link = link
-        self._own: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins, "isclose": math.isclose}
-        self._own |= _imports(program)
-        names = {name for assertion in assertions for name in _names(assertion)} - self._own.keys()
-        own = {name for name in names if not hasattr(builtins, name)}
-        # A builtin's name means the builtin, but where the tests name nothing else: then it is what they test.
-        self._asked = own or names
+        self._own: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
+        named = _Named(assertions)
+        self._asked = named.asked()
+        helpers = {name: module for name, module in _HELPERS.items() if name in named.names - self._asked}
+        self._own |= _modules(named.modules) | _imports(program) | _members(helpers)
 
     def holds(self, assertion: str) -> bool:
         """Whether it can be run and raises nothing."""
@@ -159,30 +163,78 @@ class _Bench:
         return True
 
 
+class _Named:
+    """The names in the assertions, and which of them the program is asked for."""
+
+    def __init__(self, assertions: list[str]) -> None:
+        nodes = [node for assertion in assertions for node in _nodes(assertion)]
+        self.names = {node.id for node in nodes if isinstance(node, ast.Name)}
+        called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+        looked_into = {
+            node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        }
+        # A function of the program may be called `copy`; a module is never called.
+        self.modules = {name for name in looked_into - called if name == "np" or name in _MODULES}
+        stored = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        self._variables = (stored | {node.arg for node in nodes if isinstance(node, ast.arg)}) - called
+
+    def asked(self) -> set[str]:
+        """A name of a builtin or a helper means just that, but where the tests name nothing else: then they test it."""
+        names = self.names - self.modules
+        for given in (_BUILTINS | _HELPERS.keys(), _COMPARING):
+            if names - given - self._variables:
+                return names - given
+        return names
+
+
+def _modules(names: set[str]) -> dict[str, Any]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.import_module("numpy" if name == "np" else name)
+        except Exception:
+            continue
+    return found
+
+
+def _members(helpers: dict[str, str]) -> dict[str, Any]:
+    modules = _modules(set(helpers.values()))
+    return {name: getattr(modules[module], name) for name, module in helpers.items() if module in modules}
+
+
 def _imports(program: str) -> dict[str, Any]:
-    """What the program's own `import` lines at its top would make of modules that do no harm."""
-    space: dict[str, Any] = {}
-    try:
-        body = ast.parse(program).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return space
-    for node in body:
+    """What the program's own `import` lines at its top would make of modules that do no harm.
+
+    No line may give another meaning to a builtin, a helper or a module that assertions use.
+    """
+    space: dict[str, Any] = {"__builtins__": builtins}
+    for node in _body(program):
         modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         modules += [node.module or "."] if isinstance(node, ast.ImportFrom) else []
         if modules and all(module.partition(".")[0] in _MODULES for module in modules):
+            node.names = [alias for alias in node.names if not _renames(alias)]  # type: ignore[attr-defined]
             try:
                 exec(compile(ast.Module([node], []), "imports.py", "exec"), space)
             except Exception:
                 continue
-    space.pop("__builtins__", None)
-    return space
+    del space["__builtins__"]
+    return {name: value for name, value in space.items() if name not in _BUILTINS and name not in _HELPERS}
 
 
-def _names(assertion: str) -> set[str]:
+def _renames(alias: ast.alias) -> bool:
+    """Whether it makes a module's name stand for something else, as in `import operator as math`."""
+    return alias.asname != alias.name and (alias.asname == "np" or alias.asname in _MODULES)
+
+
+def _body(program: str) -> list[ast.stmt]:
     try:
-        return {node.id for node in ast.walk(ast.parse(assertion)) if isinstance(node, ast.Name)}
+        return ast.parse(program).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
+        return []
+
+
+def _nodes(assertion: str) -> list[ast.AST]:
+    return [node for statement in _body(assertion) for node in ast.walk(statement)]
 
 
 def _stand_in(value: Any) -> Any:
