@@ -16,7 +16,9 @@ ANSWER = re.compile(r"Answer: ?(-?\d+)")
 
 def accuracy(completions: Sequence[Any], answer: Sequence[Any], **columns: Any) -> list[float]:
     """1.0 where the last `Answer: N` gives the gold number, else 0.0."""
-    return [float(_last_answer(text_of(text)) == int(gold)) for text, gold in zip(completions, answer, strict=True)]
+    return [
+        float(_last_answer(text_of(text)) == str(int(gold))) for text, gold in zip(completions, answer, strict=True)
+    ]
 
 
 def layout(completions: Sequence[Any], **columns: Any) -> list[float]:
@@ -26,18 +28,25 @@ def layout(completions: Sequence[Any], **columns: Any) -> list[float]:
 
 def extract(text: str) -> str | None:
     """The number of the last `Answer: N`, as text; None where there is none."""
-    number = _last_answer(text)
-    return None if number is None else str(number)
+    return _last_answer(text)
 
 
 def equivalent(answer: str, other: str) -> bool:
     """Whether two answers are the same number."""
-    return int(answer) == int(other)
+    return _number(answer) == _number(other)
 
 
-def _last_answer(text: str) -> int | None:
+def _last_answer(text: str) -> str | None:
     numbers = ANSWER.findall(text)
-    return int(numbers[-1]) if numbers else None
+    return _number(numbers[-1]) if numbers else None
+
+
+def _number(text: str) -> str:
+    """A number as Python writes it; one of more digits than Python reads stays as it is."""
+    try:
+        return str(int(text))
+    except ValueError:
+        return text
 
 
 def _is_laid_out(text: str) -> bool:

@@ -126,6 +126,6 @@ def judge_answers(held_out: HeldOutRows, rows: Sequence[Row], answers: Sequence[
 def _votes(ballot: Ballot | None, answers: Sequence[Answer], per_prompt: int) -> list[int | None] | None:
     if ballot is None:
         return None
-    extracted = [ballot.extract(answer.text) for answer in answers]
+    extracted = [ballot.answer(answer.text) for answer in answers]
     groups = [extracted[start : start + per_prompt] for start in range(0, len(extracted), per_prompt)]
-    return [vote for group in groups for vote in votes(group, ballot.equivalent)]
+    return [vote for group in groups for vote in votes(group, ballot.same)]

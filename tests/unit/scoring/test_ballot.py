@@ -3,7 +3,8 @@ import pytest
 from grpo_plugin.config.rewards import RewardsConfig
 from grpo_plugin.errors import RewardError
 from grpo_plugin.scoring import load
-from grpo_plugin.scoring.ballot import ballot_of
+from grpo_plugin.scoring.ballot import Ballot, ballot_of
+from rewards.arithmetic import accuracy
 
 
 def ballot(function, folder):
@@ -28,6 +29,22 @@ def test_shipped_rewards_tell_votes_apart(function, one, other, tmp_path):
     assert None not in answers and found.equivalent(*answers)
     assert not found.equivalent(answers[0], "7")
     assert found.extract("") is None
+
+
+def test_a_number_of_too_many_digits_is_another_answer(tmp_path):
+    found = ballot("rewards.arithmetic.accuracy", tmp_path)
+    long = f"Answer: {'9' * 5000}"
+    assert accuracy([long], ["85"]) == [0.0]
+    assert found.answer(long) == "9" * 5000
+    assert not found.same("9" * 5000, "85") and found.same("085", "85")
+
+
+def test_what_raises_casts_no_vote_and_is_logged(caplog):
+    found = Ballot(lambda text: {"3": 3}.get(text) or str(int(text)), lambda answer, other: 6 % int(answer) == 0)
+    assert [found.answer(text) for text in ("2", "3", "0", "none")] == ["2", "3", None, None]
+    assert "ends in '0'" in caplog.text and "ends in 'none'" in caplog.text
+    assert found.same("2", "0") and not found.same("0", "2")
+    assert "the votes '0' and '2' cannot be compared" in caplog.text
 
 
 def test_a_module_that_cannot_is_refused_with_the_remedy(tmp_path):

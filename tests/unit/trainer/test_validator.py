@@ -25,6 +25,10 @@ def right(completions, answer, **columns):
     return [float(int(text) == int(gold)) for text, gold in zip(completions, answer)]
 
 
+def length(completions, **columns):
+    return [float(len(text)) for text in completions]
+
+
 def broken(completions, **columns):
     return [1.0]
 """
@@ -63,6 +67,19 @@ def test_sampled_and_greedy_answers_are_judged_and_logged(tmp_path):
     sampled = rows[rows["temperature"] > 0.0]
     assert sampled["row"].tolist() == [0] * 4 + [1] * 4 and sampled["tokens"].tolist() == [2, 2, 3, 3] * 2
     assert sampled["vote"].tolist() == [0, 0, 2, 2] * 2
+
+
+def test_an_answer_that_the_ballot_cannot_read_casts_no_vote(tmp_path):
+    validator, _ = validator_of(
+        tmp_path,
+        lambda prompt, place: ["4", "four"][place],
+        samples=2,
+        majority_at=[2],
+        greedy=False,
+        function="length",
+    )
+    validator(0)
+    assert pd.read_parquet(tmp_path / "validation")["vote"].fillna(-1).tolist() == [0, -1, 0, -1]
 
 
 def test_each_set_has_its_own_samples_and_files(tmp_path):
