@@ -15,8 +15,10 @@ class History:
         self.quarter = max(1, window // 4)
         self._rows: deque[Row] = deque(maxlen=size)
         self._first: dict[str, list[float]] = {}
+        self._steps: deque[int] = deque([0], maxlen=size + 1)
 
     def add(self, row: Row) -> None:
+        self._steps.append(int(row.get("step", self._steps[-1] + 1)))
         self._rows.append(row)
         for name, value in row.items():
             if isinstance(value, int | float):
@@ -37,6 +39,11 @@ class History:
         """The mean of the newest quarter of a window; None where the newest row lacks the metric."""
         values = self.values(name, self.quarter)
         return None if values is None or self.last(name) is None else fmean(values)
+
+    def steps_per_row(self) -> float:
+        """The mean number of optimizer steps between the rows of the newest quarter of a window."""
+        steps = list(self._steps)[-self.quarter - 1 :]
+        return max(1.0, (steps[-1] - steps[0]) / (len(steps) - 1))
 
     def at_first(self, name: str) -> float | None:
         """The mean of the first quarter of a window, or since the last `rebase`; None where there are fewer."""

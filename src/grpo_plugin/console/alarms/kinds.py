@@ -140,7 +140,8 @@ def reward_errors(history: History, share: float) -> Finding | None:
 
 
 def idle(history: History, share: float) -> Finding | None:
-    seconds = {phase: history.now(f"time/{phase}") or 0.0 for phase in PHASES}
+    steps = history.steps_per_row()
+    seconds = {phase: (history.now(f"time/{phase}") or 0.0) / steps for phase in PHASES}
     total = sum(seconds.values())
     if total < SHORTEST_STEP or not seconds["sync"]:  # without a sync there is no vLLM
         return None

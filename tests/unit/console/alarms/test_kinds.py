@@ -149,6 +149,19 @@ def test_who_waits_for_whom(seconds, words):
     assert not alarms(steady(9, **brief), idle=0.9)
 
 
+def test_the_seconds_of_a_step_where_only_each_tenth_is_logged():
+    detector = Detector(Alarms.parse("alarms", {"window": 8, **QUIET, "idle": 0.9}))
+    rows = [STEADY | {"time/generate": 600.0, "step": step} for step in (1, 10, 20, 30)]
+    rows[0]["time/generate"] = 60.0  # of one step
+    found = [alarm for row in rows for alarm in detector.observe(row)]
+    assert [(alarm.step, alarm.figure) for alarm in found] == [
+        (10, "the trainer waits for vLLM for 98% of a step of 67 s")
+    ], "(60 + 600 + 2 * 5.5) / 10"
+    detector = Detector(Alarms.parse("alarms", {"window": 8, **QUIET, "idle": 0.9}))
+    brief = {"time/generate": 4.4, "time/train": 0.1, "time/sync": 0.1}
+    assert not [alarm for row in rows for alarm in detector.observe(row | brief)], "2 * 4.6 / 10 are under a second"
+
+
 def test_metrics_that_a_run_lacks_raise_no_alarm():
     detector = Detector(Alarms())
     assert not [alarm for step in range(1, 120) for alarm in detector.observe({"step": step, "loss": 0.1})]
