@@ -58,7 +58,7 @@ def _text(row: dict[str, Any]) -> dict[str, Any]:
     found = {
         "completion": row["completion"],
         "answer": row["answer"],
-        "facts": {name: row[name] for name in FACTS},
+        "facts": {name: row.get(name) for name in FACTS},  # a log of an earlier release lacks "vote"
         "scores": {
             name: _finite(value) for name, value in row.items() if name not in COLUMNS and name not in TOKEN_COLUMNS
         },

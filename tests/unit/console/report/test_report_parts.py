@@ -2,6 +2,7 @@
 
 import math
 
+import pyarrow.parquet as pq
 import pytest
 
 from grpo_plugin.config.prompts import VALIDATION
@@ -74,6 +75,14 @@ def test_pages_and_the_index_number_completions_alike(tmp_path):
     assert index.columns["validation"][-2:] == [0, 1] and index.columns["truncated"][-2:] == [0, 1]
     assert math.isnan(index.columns["advantage"][0]) and index.columns["advantage"][1] == 0.5
     assert list(index.prompts) == ["2+2=", "another"]
+
+
+def test_a_log_that_has_no_votes_is_shown_without(tmp_path):
+    GenerationLog(tmp_path).write(1, batch(("2",)))
+    (path,) = tmp_path.glob("*.parquet")
+    pq.write_table(pq.read_table(path).drop_columns(["vote"]), path)
+    ((first,),) = pages(choose(log_files([tmp_path]), 10, 10**9), Index())
+    assert first["completion"] == "2" and first["facts"]["vote"] is None
 
 
 def test_tokens_that_were_recorded_are_on_the_page(tmp_path):
