@@ -261,7 +261,9 @@ class TrainerSetup(AxolotlGRPOTrainer):
 
     def _make_best(self) -> BestSoFar | None:
         config = self.run_.recipe.validation
-        return BestSoFar(config.best) if self.validator is not None and config and config.best else None
+        if self.validator is None or config is None or config.best is None:
+            return None
+        return BestSoFar(config.best, self.validator.log_names())
 
     def _validation_callback(self, config: ValidationConfig) -> ValidationCallback:
         rows = len(self.train_dataset) if hasattr(self.train_dataset, "__len__") else None

@@ -17,7 +17,7 @@ from grpo_plugin.trainer.generator import Generated, Generator, with_temperature
 from grpo_plugin.trainer.micro_batches import share_of_rank
 from grpo_plugin.trainer.tokenization import reward_inputs
 from grpo_plugin.validation.accuracy import Evaluation
-from grpo_plugin.validation.evaluation import Answer, Judged, Row, Scores, evaluate, metric_name
+from grpo_plugin.validation.evaluation import Answer, Judged, Row, Scores, evaluate, log_names, metric_name
 from grpo_plugin.validation.votes import votes
 
 
@@ -59,6 +59,14 @@ class Validator:
         """Evaluate the policy after `step` optimizer steps, set by set, and write its answers to the log."""
         self._generator.backend.sync_weights(step)
         return [self._evaluate(step, held_out) for held_out in self._sets]
+
+    def log_names(self) -> list[str]:
+        """The names of all metrics that a validation may log.
+
+        Raises:
+            DataError: `validation.group_by` names no column.
+        """
+        return [name for one in self._sets for name in log_names(one.name, one.rows, one.options, one.rewards.names)]
 
     def _evaluate(self, step: int, held_out: HeldOutRows) -> Evaluation:
         options = held_out.options

@@ -1,6 +1,7 @@
 """The best value of a validation metric so far: which checkpoint to keep, and when to stop."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from grpo_plugin.config.validation import BestCheckpoint
@@ -15,25 +16,25 @@ class BestSoFar:
         waited: validations since then.
     """
 
-    def __init__(self, config: BestCheckpoint) -> None:
+    def __init__(self, config: BestCheckpoint, known: Iterable[str]) -> None:
+        """`known` are the names of all figures that a validation may give.
+
+        Raises:
+            RecipeError: the metric is none of them.
+        """
+        names = list(known)
+        if config.name not in names:
+            raise RecipeError(f"validation.best.metric: no figure {config.name!r}; {suggestion(config.name, names)}")
         self._config = config
         self.step: int | None = None
         self.value: float | None = None
         self.waited = 0
 
     def add(self, step: int, metrics: Mapping[str, float]) -> bool:
-        """Whether this validation is the best so far; one with an equal value is not.
-
-        Raises:
-            RecipeError: the metric is none of `metrics`.
-        """
-        name = self._config.name
-        if name not in metrics:
-            known = [key for key in metrics if key.startswith("eval_")]
-            raise RecipeError(f"validation.best.metric: no figure {name!r}; {suggestion(name, known)}")
-        value = metrics[name]
+        """Whether this validation is the best so far; one with an equal value or without one is not."""
+        value = metrics.get(self._config.name, math.nan)
         sign = 1 if self._config.mode == "max" else -1
-        if self.value is not None and sign * value <= sign * self.value:
+        if math.isnan(value) or (self.value is not None and sign * value <= sign * self.value):
             self.waited += 1
             return False
         self.step, self.value, self.waited = step, value, 0

@@ -5,7 +5,7 @@ one that scores completions. P = prompts, G = completions per prompt.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -154,6 +154,20 @@ def summarize(
         set=name,
         samples=sampled.per_prompt,
     )
+
+
+def log_names(name: str, rows: Iterable[Row], options: EvaluationOptions, functions: Sequence[str]) -> list[str]:
+    """The names of all metrics that evaluations of the set `name` may log (`Evaluation.logs`).
+
+    Raises:
+        DataError: `validation.group_by` names no column.
+    """
+    groups = grouped(list(islice(rows, options.max_prompts)), options.group_by) if options.group_by else {}
+    ks = {"pass_at": dict.fromkeys(options.pass_at, 0.0), "majority_at": dict.fromkeys(options.majority_at, 0.0)}
+    lengths = dict.fromkeys(("truncated", "mean_length", "mean_terminated_length", "max_length"), 0)
+    part = Accuracy(0, 0.0, 0.0 if options.greedy else None, **ks, **lengths)  # type: ignore[arg-type]
+    part = replace(part, stderr={figure: 0.0 for figure, _ in part.figures()})
+    return list(Evaluation(0, "", part, dict.fromkeys(groups, part), dict.fromkeys(functions, 0.0), set=name).logs())
 
 
 def _figures(

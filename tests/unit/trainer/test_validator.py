@@ -96,6 +96,15 @@ def test_each_set_has_its_own_samples_and_files(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("name", ["validation", "sums"])
+def test_the_names_that_a_validation_may_log_are_known_before(name, tmp_path):
+    options = {"samples": 2, "pass_at": [2], "majority_at": [1], "group_by": "answer"}
+    validator, _ = validator_of(tmp_path, lambda prompt, place: "4", name=name, **options)
+    (evaluation,) = validator(0)
+    assert evaluation.logs().keys() <= set(validator.log_names()), "one prompt has no standard error"
+    assert ("eval_pass@2/6" if name == "validation" else "eval_sums/pass@2/6") in validator.log_names()
+
+
 def test_a_broken_reward_is_raised(tmp_path):
     validator, _ = validator_of(tmp_path, lambda prompt, place: "4", function="broken")
     with pytest.raises(RewardError, match="broken"):

@@ -4,9 +4,11 @@ from grpo_plugin.config.validation import BestCheckpoint
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.validation.best import BestSoFar
 
+KNOWN = ["eval_accuracy_greedy", "eval_accuracy_sampled"]
+
 
 def follow(values, mode="max"):
-    best = BestSoFar(BestCheckpoint(metric="accuracy_greedy", mode=mode))
+    best = BestSoFar(BestCheckpoint(metric="accuracy_greedy", mode=mode), KNOWN)
     return best, [best.add(step, {"eval_accuracy_greedy": value}) for step, value in values]
 
 
@@ -20,12 +22,18 @@ def test_the_largest_or_the_smallest_value_is_best_and_an_equal_one_is_not():
 
 def test_a_resumed_run_goes_on_where_it_was():
     best, _ = follow([(0, 0.5), (5, 0.4)])
-    resumed = BestSoFar(BestCheckpoint(metric="accuracy_greedy"))
+    resumed = BestSoFar(BestCheckpoint(metric="accuracy_greedy"), KNOWN)
     resumed.restore(best.state())
     assert not resumed.add(10, {"eval_accuracy_greedy": 0.5}) and resumed.waited == 2
 
 
-def test_an_unknown_metric_names_the_nearest():
-    best = BestSoFar(BestCheckpoint(metric="accuracy_gredy"))
+def test_a_validation_without_a_value_is_not_better():
+    best = BestSoFar(BestCheckpoint(metric="accuracy_greedy"), KNOWN)
+    values = [{}, {"eval_accuracy_greedy": 0.5}, {}, {"eval_accuracy_greedy": float("nan")}]
+    assert [best.add(step, metrics) for step, metrics in enumerate(values)] == [False, True, False, False]
+    assert (best.step, best.value, best.waited) == (1, 0.5, 2)
+
+
+def test_an_unknown_metric_names_the_nearest_before_training():
     with pytest.raises(RecipeError, match=r"best\.metric: no figure .*; did you mean 'eval_accuracy_greedy'\?"):
-        best.add(0, {"eval_accuracy_greedy": 0.5, "time/validation": 1.0})
+        BestSoFar(BestCheckpoint(metric="accuracy_gredy"), KNOWN)

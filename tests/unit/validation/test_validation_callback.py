@@ -91,6 +91,11 @@ def test_a_run_that_another_callback_ends_is_validated_while_trackers_listen():
 def test_the_best_is_saved_and_patience_ends_the_run():
     config = {"best": {"metric": "accuracy_greedy"}, "patience": 2}
     values = {0: 0.5, 2: 0.4, 4: 0.6, 6: 0.6, 8: 0.5, 10: 0.9}
-    run = {"steps": 10, "every": 2, "best": BestSoFar(BestCheckpoint(metric="accuracy_greedy")), "values": values}
+    run = {
+        "steps": 10,
+        "every": 2,
+        "best": BestSoFar(BestCheckpoint(metric="accuracy_greedy"), ["eval_accuracy_greedy"]),
+        "values": values,
+    }
     seen, saved, last = validated(config, **run)
     assert (seen, saved, last) == ([0, 2, 4, 6, 8], [4], 8)
