@@ -9,6 +9,7 @@ import click
 
 from grpo_plugin.cli.exit_codes import errors_exit_2
 from grpo_plugin.cli.run_folder import run_folder
+from grpo_plugin.console.final_report import aligned
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe.checkpoint_layout import not_ready, size_of
 from grpo_plugin.recipe.checkpoints import checkpoints as found_in
@@ -33,9 +34,7 @@ def checkpoints(run: Path) -> None:
     if not found:
         raise RecipeError(f"{folder}: has no checkpoint; set save_steps to save one every so many steps.")
     table = [("CHECKPOINT", "STEP", "REWARD", "HELD-OUT", "SIZE", "INFERENCE READY"), *(row(path) for path in found)]
-    widths = [max(len(cells[column]) for cells in table) for column in range(len(table[0]))]
-    for cells in table:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+    click.echo("\n".join(aligned(table, "<" * len(table[0]))))
 
 
 def row(checkpoint: Path) -> tuple[str, ...]:

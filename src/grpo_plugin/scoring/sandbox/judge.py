@@ -63,7 +63,7 @@ class Link:
         return self._decode(answer["value"])
 
     def _encode(self, value: Any) -> Any:
-        return messages.encode(value, _stand_in)
+        return messages.encode(value, _encode_other)
 
     def _decode(self, message: Any) -> Any:
         return messages.decode(message, self._object_of)
@@ -237,7 +237,7 @@ def _nodes(assertion: str) -> list[ast.AST]:
     return [node for statement in _body(assertion) for node in ast.walk(statement)]
 
 
-def _stand_in(value: Any) -> Any:
+def _encode_other(value: Any) -> Any:
     if isinstance(value, Remote):
         return {"object": [value._number, True]}
     name = str(getattr(value, "__name__", ""))

@@ -62,8 +62,8 @@ def _exactly(descriptor: int, size: int) -> bytes:
     return data
 
 
-def encode(value: Any, stand_in: Callable[[Any], Any]) -> Any:
-    """A value as JSON; `stand_in` gives the JSON of what is no plain data."""
+def encode(value: Any, encode_other: Callable[[Any], Any]) -> Any:
+    """A value as JSON; `encode_other` gives the JSON of what is no plain data."""
     if value is None or type(value) in (bool, int, float, str):
         return value
     for plain in _PLAIN:
@@ -71,13 +71,13 @@ def encode(value: Any, stand_in: Callable[[Any], Any]) -> Any:
             return plain.__add__(value, plain())
     for name, kind in _MANY.items():
         if isinstance(value, kind):
-            return {name: [encode(item, stand_in) for item in kind.__iter__(value)]}
+            return {name: [encode(item, encode_other) for item in kind.__iter__(value)]}
     if isinstance(value, dict):
-        return {"dict": [[encode(part, stand_in) for part in pair] for pair in dict.items(value)]}
-    return _encode_rare(value, stand_in)
+        return {"dict": [[encode(part, encode_other) for part in pair] for pair in dict.items(value)]}
+    return _encode_rare(value, encode_other)
 
 
-def _encode_rare(value: Any, stand_in: Callable[[Any], Any]) -> Any:
+def _encode_rare(value: Any, encode_other: Callable[[Any], Any]) -> Any:
     name = type(value).__name__
     if isinstance(value, bytes | bytearray):
         return {"bytes": bytes(value).decode("latin-1")}
@@ -92,17 +92,17 @@ def _encode_rare(value: Any, stand_in: Callable[[Any], Any]) -> Any:
     if type(value) in (date, datetime, time):
         return {name: value.isoformat()}
     if type(value).__module__ == "numpy" and hasattr(value, "dtype"):
-        return _encode_numpy(value, stand_in)
+        return _encode_numpy(value, encode_other)
     if type(value).__module__ == "collections" and name == "deque":
-        return {"deque": [encode(item, stand_in) for item in value]}
-    return stand_in(value)
+        return {"deque": [encode(item, encode_other) for item in value]}
+    return encode_other(value)
 
 
-def _encode_numpy(value: Any, stand_in: Callable[[Any], Any]) -> Any:
+def _encode_numpy(value: Any, encode_other: Callable[[Any], Any]) -> Any:
     """A number of numpy's as Python's; an array of numbers or text with its type."""
     if value.shape == ():
-        return encode(value.item(), stand_in)
-    return {"array": [value.dtype.str, value.tolist()]} if value.dtype.kind in "biufU" else stand_in(value)
+        return encode(value.item(), encode_other)
+    return {"array": [value.dtype.str, value.tolist()]} if value.dtype.kind in "biufU" else encode_other(value)
 
 
 def decode(message: Any, object_of: Callable[[Any], Any]) -> Any:

@@ -73,9 +73,9 @@ class _Server:
         return method(target, *args)
 
     def _encode(self, value: Any) -> Any:
-        return messages.encode(value, self._stand_in)
+        return messages.encode(value, self._encode_other)
 
-    def _stand_in(self, value: Any) -> Any:
+    def _encode_other(self, value: Any) -> Any:
         if isinstance(value, types.ModuleType):
             return {"module": value.__name__}
         self._objects.append(value)
