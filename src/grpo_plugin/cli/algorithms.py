@@ -3,6 +3,7 @@
 import click
 
 from grpo_plugin.algorithms.presets import COLUMNS, PRESETS, markdown, rows
+from grpo_plugin.console.final_report import aligned
 
 
 @click.command()
@@ -14,8 +15,6 @@ def algorithms(as_markdown: bool) -> None:
 
 def text() -> str:
     """The table in aligned columns, and where a preset departs from its source."""
-    table = [COLUMNS, *rows()]
-    widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    lines = aligned([COLUMNS, *rows()], "<" * len(COLUMNS))
     notes = [f"{name}: {preset.departs}" for name, preset in PRESETS.items() if preset.departs]
     return "\n".join([*lines, "", *notes])
