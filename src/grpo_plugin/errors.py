@@ -23,6 +23,10 @@ class RewardError(GrpoPluginError, RuntimeError):
     """A reward function could not be loaded, or did not return one finite number per completion."""
 
 
+class EpisodeError(GrpoPluginError, RuntimeError):
+    """An environment could not be made, reset or scored, or its row cannot be an episode."""
+
+
 class RolloutError(GrpoPluginError, RuntimeError):
     """The vLLM server could not be started, reached, synchronised or trusted."""
 

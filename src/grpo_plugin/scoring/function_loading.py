@@ -15,18 +15,33 @@ from grpo_plugin.scoring.side_effects import restored_directory
 RewardCallable = Callable[..., Any]
 
 
+class NotLoadable(ValueError):
+    """What a recipe names cannot be loaded; the message does not name the block of the recipe."""
+
+
 def resolve(spec: str, base_dir: Path) -> RewardCallable:
+    """The reward function that `spec` names, as in `load_callable`; RewardError where there is none."""
+    try:
+        return load_callable(spec, base_dir)
+    except NotLoadable as error:
+        raise RewardError(f"rewards: {error}") from error.__cause__
+
+
+def load_callable(spec: str, base_dir: Path, kind: str = "reward function") -> Callable[..., Any]:
     """The callable that `spec` names: `package.module.name`, or `path/to/file.py:name`.
 
     Files and modules are looked for beside the recipe (`base_dir`) and in the working directory.
 
+    Args:
+        kind: what it is meant to be, for the error.
+
     Raises:
-        RewardError: there is no such file, module or name, the import fails, or the thing found cannot be called.
+        NotLoadable: there is no such file, module or name, the import fails, or the thing found cannot be called.
     """
     with restored_directory():
-        found = _from_file(spec, base_dir) if ".py:" in spec else _from_module(spec, base_dir)
+        found = _from_file(spec, base_dir) if ".py:" in spec else _from_module(spec, base_dir, kind)
     if not callable(found):
-        raise RewardError(f"rewards: {spec!r} is a {type(found).__name__}, not a function; name a function in it.")
+        raise NotLoadable(f"{spec!r} is a {type(found).__name__}, not a function; name a function in it.")
     return found
 
 
@@ -51,7 +66,7 @@ def _from_file(spec: str, base_dir: Path) -> Any:
         if (file := root / path).is_file():
             return _attribute(_load_file(file.resolve(), spec), name, spec)
     places = " and ".join(str(root) for root in _roots(base_dir))
-    raise RewardError(f"rewards: {spec!r} names no file; looked in {places}.")
+    raise NotLoadable(f"{spec!r} names no file; looked in {places}.")
 
 
 def _load_file(file: Path, spec: str) -> ModuleType:
@@ -69,20 +84,20 @@ def _load_file(file: Path, spec: str) -> ModuleType:
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, Exception | SystemExit):
-            raise RewardError(f"rewards: importing {spec!r} failed: {_words(error)}; correct {file}.") from error
+            raise NotLoadable(f"importing {spec!r} failed: {_words(error)}; correct {file}.") from error
         raise
     return module
 
 
-def _from_module(spec: str, base_dir: Path) -> Any:
+def _from_module(spec: str, base_dir: Path, kind: str) -> Any:
     """Import the longest prefix of a dotted path that is a module; the rest are attributes."""
     for root in _roots(base_dir):
         _extend_path(root)
     parts = spec.split(".")
     if len(parts) < 2 or not all(part.isidentifier() for part in parts):
-        raise RewardError(
-            f"rewards: {spec!r} is no reward function; write package.module.name, path/to/file.py:name, "
-            "or a Hugging Face model as user/name."
+        raise NotLoadable(
+            f"{spec!r} is no {kind}; write package.module.name or path/to/file.py:name"
+            f"{', or a Hugging Face model as user/name' if kind == 'reward function' else ''}."
         )
     for split in range(len(parts) - 1, 0, -1):
         module = _import(".".join(parts[:split]), spec)
@@ -91,7 +106,7 @@ def _from_module(spec: str, base_dir: Path) -> Any:
             for name in parts[split:]:
                 found = _attribute(found, name, spec)
             return found
-    raise RewardError(f"rewards: {spec!r}: there is no module {parts[0]!r}; check the spelling, or install it.")
+    raise NotLoadable(f"{spec!r}: there is no module {parts[0]!r}; check the spelling, or install it.")
 
 
 def _import(name: str, spec: str) -> ModuleType | None:
@@ -101,9 +116,9 @@ def _import(name: str, spec: str) -> ModuleType | None:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             return None
-        raise RewardError(f"rewards: importing {spec!r} failed: {_words(error)}; install it.") from error
+        raise NotLoadable(f"importing {spec!r} failed: {_words(error)}; install it.") from error
     except (Exception, SystemExit) as error:
-        raise RewardError(f"rewards: importing {spec!r} failed: {_words(error)}; correct the module.") from error
+        raise NotLoadable(f"importing {spec!r} failed: {_words(error)}; correct the module.") from error
 
 
 def _attribute(owner: Any, name: str, spec: str) -> Any:
@@ -112,7 +127,7 @@ def _attribute(owner: Any, name: str, spec: str) -> Any:
     except AttributeError:
         public = [word for word in (*dir(owner), *_submodules(owner)) if not word.startswith("_")]
         remedy = suggestion(name, public, f"it has {', '.join(public) or 'no public name'}.")
-        raise RewardError(f"rewards: {spec!r}: there is no {name!r} in it; {remedy}") from None
+        raise NotLoadable(f"{spec!r}: there is no {name!r} in it; {remedy}") from None
 
 
 def _submodules(owner: Any) -> list[str]:

@@ -1,0 +1,93 @@
+"""One environment of the recipe: how it is made and reset, and what its tools are."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+from grpo_plugin.config.environments import EnvironmentsConfig
+from grpo_plugin.environments import instances
+from grpo_plugin.environments.instances import InstancePool
+from grpo_plugin.environments.limited_calls import CallFailed, in_loop, in_thread
+from grpo_plugin.environments.results import is_blocks
+from grpo_plugin.environments.tools import Tool
+from grpo_plugin.errors import EpisodeError
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the episodes of one environment share; without a pool, they have tools alone.
+
+    Attributes:
+        name: in the recipe's mapping; None where all rows have the same environment.
+        kind: the class of its instances.
+        hidden: columns that `reset` does not get.
+    """
+
+    name: str | None
+    pool: InstancePool | None
+    kind: type[Any] | None
+    tools: Mapping[str, Tool]
+    config: EnvironmentsConfig
+    hidden: frozenset[str] = frozenset()
+
+    @property
+    def schemas(self) -> list[dict[str, Any]]:
+        """The JSON schemas of its tools, as the chat template takes them."""
+        return [tool.schema for tool in self.tools.values()]
+
+    @property
+    def title(self) -> str:
+        return self.kind.__name__ if self.kind else "no environment"
+
+    async def start(self, row: Mapping[str, Any]) -> tuple[Any, Any]:
+        """An instance, reset for `row`, and what its reset returned.
+
+        Raises:
+            EpisodeError: the instance could not be made or reset, or its observation is neither text nor blocks.
+        """
+        if self.pool is None:
+            return None, None
+        seconds = self.config.reset_timeout
+        try:
+            instance = await in_thread(self.pool.take, seconds)
+        except CallFailed as error:
+            raise EpisodeError(f"environments.factory: {self.title} could not be made: {error}") from error
+        try:
+            observation = await self._reset(instance, row, seconds)
+            if observation is not None and not isinstance(observation, str) and not is_blocks(observation):
+                kind = type(observation).__name__
+                raise CallFailed("exception", f"it returned {kind}, neither None nor text nor content blocks")
+        except CallFailed as error:
+            if not error.still_running:
+                instances.close(instance)
+            why = "" if error.__cause__ is None else f"{type(error.__cause__).__name__}: "
+            raise EpisodeError(
+                f"environments: {self.title}.reset() failed on {where(row)} ({why}{error}); correct the row or the "
+                "environment."
+            ) from error
+        return instance, observation
+
+    async def _reset(self, instance: Any, row: Mapping[str, Any], seconds: float) -> Any:
+        columns = {key: value for key, value in row.items() if key not in self.hidden}
+        if self._named_columns is not None:
+            columns = {key: value for key, value in columns.items() if key in self._named_columns}
+        reset = partial(instance.reset, **columns)
+        if inspect.iscoroutinefunction(instance.reset):
+            return await in_loop(reset, seconds)
+        return await in_thread(reset, seconds)
+
+    @cached_property
+    def _named_columns(self) -> Sequence[str] | None:
+        """The columns that `reset` names; None where it takes all (`**columns`)."""
+        assert self.kind is not None
+        parameters = inspect.signature(self.kind.reset).parameters
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            return None
+        return list(parameters)
+
+
+def where(row: Mapping[str, Any]) -> str:
+    """The row in an error: by its number, where the data has one."""
+    return f"row {row['row']}" if "row" in row else "a row of the data"

@@ -1,0 +1,128 @@
+"""The environments and tools that a recipe names, loaded and checked once per process."""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from grpo_plugin.config.environments import EnvironmentsConfig
+from grpo_plugin.environments.environment import Environment, where
+from grpo_plugin.environments.episode import Episode
+from grpo_plugin.environments.instances import InstancePool
+from grpo_plugin.environments.limited_calls import words
+from grpo_plugin.environments.limits import Limits
+from grpo_plugin.environments.own_rewards import OwnReward, own_rewards
+from grpo_plugin.environments.rendering import ChatRenderer
+from grpo_plugin.environments.templates import Rendering
+from grpo_plugin.environments.tool_calling import Threads, ToolCaller
+from grpo_plugin.environments.tools import Tool, check_names, function_tool, method_tools
+from grpo_plugin.errors import EpisodeError, RecipeError, suggestion
+from grpo_plugin.scoring.function_loading import NotLoadable, load_callable
+
+COLUMN = "environment"
+"""Of the data: the name of a row's environment, where the recipe has several."""
+
+
+class Environments:
+    """What the `environments:` block of a recipe names; made by `load`, ended by `close`.
+
+    Attributes:
+        by_name: of the recipe's mapping; under None where all rows have the same, or tools alone.
+    """
+
+    def __init__(self, config: EnvironmentsConfig, by_name: Mapping[str | None, Environment]) -> None:
+        self.config, self.by_name = config, by_name
+        self._isolation = Threads(config)
+        self._caller = ToolCaller(config, self._isolation)
+
+    @classmethod
+    def load(cls, config: EnvironmentsConfig, base_dir: Path) -> "Environments":
+        """Load every class and function, and make one instance of each environment.
+
+        Raises:
+            RecipeError: one cannot be loaded or made, has no `reset`, or has a tool that cannot be described.
+        """
+        tools = [
+            function_tool(f"environments.tools[{index}]", _resolve(spec, base_dir), index)
+            for index, spec in enumerate(config.tools)
+        ]
+        named = config.factory if isinstance(config.factory, dict) else {None: config.factory}
+        return cls(config, {name: _environment(name, spec, config, tools, base_dir) for name, spec in named.items()})
+
+    @property
+    def several(self) -> bool:
+        """Whether the data's column picks the environment of a row."""
+        return None not in self.by_name
+
+    def of(self, row: Mapping[str, Any]) -> Environment:
+        """The environment of a row; EpisodeError where its column names none."""
+        if not self.several:
+            return self.by_name[None]
+        name = row.get(COLUMN)
+        if name not in self.by_name:
+            known = [str(known) for known in self.by_name]
+            raise EpisodeError(
+                f"environments.factory: {where(row)} has {name!r} in its column {COLUMN!r}; "
+                f"{suggestion(str(name), known)}"
+            )
+        return self.by_name[name]
+
+    def tool_schemas(self, row: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+        """What the chat template gets as `tools`; None where the row's environment has none."""
+        return self.of(row).schemas or None
+
+    @cached_property
+    def rewards(self) -> list[OwnReward]:
+        """The rewards that environments give themselves, each once for its class, in the recipe's order."""
+        return own_rewards(kind for environment in self.by_name.values() if (kind := environment.kind))
+
+    def rendering(self, renderer: ChatRenderer, base_dir: Path) -> Rendering:
+        """How this recipe's episodes are rendered and read; RecipeError where the chat template does not allow it."""
+        return Rendering.choose(renderer, self.config, base_dir)
+
+    def episode(self, row: Mapping[str, Any], rendering: Rendering, limits: Limits) -> Episode:
+        """A new episode of a row; the recipe's own limits are added to `limits`."""
+        limits = Limits(
+            limits.completion_tokens,
+            limits.model_tokens,
+            limits.turns or self.config.max_turns,
+            limits.turn_tokens or self.config.max_turn_tokens,
+        )
+        return Episode(row, self.of(row), rendering.renderer, rendering.reader, self._caller, limits)
+
+    def close(self) -> None:
+        """Close all instances that no episode has."""
+        self._isolation.close()
+        for environment in self.by_name.values():
+            if environment.pool is not None:
+                environment.pool.close()
+
+
+def _environment(
+    name: str | None, spec: str | None, config: EnvironmentsConfig, tools: list[Tool], base_dir: Path
+) -> Environment:
+    if spec is None:
+        check_names("environments.tools", tools)
+        return Environment(None, None, None, {tool.name: tool for tool in tools}, config)
+    field = "environments.factory" if name is None else f"environments.factory.{name}"
+    make = _resolve(spec, base_dir)
+    try:
+        probe = make()
+    except Exception as error:
+        raise RecipeError(f"{field}: {spec!r} made no environment ({type(error).__name__}: {words(error)}).") from error
+    if not callable(getattr(probe, "reset", None)):
+        raise RecipeError(
+            f"{field}: {spec!r} makes a {type(probe).__name__}, which has no method reset(); an environment has one."
+        )
+    of_both = [*tools, *method_tools(f"{field} ({spec})", probe)]
+    check_names(f"{field} ({spec})", of_both)
+    hidden = frozenset() if name is None else frozenset({COLUMN})
+    pool = InstancePool(make, probe)
+    return Environment(name, pool, type(probe), {tool.name: tool for tool in of_both}, config, hidden)
+
+
+def _resolve(spec: str, base_dir: Path) -> Callable[..., Any]:
+    try:
+        return load_callable(spec, base_dir, "environment or tool")
+    except NotLoadable as error:
+        raise RecipeError(f"environments: {error}") from error.__cause__

@@ -1,0 +1,36 @@
+"""Rewards that environments give their own episodes, by `get_reward()`."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class OwnReward:
+    """A reward function of TRL's form: `(environments, **columns)`, None for episodes of other classes.
+
+    It is async where the class's `get_reward` is.
+    """
+
+    name: str
+    function: Callable[..., Any]
+
+
+def own_rewards(kinds: Iterable[type[Any]]) -> list[OwnReward]:
+    """One for every class that has `get_reward`; a subclass is another class."""
+    return [OwnReward(kind.__name__, _function(kind)) for kind in dict.fromkeys(kinds) if hasattr(kind, "get_reward")]
+
+
+def _function(kind: type[Any]) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(kind.get_reward):
+
+        async def get_rewards(environments: list[Any], **_columns: Any) -> list[float | None]:
+            return [await one.get_reward() if type(one) is kind else None for one in environments]
+
+        return get_rewards
+
+    def get_reward(environments: list[Any], **_columns: Any) -> list[float | None]:
+        return [one.get_reward() if type(one) is kind else None for one in environments]
+
+    return get_reward

@@ -1,0 +1,123 @@
+"""Running the tools that a turn asks for: every call gets an answer, a failure too."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from grpo_plugin.config.environments import EnvironmentsConfig
+from grpo_plugin.environments.calls import MalformedCall, ToolCall
+from grpo_plugin.environments.limited_calls import CallFailed, in_loop, in_thread
+from grpo_plugin.environments.results import Content, content_of, error_of, shortened
+from grpo_plugin.environments.tools import Tool, misfit
+
+FAILURES = ("malformed", "unknown", "arguments", "exception", "timeout")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call is answered with; `failure` is one of `FAILURES`, or None."""
+
+    name: str
+    content: Content
+    failure: str | None = None
+    still_running: bool = False
+
+
+class Isolation(Protocol):
+    """Where blocking tools of an environment run."""
+
+    async def call(self, tool: Tool, instance: Any, arguments: Mapping[str, Any]) -> tuple[Any, Content]:
+        """The instance as the call left it, and what the call returned; CallFailed where it did not return."""
+
+    def close(self) -> None:
+        """End what runs still, where that can be ended."""
+
+
+class Threads:
+    """In threads of this process."""
+
+    def __init__(self, config: EnvironmentsConfig) -> None:
+        self._config = config
+
+    async def call(self, tool: Tool, instance: Any, arguments: Mapping[str, Any]) -> tuple[Any, Content]:
+        call = partial(_content, partial(tool.of(instance), **arguments), self._config.max_tool_output)
+        return instance, await in_thread(call, self._config.tool_timeout)
+
+    def close(self) -> None:
+        """Threads cannot be ended; they end with the process."""
+
+
+class ToolCaller:
+    """Calls the tools of one episode after the other's."""
+
+    def __init__(self, config: EnvironmentsConfig, isolation: Isolation) -> None:
+        self._config, self._isolation = config, isolation
+
+    async def answers(
+        self, calls: Sequence[ToolCall | MalformedCall], tools: Mapping[str, Tool], instance: Any
+    ) -> tuple[Any, list[Answer]]:
+        """The instance as the calls left it, and an answer to each call, in their order.
+
+        Calls run one after the other, as they share the instance; async ones that follow each other run together.
+        """
+        answers: list[Answer] = []
+        for group in _side_by_side(calls, tools):
+            if len(group) == 1:
+                instance, answer = await self._answer(group[0], tools, instance)
+                answers.append(answer)
+            else:
+                together = await asyncio.gather(*(self._answer(call, tools, instance) for call in group))
+                answers += [answer for _, answer in together]
+        return instance, answers
+
+    async def _answer(
+        self, call: ToolCall | MalformedCall, tools: Mapping[str, Tool], instance: Any
+    ) -> tuple[Any, Answer]:
+        if isinstance(call, MalformedCall):
+            return instance, self._failed("unknown", "malformed", f"Malformed tool call: {call.reason}.")
+        tool = tools.get(call.name)
+        if tool is None:
+            known = ", ".join(tools)
+            return instance, self._failed(call.name, "unknown", f"Tool {call.name} not found. There are: {known}.")
+        if reason := misfit(tool.of(instance), call.arguments):
+            return instance, self._failed(call.name, "arguments", f"{call.name}(): {reason}.")
+        try:
+            if tool.is_async:
+                content = await self._await(tool, instance, call.arguments)
+            else:
+                instance, content = await self._isolation.call(tool, instance, call.arguments)
+        except CallFailed as error:
+            return instance, self._failed(call.name, error.kind, str(error), error.still_running)
+        return instance, Answer(call.name, content)
+
+    async def _await(self, tool: Tool, instance: Any, arguments: Mapping[str, Any]) -> Content:
+        result = await in_loop(partial(tool.of(instance), **arguments), self._config.tool_timeout)
+        return content_of(result, self._config.max_tool_output)
+
+    def _failed(self, name: str, failure: str, message: str, still_running: bool = False) -> Answer:
+        content = error_of(shortened(message, self._config.max_tool_output))
+        return Answer(name, content, failure, still_running)
+
+
+def _content(call: partial[Any], limit: int) -> Content:
+    """What a call returns, made into text where it runs: that may take long, too."""
+    return content_of(call(), limit)
+
+
+def _side_by_side(
+    calls: Sequence[ToolCall | MalformedCall], tools: Mapping[str, Tool]
+) -> list[list[ToolCall | MalformedCall]]:
+    """The calls in groups that run together: async ones in a row, others alone."""
+    groups: list[list[ToolCall | MalformedCall]] = []
+    was_async = False
+    for call in calls:
+        tool = tools.get(call.name) if isinstance(call, ToolCall) else None
+        is_async = tool is not None and tool.is_async
+        if is_async and was_async:
+            groups[-1].append(call)
+        else:
+            groups.append([call])
+        was_async = is_async
+    return groups
