@@ -1,7 +1,9 @@
 """What trackers wrote, read back from their own files: name → step → value."""
 
 import json
+import sqlite3
 import struct
+import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +42,56 @@ def tensorboard(folder: Path) -> Series:
     events = EventAccumulator(str(file), size_guidance={"scalars": 0})
     events.Reload()
     return {name: {one.step: one.value for one in events.Scalars(name)} for name in events.Tags()["scalars"]}
+
+
+def trackio(folder: Path, project: str) -> Series:
+    """What the only run of a project has below `folder` (TRACKIO_DIR), by `train/global_step`."""
+    series: Series = defaultdict(dict)
+    with sqlite3.connect(folder / f"{project}.db") as database:
+        for (text,) in database.execute("SELECT metrics FROM metrics ORDER BY id"):
+            row = json.loads(text)
+            for name, value in row.items():
+                series[name][row["train/global_step"]] = value
+    return dict(series)
+
+
+def mlflow(database: Path) -> Series:
+    """The metrics of the only run in a database of MLflow."""
+    series: Series = defaultdict(dict)
+    with sqlite3.connect(database) as opened:
+        for name, step, value in opened.execute("SELECT key, step, value FROM metrics"):
+            series[name][step] = value
+    return dict(series)
+
+
+def comet_offline(folder: Path) -> Series:
+    """The metrics of the only offline experiment below `folder`; assets by their file's name."""
+    [archive] = folder.glob(".cometml-runs/*.zip")
+    series: Series = defaultdict(dict)
+    with zipfile.ZipFile(archive) as opened:
+        messages = [json.loads(line)["payload"] for line in opened.read("messages.json").splitlines()]
+    for message in messages:
+        if metric := message.get("metric"):
+            series[metric["metricName"]][metric["step"]] = metric["metricValue"]
+        asset = message.get("additional_params") or {}
+        if name := asset.get("fileName") or asset.get("figName"):
+            series[name][asset["step"]] = message["file_path"]
+    return dict(series)
+
+
+def swanlab_offline(folder: Path) -> Series:
+    """The history of the only offline run below `folder`; of pictures and tables their files' names."""
+    from swanlab.proto.swanlab.record.v1.record_pb2 import Record
+
+    [file] = folder.glob("swanlog/run-*/run-*.swanlab")
+    series: Series = defaultdict(dict)
+    for data in _records(file.read_bytes()):
+        record = Record.FromString(data)
+        if record.HasField("scalar"):
+            series[record.scalar.key][record.scalar.step] = record.scalar.value.number
+        elif record.HasField("media"):
+            series[record.media.key][record.media.step] = str(record.media.value)
+    return dict(series)
 
 
 def _records(data: bytes) -> Iterator[bytes]:

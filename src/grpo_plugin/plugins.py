@@ -11,7 +11,7 @@ from axolotl.common.datasets import TrainDatasetMeta
 from axolotl.integrations.base import BasePlugin
 
 from grpo_plugin.algorithms.settings import of_recipe
-from grpo_plugin.compat import cpu_ranks, ddp_timeout
+from grpo_plugin.compat import cpu_ranks, ddp_timeout, trackio_init
 from grpo_plugin.recipe import inheritance
 from grpo_plugin.recipe.batch_arithmetic import batch_of_values
 from grpo_plugin.run import Run, is_training
@@ -34,7 +34,12 @@ class _Plugin(BasePlugin):
         self.run.load_rewards()
 
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
-        return {**forwarded(self.run.recipe.trl), **ddp_timeout.training_arguments(cfg)}
+        fields = (
+            forwarded(self.run.recipe.trl),
+            ddp_timeout.training_arguments(cfg),
+            trackio_init.training_arguments(cfg),
+        )
+        return {name: value for part in fields for name, value in part.items()}
 
     def post_train_unload(self, cfg: Any) -> None:
         self.run.finish()

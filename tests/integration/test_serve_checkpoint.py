@@ -8,14 +8,21 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas
 import pytest
 import torch
+import yaml
+from click.testing import CliRunner
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from grpo_plugin.cli import compare as comparing
 from grpo_plugin.cli.chat import talk
+from grpo_plugin.cli.evaluate import evaluate
 from grpo_plugin.recipe import check, read
 from grpo_plugin.recipe.resuming import write_recipe as keep_recipe
 from grpo_plugin.rollout.client.chat import Conversation
@@ -138,3 +145,54 @@ def test_chat_talks_to_it(checkpoint, address, monkeypatch, capsys):
     question = "<|im_start|>user\n1+1=<|im_end|>\n<|im_start|>assistant\n"
     answer = settled(greedy(checkpoint.parent / "exported" / "checkpoint-4", question, 8)[0])
     assert capsys.readouterr().out == f"{answer}\n{answer}\n"
+
+
+PROMPTS = [f"<|im_start|>user\n{i}+1=<|im_end|>\n<|im_start|>assistant\n" for i in range(8)]
+
+
+def held_out_answers(exported: Path) -> list[str]:
+    """The model's own greedy answers of 16 tokens at most to the held-out prompts."""
+    return [greedy(exported, prompt, 16)[0] for prompt in PROMPTS]
+
+
+def digits(texts: list[str]) -> float:
+    """The mean reward of the function of that name in `tests.training`."""
+    return sum(sum(letter.isdigit() for letter in text) / 16 for text in texts) / len(texts)
+
+
+def test_evaluate_scores_what_vllm_answers(checkpoint, address, tmp_path, monkeypatch):
+    """The recipe's server is the one that runs; `axolotl grpo evaluate` without a url differs by starting its own."""
+    url, key, model = address
+    monkeypatch.setenv("GRPO_ROLLOUT_KEY", key)
+    monkeypatch.chdir(checkpoint.parent.parent)
+    recipe = yaml.safe_load(Path("recipe.yaml").read_text()) | {"rollout": {"url": url}, "validation": {"samples": 2}}
+    Path("evaluated.yaml").write_text(yaml.safe_dump(recipe))
+    result = CliRunner().invoke(evaluate, ["evaluated.yaml", "--model", str(checkpoint), f"--out={tmp_path}"])
+    assert result.exit_code == 0, result.output
+    [line] = (tmp_path / "evaluations.jsonl").read_text().splitlines()
+    found = json.loads(line)
+    assert found["step"] == 4 and found["overall"]["prompts"] == 8 and found["samples"] == 2
+    answers = pandas.read_parquet(tmp_path / "validation").sort_values("row")
+    by_vllm = answers[answers["temperature"] == 0]["completion"].map(settled).tolist()
+    assert by_vllm == [settled(text) for text in held_out_answers(Path(model))]
+    assert found["overall"]["greedy"] == pytest.approx(digits(by_vllm), abs=1e-6)
+    assert (answers["temperature"] == 1).sum() == 16
+
+
+def test_compare_scores_what_vllm_answers(checkpoint, address, tmp_path, monkeypatch):
+    """Both sides are answered by the one server that runs; the command starts one for each."""
+    url, key, model = address
+    server = SimpleNamespace(endpoint=SimpleNamespace(address=url, key=key))
+
+    @contextmanager
+    def running() -> Iterator[SimpleNamespace]:
+        yield server
+
+    monkeypatch.setattr(comparing, "of_recipe", lambda recipe, model: SimpleNamespace(running=running))
+    out, recipe = tmp_path / "found.html", checkpoint.parent.parent / "recipe.yaml"
+    words = [model, str(checkpoint), "--prompts", str(recipe), f"--out={out}"]
+    result = CliRunner().invoke(comparing.compare, words)
+    assert result.exit_code == 0, result.output
+    [row] = [line.split() for line in result.output.splitlines() if line.startswith("digits")]
+    assert row[1] == row[2] == f"{digits(held_out_answers(Path(model))):.3f}" and row[3:] == ["+0.000", "0.000", *"008"]
+    assert out.read_text().count("<article") == 8

@@ -9,7 +9,7 @@ import pandas
 import pytest
 from safetensors.torch import load_file
 
-from tests.trackers import tensorboard, wandb_offline
+from tests.trackers import tensorboard, trackio, wandb_offline
 from tests.training import VLLM_PYTHON, Training, function, write_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -43,8 +43,10 @@ def chats() -> list[dict[str, Any]]:
 
 
 @needs_vllm
-def test_a_run_with_vllm_validates_logs_and_reports(tmp_path):
+def test_a_run_with_vllm_validates_logs_and_reports(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     trackers = {"use_tensorboard": True, "use_wandb": True, "wandb_project": "of-tests", "wandb_mode": "offline"}
+    trackers |= {"use_trackio": True, "trackio_project_name": "sums"}
     rollout = {"python": str(VLLM_PYTHON), "max_logp_gap": 0.001, "record_tokens": True}
     recipe = write_recipe(tmp_path, validation=VALIDATION, rollout=rollout, **trackers)
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, chats())))
@@ -95,7 +97,8 @@ def test_a_run_with_vllm_validates_logs_and_reports(tmp_path):
 def check_trackers(folder):
     """Every figure is in each tracker under one name, at its own step."""
     series, config = wandb_offline(folder)
-    for written in (series, tensorboard(folder / "out")):
+    kept = trackio(folder / "trackio", "sums")
+    for written in (series, tensorboard(folder / "out"), kept):
         steps = {name: sorted(values) for name, values in written.items()}
         for name in ("reward", "rewards/digits/mean", "rollout/logp_gap", "loss", "time/train", "time/sync"):
             assert steps[f"train/{name}"] == [1, 2, 3, 4], name
@@ -112,6 +115,7 @@ def check_trackers(folder):
     assert config["validation"]["every"] == 2 and config["algorithm"]["name"] == "grpo"
     assert config["rewards"]["functions"][0]["weight"] == 0.5
     assert series["eval/answers/nrows"] == {0: 2, 2: 2, 4: 2} and 4 in series["curve/path"]
+    assert {step: len(table["_value"]) for step, table in kept["eval/answers"].items()} == {0: 2, 2: 2, 4: 2}
 
 
 def test_a_run_that_learns_nothing_says_so_once_a_window(tmp_path):

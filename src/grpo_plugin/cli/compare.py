@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from grpo_plugin.cli.exit_codes import errors_exit_2
+from grpo_plugin.cli.quiet import silence_libraries
 from grpo_plugin.cli.run_folder import SUFFIXES, model_folder, recipe_of
 from grpo_plugin.cli.serving import of_recipe, whole
 from grpo_plugin.config.prompts import VALIDATION
@@ -43,6 +44,7 @@ def compare(base: str, trained: str, prompts: Path, limit: int, out: Path, **opt
     sets the first. With a file of rows they are worded and scored as the recipe of TRAINED says. The models are served
     one after the other.
     """
+    silence_libraries()
     recipe, source, held_out = _recipe(prompts, trained)
     models = [_served_name(name) for name in (base, trained)]
     task = Task.of(recipe, source, held_out, models[1], limit)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from grpo_plugin.cli.exit_codes import errors_exit_2
-from grpo_plugin.cli.run_folder import model_folder
+from grpo_plugin.cli.quiet import silence_libraries
+from grpo_plugin.cli.run_folder import model_folder, steps_done
 from grpo_plugin.cli.serving import OF_TRAINING, whole
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import RecipeError, suggestion
@@ -37,12 +38,13 @@ def evaluate(recipe: str, model: str | None, sets: tuple[str, ...], out: Path | 
     The recipe needs `prompts.validation` and `validation`; nothing is trained, and training rows may be missing.
     What vLLM cannot load as it is (a LoRA adapter, shards) is exported first.
     """
+    silence_libraries()
     source = model_folder(Path(model)) if model and Path(model).is_dir() else model
     checked = _check(recipe, source, sets)
     folder = out or _folder(checked, source or str(checked.values["base_model"]))
     _refuse_training(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    evaluations = _evaluate(checked, folder)
+    evaluations = _evaluate(checked, folder, steps_done(source) if isinstance(source, Path) else 0)
     _show(evaluations, folder, checked)
 
 
@@ -78,8 +80,12 @@ def _refuse_training(out: Path) -> None:
             raise RecipeError(f"--out: {out} belongs to training (it has {name}); name another folder.")
 
 
-def _evaluate(recipe: Recipe, out: Path) -> "list[Evaluation]":
-    """Start vLLM, load prompts and rewards beside it, evaluate set by set, end vLLM."""
+def _evaluate(recipe: Recipe, out: Path, step: int) -> "list[Evaluation]":
+    """Start vLLM, load prompts and rewards beside it, evaluate set by set, end vLLM.
+
+    Args:
+        step: optimizer steps that the model was trained for, where that is known; else 0.
+    """
     from accelerate import Accelerator
 
     from grpo_plugin.rollout.generation_log import GenerationLog
@@ -102,7 +108,7 @@ def _evaluate(recipe: Recipe, out: Path) -> "list[Evaluation]":
         )
         generator = generator_of(recipe, backend, processing_class, config)
         log = GenerationLog(out / "validation")
-        evaluations = Validator(sets, generator, Accelerator(cpu=True), log)(0)
+        evaluations = Validator(sets, generator, Accelerator(cpu=True), log)(step)
     EvaluationLog(out / "evaluations.jsonl").replace(evaluations)
     return evaluations
 

@@ -1,12 +1,12 @@
 """`axolotl grpo export CHECKPOINT --out DIR`: a checkpoint as one Hugging Face folder, proved, with a model card."""
 
-import logging
 from pathlib import Path
 
 import click
 
 from grpo_plugin.cli.checkpoints import shown_size
 from grpo_plugin.cli.exit_codes import errors_exit_2
+from grpo_plugin.cli.quiet import silence_libraries
 from grpo_plugin.cli.run_folder import model_folder, recipe_of, steps_done
 from grpo_plugin.console.model_card import ModelCard, installed_versions
 from grpo_plugin.files import whole_folder
@@ -38,7 +38,7 @@ def exported(folder: Path, out: Path, base_model: str | None = None, *, check: b
     Raises:
         RecipeError, TrainingError: as `trainer.export`.
     """
-    _silence_libraries()
+    silence_libraries()
     from grpo_plugin.trainer import export as exporting
 
     recipe = recipe_of(folder)
@@ -55,15 +55,6 @@ def exported(folder: Path, out: Path, base_model: str | None = None, *, check: b
             gap = exporting.check(folder, made, base, others)
             sentence += f"; log-probabilities as the checkpoint's to {gap:.1e} nats"
     return sentence
-
-
-def _silence_libraries() -> None:
-    """No bars, and no warnings about kernels that an export does not use."""
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    for name in ("torchao", "torch.utils._pytree"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _card(recipe: Recipe, folder: Path, name: str, *, merged: bool) -> str:

@@ -1,15 +1,19 @@
 """What trackers get beside the metrics: our blocks of the recipe, answers to held-out prompts, the curve."""
 
+import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations import TensorBoardCallback
 
-from grpo_plugin.compat import tracker_names
+from grpo_plugin.compat import tracker_names, trackio_init
 from grpo_plugin.config.blocks import BLOCKS
 from grpo_plugin.console.examples import Example
+from grpo_plugin.console.tracker_tables import ANSWERS, TRACKERS, Tracker, markdown
 from grpo_plugin.recipe import Recipe
 from grpo_plugin.recipe.secrets import without_secrets
 
@@ -21,17 +25,25 @@ class TrackerCallback(TrainerCallback):
 
     Args:
         examples: returns the held-out prompts whose answers are logged after each validation.
+        others: the trainer's callbacks, of which TensorBoard's has the open log.
     """
 
-    def __init__(self, recipe: Recipe, examples: Callable[[], Sequence[Example]]) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        examples: Callable[[], Sequence[Example]],
+        others: Sequence[TrainerCallback] = (),
+    ) -> None:
         tracker_names.install()
-        self._recipe, self._examples = recipe, examples
+        trackio_init.install()
+        self._recipe, self._examples, self._others = recipe, examples, others
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if wandb := _running(args, state, "wandb"):
-            wandb.config.update(blocks(self._recipe), allow_val_change=True)
+        for name, module, _ in _running(args, state):
+            if name == "wandb":
+                module.config.update(blocks(self._recipe), allow_val_change=True)
 
     def on_log(
         self,
@@ -42,19 +54,25 @@ class TrackerCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """After a validation: the same few prompts, with their answers before training and now."""
-        wandb = _running(args, state, "wandb")
-        if not wandb or not logs or "time/validation" not in logs:
+        if not state.is_world_process_zero or not logs or "time/validation" not in logs:
             return
-        if rows := [table_row(example) for example in self._examples()]:
-            table = wandb.Table(columns=COLUMNS, data=rows)
-            wandb.log({"eval/answers": table, "train/global_step": state.global_step})
+        rows = [table_row(example) for example in self._examples()]
+        if not rows:
+            return
+        for name, module, tracker in _running(args, state):
+            with _spared(name, "table of answers"):
+                tracker.table(module, COLUMNS, rows, state.global_step)
+        for callback in self._others:
+            if isinstance(callback, TensorBoardCallback) and callback.tb_writer is not None:
+                callback.tb_writer.add_text(ANSWERS, markdown(COLUMNS, rows), state.global_step)
 
 
 def log_curve(args: TrainingArguments, state: TrainerState, curve: Path) -> None:
-    """Give Weights & Biases the curve of the run, if there is one."""
-    wandb = _running(args, state, "wandb")
-    if wandb and curve.is_file():
-        wandb.log({"curve": wandb.Image(str(curve)), "train/global_step": state.global_step})
+    """Give the curve of the run, if there is one, to the trackers that take pictures."""
+    for name, module, tracker in _running(args, state) if curve.is_file() else ():
+        if tracker.curve is not None:
+            with _spared(name, "curve"):
+                tracker.curve(module, curve, state.global_step)
 
 
 def blocks(recipe: Recipe) -> dict[str, Any]:
@@ -72,7 +90,19 @@ def table_row(example: Example) -> list[Any]:
     return [example.prompt, example.answer, *earlier, example.after.text, example.after.reward]
 
 
-def _running(args: TrainingArguments, state: TrainerState, name: str) -> Any:
-    """The module of a tracker whose run this process has begun; None otherwise."""
-    module = sys.modules.get(name) if name in (args.report_to or ()) and state.is_world_process_zero else None
-    return module if module is not None and module.run is not None else None
+@contextmanager
+def _spared(tracker: str, what: str) -> Iterator[None]:
+    """What a tracker does not take beside the metrics is a line of debug.log; it does not end the run."""
+    try:
+        yield
+    except Exception as error:
+        logging.getLogger(__name__).warning("%s did not take the %s: %r", tracker, what, error)
+
+
+def _running(args: TrainingArguments, state: TrainerState) -> Iterator[tuple[str, Any, Tracker]]:
+    """Name, module and ways of each tracker whose run this process has begun."""
+    for name, tracker in TRACKERS.items() if state.is_world_process_zero else ():
+        module = sys.modules.get(name)
+        asked = tracker.report_to is None or tracker.report_to in (args.report_to or ())
+        if module is not None and asked and tracker.running(module):
+            yield name, module, tracker

@@ -286,7 +286,7 @@ class TrainerSetup(AxolotlGRPOTrainer):
         self.add_callback(LastStepCallback())
         if self.validator is not None and self.run_.recipe.validation is not None:
             self.add_callback(self._validation_callback(self.run_.recipe.validation))
-        self.add_callback(TrackerCallback(self.run_.recipe, self.run_.examples))
+        self.add_callback(TrackerCallback(self.run_.recipe, self.run_.examples, self.callback_handler.callbacks))
         self.add_callback(ScreenCallback(self.run_.screen))  # late: the wait for vLLM is no part of its ETA
         self.add_callback(StepLog(self.run_.recipe, self.run_.screen, self.accelerator.num_processes))
         if self.run_.session is not None and saves_checkpoints(self.run_.recipe.values):

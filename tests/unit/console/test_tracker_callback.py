@@ -1,9 +1,13 @@
-"""What trackers get beside the metrics; a run that they record is in tests/integration/test_training.py."""
+"""What trackers get beside the metrics; runs that they record are in tests/integration.
+
+The modules of the trackers are stand-ins here.
+"""
 
 import sys
 from types import SimpleNamespace
 
 import pytest
+from transformers.integrations import TensorBoardCallback
 
 from grpo_plugin.console.examples import Example, Shown
 from grpo_plugin.console.tracker_callback import TrackerCallback, blocks, log_curve, table_row
@@ -85,3 +89,25 @@ def test_nothing_is_logged_without_a_run_or_off_the_main_process(wandb, tmp_path
     wandb.run = None
     log_curve(ARGS, MAIN, tmp_path / "curve.png")
     assert [one["curve"] for one in wandb.logged] == [str(tmp_path / "curve.png")]
+
+
+def test_a_tracker_that_takes_no_table_does_not_end_the_run(wandb, caplog):
+    def fail(values):
+        raise OSError("no space left")
+
+    wandb.log = fail
+    example = Example("q", None, None, Shown(0, "a", None))
+    TrackerCallback(parse(RECIPE), lambda: [example]).on_log(ARGS, MAIN, None, logs={"time/validation": 2.0})
+    assert "wandb did not take the table of answers: OSError('no space left')" in caplog.text
+
+
+def test_tensorboard_gets_the_answers_as_text():
+    written = []
+    tensorboard = TensorBoardCallback(
+        SimpleNamespace(add_text=lambda name, text, step: written.append((name, text, step)))
+    )
+    example = Example("12 | 30=\n", "42", None, Shown(0, "42", 1.0))
+    callback = TrackerCallback(parse(RECIPE), lambda: [example], [tensorboard])
+    callback.on_log(SimpleNamespace(report_to=[]), MAIN, None, logs={"time/validation": 2.0})
+    [(name, text, step)] = written
+    assert (name, step) == ("eval/answers", 20) and text.splitlines()[2] == "| 12 \\| 30= | 42 |  |  | 42 | 1.0 |"
