@@ -1,12 +1,22 @@
 """The `environments:` block: episodes of several turns, with an environment or with tools."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from grpo_plugin.config.block import Block
 
-Callable = Annotated[str, Field(min_length=1)]
+
+def _named(value: Any) -> Any:
+    """Text, or texts by name."""
+    texts = list(value.values()) if isinstance(value, Mapping) else [value]
+    if not texts or not all(isinstance(text, str) and text for text in texts):
+        raise ValueError("it is text such as 'my_env.py:Wordle', or names with such a text each")
+    return value
+
+
+Factory = Annotated[str | dict[str, str], BeforeValidator(_named)]
 CallFormat = Literal["auto", "transformers", "hermes", "llama3_json", "qwen3_coder", "pythonic"]
 
 
@@ -14,13 +24,13 @@ class EnvironmentsConfig(Block):
     """Episodes of several turns: the model calls tools, and goes on with what they return."""
 
     factory: Annotated[
-        Callable | dict[str, Callable] | None,
+        Factory | None,
         Field(
             description="What makes an environment: a class or function as `path/to/file.py:name` or a dotted path, or "
             "several by name, of which the data's column `environment` picks one.",
         ),
     ] = None
-    tools: list[Callable] = Field(
+    tools: list[str] = Field(
         default_factory=list, description="Functions that the model may call in every episode, written the same way."
     )
     max_turns: Annotated[

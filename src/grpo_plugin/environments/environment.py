@@ -9,6 +9,8 @@ from typing import Any
 from grpo_plugin.config.environments import EnvironmentsConfig
 from grpo_plugin.environments import instances
 from grpo_plugin.environments.instances import InstancePool
+from grpo_plugin.environments.isolated_calls import Job
+from grpo_plugin.environments.isolation import Isolation
 from grpo_plugin.environments.limited_calls import CallFailed, in_loop, in_thread
 from grpo_plugin.environments.results import is_blocks
 from grpo_plugin.environments.tools import Tool
@@ -41,7 +43,7 @@ class Environment:
     def title(self) -> str:
         return self.kind.__name__ if self.kind else "no environment"
 
-    async def start(self, row: Mapping[str, Any]) -> tuple[Any, Any]:
+    async def start(self, row: Mapping[str, Any], isolation: Isolation) -> tuple[Any, Any]:
         """An instance, reset for `row`, and what its reset returned.
 
         Raises:
@@ -53,30 +55,29 @@ class Environment:
         try:
             instance = await in_thread(self.pool.take, seconds)
         except CallFailed as error:
-            raise EpisodeError(f"environments.factory: {self.title} could not be made: {error}") from error
+            raise EpisodeError(f"environments.factory: {self.title} could not be made ({error.described}).") from error
         try:
-            observation = await self._reset(instance, row, seconds)
+            instance, observation = await self._reset(instance, row, isolation)
             if observation is not None and not isinstance(observation, str) and not is_blocks(observation):
                 kind = type(observation).__name__
                 raise CallFailed("exception", f"it returned {kind}, neither None nor text nor content blocks")
         except CallFailed as error:
             if not error.still_running:
                 instances.close(instance)
-            why = "" if error.__cause__ is None else f"{type(error.__cause__).__name__}: "
             raise EpisodeError(
-                f"environments: {self.title}.reset() failed on {where(row)} ({why}{error}); correct the row or the "
-                "environment."
+                f"environments: {self.title}.reset() failed on {where(row)} ({error.described}); "
+                "correct the row or the environment."
             ) from error
         return instance, observation
 
-    async def _reset(self, instance: Any, row: Mapping[str, Any], seconds: float) -> Any:
+    async def _reset(self, instance: Any, row: Mapping[str, Any], isolation: Isolation) -> tuple[Any, Any]:
+        seconds = self.config.reset_timeout
         columns = {key: value for key, value in row.items() if key not in self.hidden}
         if self._named_columns is not None:
             columns = {key: value for key, value in columns.items() if key in self._named_columns}
-        reset = partial(instance.reset, **columns)
         if inspect.iscoroutinefunction(instance.reset):
-            return await in_loop(reset, seconds)
-        return await in_thread(reset, seconds)
+            return instance, await in_loop(partial(instance.reset, **columns), seconds)
+        return await isolation.call(Job(instance, columns, method="reset"), seconds)
 
     @cached_property
     def _named_columns(self) -> Sequence[str] | None:

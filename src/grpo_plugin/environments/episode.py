@@ -2,17 +2,20 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from grpo_plugin.environments.calls import MalformedCall, Message, ToolCall
 from grpo_plugin.environments.environment import Environment, where
 from grpo_plugin.environments.limits import Limits
-from grpo_plugin.environments.observation import images_of_row, with_observation
+from grpo_plugin.environments.observation import images_of_row, prompt_of, with_observation
 from grpo_plugin.environments.rendering import ChatRenderer
-from grpo_plugin.environments.results import as_text, images_of
+from grpo_plugin.environments.results import as_text, error_of, images_of
 from grpo_plugin.environments.tool_calling import Answer, ToolCaller
 from grpo_plugin.environments.turn_reading import TurnReader
 from grpo_plugin.errors import EpisodeError
+
+NO_TEXT = "something other than text, which this model does not take"
 
 
 class Sampled(Protocol):
@@ -93,9 +96,14 @@ class Episode:
         Raises:
             EpisodeError: the environment failed, or the prompt leaves the model no token; the row is named.
         """
-        self.environment, observation = await self._kind.start(self.row)
-        self.prompt = with_observation(self.row, observation)
-        rendered = self._renderer.prompt(self.prompt, self._kind.schemas, images_of_row(self.row))
+        self.environment, observation = await self._kind.start(self.row, self._caller.isolation)
+        if not self._renderer.is_processor and observation is not None:
+            observation = as_text(observation)
+            if not isinstance(observation, str):
+                raise EpisodeError(f"environments: reset() returned {NO_TEXT} for {where(self.row)}; return text.")
+        prompt = self._renderer.with_images(prompt_of(self.row), images_of_row(self.row))
+        self.prompt = with_observation(prompt, observation, self.row)
+        rendered = self._renderer.prompt(self.prompt, self._kind.schemas)
         self.prompt_ids, self.images = rendered.ids, rendered.images
         if self.budget == 0:
             raise EpisodeError(
@@ -138,9 +146,10 @@ class Episode:
         was_busy, self._is_busy = self._is_busy, True  # until the calls have returned: this may be cancelled
         self.environment, answers = await self._caller.answers(calls, self._kind.tools, self.environment)
         self._is_busy = was_busy or any(answer.still_running for answer in answers)
+        answers = [self._renderable(answer) for answer in answers]
+        results: list[Message] = [{"role": "tool", "name": one.name, "content": one.content} for one in answers]
         self.tool_calls += len(answers)
         self.failures.update(answer.failure for answer in answers if answer.failure)
-        results = [self._message(answer) for answer in answers]
         ids = self._renderer.results(results, last_token)
         if not self._limits.fits(len(self.prompt_ids), len(self.completion_ids) + len(ids)):
             self.done, self.finish_reason = True, "length"
@@ -151,9 +160,12 @@ class Episode:
         if self.budget == 0:
             self.done, self.finish_reason = True, "length"
 
-    def _message(self, answer: Answer) -> Message:
+    def _renderable(self, answer: Answer) -> Answer:
+        """The answer as this model can take it: without images, where it takes text alone."""
         content = answer.content if self._renderer.is_processor else as_text(answer.content)
-        return {"role": "tool", "name": answer.name, "content": content}
+        if isinstance(content, str) or self._renderer.is_processor:
+            return replace(answer, content=content)
+        return replace(answer, content=error_of(f"{answer.name}() returned {NO_TEXT}."), failure="exception")
 
     def _append(self, ids: list[int], *, sampled: bool, version: int, logps: list[float] | None = None) -> None:
         self.completion_ids += ids

@@ -10,12 +10,14 @@ class CallFailed(Exception):
     """User code did not return. `kind` is "exception" or "timeout"; the message is told to the model.
 
     Attributes:
+        described: the failure with the class of the exception, for a person.
         still_running: whether a thread that was given up may go on with what it was called with.
     """
 
-    def __init__(self, kind: str, message: str, *, still_running: bool = False) -> None:
+    def __init__(self, kind: str, message: str, *, described: str = "", still_running: bool = False) -> None:
         super().__init__(message)
         self.kind, self.still_running = kind, still_running
+        self.described = described or message
 
 
 async def in_thread(function: Callable[[], Any], seconds: float) -> Any:
@@ -49,7 +51,7 @@ async def in_thread(function: Callable[[], Any], seconds: float) -> Any:
         raise CallFailed("timeout", late(seconds), still_running=True)
     result, raised = answered.result()
     if raised is not None:
-        raise CallFailed("exception", words(raised)) from raised
+        raise failed(raised) from raised
     return result
 
 
@@ -70,7 +72,12 @@ async def _guarded(function: Callable[[], Awaitable[Any]]) -> Any:
     try:
         return await function()
     except Exception as error:
-        raise CallFailed("exception", words(error)) from error
+        raise failed(error) from error
+
+
+def failed(error: BaseException) -> CallFailed:
+    """The failure of a call that raised."""
+    return CallFailed("exception", words(error), described=f"{type(error).__name__}: {error}")
 
 
 def late(seconds: float) -> str:

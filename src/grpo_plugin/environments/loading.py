@@ -9,12 +9,13 @@ from grpo_plugin.config.environments import EnvironmentsConfig
 from grpo_plugin.environments.environment import Environment, where
 from grpo_plugin.environments.episode import Episode
 from grpo_plugin.environments.instances import InstancePool
+from grpo_plugin.environments.isolation import Isolation, Processes, Threads, check_state
 from grpo_plugin.environments.limited_calls import words
 from grpo_plugin.environments.limits import Limits
 from grpo_plugin.environments.own_rewards import OwnReward, own_rewards
 from grpo_plugin.environments.rendering import ChatRenderer
 from grpo_plugin.environments.templates import Rendering
-from grpo_plugin.environments.tool_calling import Threads, ToolCaller
+from grpo_plugin.environments.tool_calling import ToolCaller
 from grpo_plugin.environments.tools import Tool, check_names, function_tool, method_tools
 from grpo_plugin.errors import EpisodeError, RecipeError, suggestion
 from grpo_plugin.scoring.function_loading import NotLoadable, load_callable
@@ -30,9 +31,9 @@ class Environments:
         by_name: of the recipe's mapping; under None where all rows have the same, or tools alone.
     """
 
-    def __init__(self, config: EnvironmentsConfig, by_name: Mapping[str | None, Environment]) -> None:
+    def __init__(self, config: EnvironmentsConfig, by_name: Mapping[str | None, Environment], base_dir: Path) -> None:
         self.config, self.by_name = config, by_name
-        self._isolation = Threads(config)
+        self._isolation = _isolation(config, base_dir)
         self._caller = ToolCaller(config, self._isolation)
 
     @classmethod
@@ -43,11 +44,12 @@ class Environments:
             RecipeError: one cannot be loaded or made, has no `reset`, or has a tool that cannot be described.
         """
         tools = [
-            function_tool(f"environments.tools[{index}]", _resolve(spec, base_dir), index)
+            function_tool(f"environments.tools[{index}]", _resolve(spec, base_dir), spec)
             for index, spec in enumerate(config.tools)
         ]
         named = config.factory if isinstance(config.factory, dict) else {None: config.factory}
-        return cls(config, {name: _environment(name, spec, config, tools, base_dir) for name, spec in named.items()})
+        by_name = {name: _environment(name, spec, config, tools, base_dir) for name, spec in named.items()}
+        return cls(config, by_name, base_dir)
 
     @property
     def several(self) -> bool:
@@ -114,11 +116,20 @@ def _environment(
         raise RecipeError(
             f"{field}: {spec!r} makes a {type(probe).__name__}, which has no method reset(); an environment has one."
         )
+    if config.isolation == "processes" and (problem := check_state(f"{field} ({spec})", probe)):
+        raise RecipeError(problem)
     of_both = [*tools, *method_tools(f"{field} ({spec})", probe)]
     check_names(f"{field} ({spec})", of_both)
     hidden = frozenset() if name is None else frozenset({COLUMN})
     pool = InstancePool(make, probe)
     return Environment(name, pool, type(probe), {tool.name: tool for tool in of_both}, config, hidden)
+
+
+def _isolation(config: EnvironmentsConfig, base_dir: Path) -> Isolation:
+    if config.isolation == "threads":
+        return Threads()
+    factories = config.factory.values() if isinstance(config.factory, dict) else [config.factory]
+    return Processes(config, [*filter(None, factories), *config.tools], base_dir)
 
 
 def _resolve(spec: str, base_dir: Path) -> Callable[..., Any]:

@@ -11,20 +11,21 @@ from grpo_plugin.errors import EpisodeError
 EMPTY: list[Message] = [{"role": "user", "content": ""}]
 
 
-def with_observation(row: Mapping[str, Any], observation: Content | None) -> list[Message]:
-    """The row's messages (an empty question without a prompt), the observation behind their last user message.
-
-    Raises:
-        EpisodeError: the prompt is no chat, or no message of it is the user's.
-    """
+def prompt_of(row: Mapping[str, Any]) -> list[Message]:
+    """The row's messages, an empty question without a prompt; EpisodeError where the prompt is text."""
     prompt = row.get("prompt") or EMPTY
     if isinstance(prompt, str):
         raise EpisodeError(
             f"environments: the prompt of {where(row)} is text, and episodes need chat messages; leave out "
             "what makes it text in `prompts:`."
         )
+    return list(prompt)
+
+
+def with_observation(prompt: list[Message], observation: Content | None, row: Mapping[str, Any]) -> list[Message]:
+    """The messages with the observation behind their last user message; EpisodeError, naming the row, without one."""
     if observation is None:
-        return list(prompt)
+        return prompt
     last = max((place for place, message in enumerate(prompt) if message["role"] == "user"), default=None)
     if last is None:
         raise EpisodeError(f"environments: the prompt of {where(row)} has no user message for what reset() returned.")

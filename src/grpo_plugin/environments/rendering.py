@@ -54,16 +54,9 @@ class ChatRenderer:
         """The same with another chat template."""
         return ChatRenderer(self.processing_class, self.terminators, chat_template, self._kwargs)
 
-    def prompt(
-        self, messages: list[Message], tools: list[dict[str, Any]] | None, images: Sequence[Any] | None = None
-    ) -> RenderedPrompt:
-        """The prompt that opens the model's first turn.
-
-        Args:
-            tools: JSON schemas.
-            images: of the row, which stand before the text of the first user message, as in TRL.
-        """
-        chat = self._blocks(messages, images)
+    def prompt(self, messages: list[Message], tools: list[dict[str, Any]] | None) -> RenderedPrompt:
+        """The prompt that opens the model's first turn; `tools` are JSON schemas."""
+        chat = self._blocks(messages)
         rendered = self.processing_class.apply_chat_template(
             conversation=[chat],
             tools=tools or None,
@@ -138,13 +131,22 @@ class ChatRenderer:
         text: str = self.tokenizer.decode(ids, skip_special_tokens=False)
         return text
 
-    def _blocks(self, messages: list[Message], images: Sequence[Any] | None = None) -> list[Message]:
-        """The messages with content blocks in place of text for a processor, as TRL gives them."""
-        if not self.is_processor and not images:
+    def with_images(self, messages: list[Message], images: list[Any] | None) -> list[Message]:
+        """The messages with the row's images where TRL puts them; without any, as they are."""
+        if not images:
             return messages
         from trl.data_utils import prepare_multimodal_messages
 
-        blocks: list[Message] = prepare_multimodal_messages(messages, images=None if images is None else list(images))
+        shown: list[Message] = prepare_multimodal_messages(messages, images=images)
+        return shown
+
+    def _blocks(self, messages: list[Message]) -> list[Message]:
+        """The messages with content blocks in place of text for a processor, as TRL gives them."""
+        if not self.is_processor:
+            return messages
+        from trl.data_utils import prepare_multimodal_messages
+
+        blocks: list[Message] = prepare_multimodal_messages(messages)
         return blocks
 
     def _tokenize(self, text: str, images: list[Any]) -> list[int]:

@@ -1,8 +1,10 @@
 """Which chat template renders episodes, and how calls are written in it: decided and checked before a run starts."""
 
+from copy import copy
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from grpo_plugin.config.environments import EnvironmentsConfig
 from grpo_plugin.environments.calls import Message, ToolCall
@@ -19,7 +21,6 @@ from grpo_plugin.environments.turn_reading import (
     ResponseTemplateReader,
     TextReader,
     TurnReader,
-    has_response_template,
 )
 from grpo_plugin.errors import RecipeError
 
@@ -55,15 +56,7 @@ class Rendering:
         elif problem := template_problem(renderer):
             renderer = renderer.with_template(_training_template(renderer, problem))
             notes.append("episodes are rendered with TRL's training version of the chat template")
-        call_format = config.call_format if config.call_format != "auto" else _found_format(renderer)
-        if call_format == "transformers":
-            if not has_response_template(renderer.tokenizer):
-                raise RecipeError(
-                    "environments.call_format: the tokenizer has no response template for 'transformers'; "
-                    f"choose one of {', '.join(FORMATS)}."
-                )
-            return cls(renderer, ResponseTemplateReader(renderer), tuple(notes))
-        return cls(renderer, TextReader(renderer, call_format), tuple(notes))
+        return cls(renderer, _reader(renderer, config.call_format), tuple(notes))
 
 
 def template_problem(renderer: ChatRenderer) -> str | None:
@@ -104,28 +97,54 @@ def _training_template(renderer: ChatRenderer, problem: str) -> str:
     return template
 
 
-def _found_format(renderer: ChatRenderer) -> str:
-    """The tokenizer's own, else the first format in which the template's own call is read back."""
-    if has_response_template(renderer.tokenizer):
-        return "transformers"
-    written = _written_call(renderer)
-    for name, parse in FORMATS.items():
-        if list(parse(written, {}).calls) == [DUMMY_CALL]:
-            return name
+def _reader(renderer: ChatRenderer, call_format: str) -> TurnReader:
+    """The reader of the format that the recipe names; for auto, the first that reads the template's own call.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    if call_format in FORMATS:
+        return TextReader(renderer, call_format)
+    opened, written = _written_call(renderer)
+    own, known = renderer.tokenizer.response_template, _response_template_of_trl(renderer)
+    readers: list[TurnReader] = [ResponseTemplateReader(renderer, own)] if own is not None else []
+    if call_format == "auto":
+        readers += [TextReader(renderer, name) for name in FORMATS]
+    readers += [ResponseTemplateReader(renderer, known)] if known is not None else []
+    if call_format == "transformers" and readers:
+        return readers[0]
+    for reader in readers:
+        if list(reader.read_text(written, opened).calls) == [DUMMY_CALL]:
+            return reader
     raise RecipeError(
         "environments.call_format: no known format reads the call that the chat template writes "
         f"({written!r}); choose one of {', '.join(FORMATS)}."
+        if readers
+        else "environments.call_format: neither the tokenizer nor TRL has a response template for 'transformers'; "
+        f"choose one of {', '.join(FORMATS)}."
     )
 
 
-def _written_call(renderer: ChatRenderer) -> str:
-    """The text of a turn that is a call, as the template writes it, without its end."""
+def _response_template_of_trl(renderer: ChatRenderer) -> Any:
+    """What TRL would set as the tokenizer's response template; None where it knows none for its chat template."""
+    from trl.chat_template_utils import add_response_schema
+
+    tokenizer = copy(renderer.tokenizer)
+    try:
+        add_response_schema(tokenizer)
+    except Exception:
+        return None
+    return tokenizer.response_template
+
+
+def _written_call(renderer: ChatRenderer) -> tuple[str, str]:
+    """The text that opens a turn, and a turn that is a call, as the template writes it, without its end."""
     turns: list[Message] = [{"role": "user", "content": DUMMY_QUESTION}]
     opened = renderer.text(turns, opens_turn=True)
     text = renderer.text([*turns, dummy_turn(DUMMY_CALL)])
     same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(opened, text, strict=False)))
     begin, _ = renderer.end_of_turn(text)
-    return text[same:begin].strip()
+    return opened, text[same:begin].strip()
 
 
 def _file(path: str, base_dir: Path) -> str:

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from grpo_plugin.config.environments import EnvironmentsConfig
 from grpo_plugin.environments.calls import MalformedCall, ToolCall
-from grpo_plugin.environments.limited_calls import CallFailed, in_loop, in_thread
+from grpo_plugin.environments.isolated_calls import Job
+from grpo_plugin.environments.isolation import Isolation
+from grpo_plugin.environments.limited_calls import CallFailed, in_loop
 from grpo_plugin.environments.results import Content, content_of, error_of, shortened
 from grpo_plugin.environments.tools import Tool, misfit
 
@@ -25,35 +27,11 @@ class Answer:
     still_running: bool = False
 
 
-class Isolation(Protocol):
-    """Where blocking tools of an environment run."""
-
-    async def call(self, tool: Tool, instance: Any, arguments: Mapping[str, Any]) -> tuple[Any, Content]:
-        """The instance as the call left it, and what the call returned; CallFailed where it did not return."""
-
-    def close(self) -> None:
-        """End what runs still, where that can be ended."""
-
-
-class Threads:
-    """In threads of this process."""
-
-    def __init__(self, config: EnvironmentsConfig) -> None:
-        self._config = config
-
-    async def call(self, tool: Tool, instance: Any, arguments: Mapping[str, Any]) -> tuple[Any, Content]:
-        call = partial(_content, partial(tool.of(instance), **arguments), self._config.max_tool_output)
-        return instance, await in_thread(call, self._config.tool_timeout)
-
-    def close(self) -> None:
-        """Threads cannot be ended; they end with the process."""
-
-
 class ToolCaller:
     """Calls the tools of one episode after the other's."""
 
     def __init__(self, config: EnvironmentsConfig, isolation: Isolation) -> None:
-        self._config, self._isolation = config, isolation
+        self._config, self.isolation = config, isolation
 
     async def answers(
         self, calls: Sequence[ToolCall | MalformedCall], tools: Mapping[str, Tool], instance: Any
@@ -87,7 +65,9 @@ class ToolCaller:
             if tool.is_async:
                 content = await self._await(tool, instance, call.arguments)
             else:
-                instance, content = await self._isolation.call(tool, instance, call.arguments)
+                instance, content = await self.isolation.call(
+                    self._job(tool, instance, call), self._config.tool_timeout
+                )
         except CallFailed as error:
             return instance, self._failed(call.name, error.kind, str(error), error.still_running)
         return instance, Answer(call.name, content)
@@ -96,14 +76,13 @@ class ToolCaller:
         result = await in_loop(partial(tool.of(instance), **arguments), self._config.tool_timeout)
         return content_of(result, self._config.max_tool_output)
 
+    def _job(self, tool: Tool, instance: Any, call: ToolCall) -> Job:
+        limit = self._config.max_tool_output
+        return Job(instance, call.arguments, tool.name, tool.function, tool.spec, output_limit=limit)
+
     def _failed(self, name: str, failure: str, message: str, still_running: bool = False) -> Answer:
         content = error_of(shortened(message, self._config.max_tool_output))
         return Answer(name, content, failure, still_running)
-
-
-def _content(call: partial[Any], limit: int) -> Content:
-    """What a call returns, made into text where it runs: that may take long, too."""
-    return content_of(call(), limit)
 
 
 def _side_by_side(

@@ -16,15 +16,15 @@ class Tool:
     """A function that the model may call.
 
     Attributes:
-        function: a function of the recipe; None for a method of the environment's instance.
-        index: of a function, its place in `environments.tools`.
+        function: a function of the recipe, which names it `spec`; both are None for a method of the environment's
+            instance.
     """
 
     name: str
     schema: dict[str, Any]
     is_async: bool
     function: Callable[..., Any] | None = None
-    index: int | None = None
+    spec: str | None = None
 
     def of(self, instance: Any) -> Callable[..., Any]:
         """What is called in an episode with this instance."""
@@ -43,10 +43,10 @@ def method_tools(where: str, instance: Any) -> list[Tool]:
     return [_tool(where, getattr(instance, name)) for name in names]
 
 
-def function_tool(where: str, function: Callable[..., Any], index: int) -> Tool:
+def function_tool(where: str, function: Callable[..., Any], spec: str) -> Tool:
     """A function of the recipe as a tool; RecipeError as in `method_tools`."""
     tool = _tool(where, function)
-    return Tool(tool.name, tool.schema, tool.is_async, function, index)
+    return Tool(tool.name, tool.schema, tool.is_async, function, spec)
 
 
 def check_names(where: str, tools: Sequence[Tool]) -> None:

@@ -131,13 +131,13 @@ def test_reset_makes_the_prompt_of_a_row_without_one(tmp_path):
     assert episode.prompt == [{"role": "user", "content": "Count."}]
 
 
-def test_content_blocks_of_reset_and_a_reset_that_names_its_columns(tmp_path):
+def test_the_column_picks_the_environment_and_reset_gets_what_it_names(tmp_path):
     row = {"prompt": [{"role": "user", "content": "Go."}], "answer": "4", "row": 1, "environment": "judged"}
     factory = {"judged": f"{WORLDS}.Judged", "plain": f"{WORLDS}.Counter"}
-    environments, episode = make(tmp_path, row, factory=factory, template="qwen3_vl")
+    environments, episode = make(tmp_path, row, factory=factory)
     play(episode)
     assert episode.environment.answer == "4"
-    assert episode.prompt[0]["content"] == [{"type": "text", "text": "Go."}, {"type": "text", "text": " Look."}]
+    assert episode.prompt[0]["content"] == "Go. Look.", "as text, for a template of text"
     other = environments.episode(row | {"environment": "plain"}, _rendering(environments, tmp_path), Limits(9))
     play(other)
     assert other.environment.columns == {key: row[key] for key in ("prompt", "answer", "row")}
