@@ -7,12 +7,20 @@ TYPE_CHECKING = False  # typing itself would cost every interpreter start of thi
 if TYPE_CHECKING:
     from typing import Any
 
-    from grpo_plugin.plugins import AlgorithmPlugin, PromptPlugin, RewardPlugin, RolloutPlugin, ValidationPlugin
+    from grpo_plugin.plugins import (
+        AlgorithmPlugin,
+        EnvironmentPlugin,
+        PromptPlugin,
+        RewardPlugin,
+        RolloutPlugin,
+        ValidationPlugin,
+    )
     from grpo_plugin.quickstart.plugin import QuickstartPlugin
 
 __all__ = [  # noqa: RUF022 — in the order of a training step
     "PromptPlugin",
     "RolloutPlugin",
+    "EnvironmentPlugin",
     "RewardPlugin",
     "AlgorithmPlugin",
     "ValidationPlugin",

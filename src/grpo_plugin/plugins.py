@@ -33,6 +33,16 @@ class _Plugin(BasePlugin):
         cfg["trl"] = cfg.get("trl") or {}
         self.run.load_rewards()
 
+    def _load_rows(self, cfg: Any) -> TrainDatasetMeta:
+        """The prompts, in place of Axolotl's data."""
+        cpu_ranks.apply(cfg)
+        ddp_timeout.apply(cfg)
+        train = self.run.load_prompts(cfg).train
+        batch = batch_of_values(cfg, int(os.environ.get("WORLD_SIZE", 1)))
+        rows = len(train) if hasattr(train, "__len__") else None  # a stream has no length, and needs max_steps
+        steps = batch.steps(rows, cfg.num_epochs, cfg.max_steps)
+        return TrainDatasetMeta(train_dataset=train, eval_dataset=None, total_num_steps=steps)
+
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
         fields = (
             forwarded(self.run.recipe.trl),
@@ -58,13 +68,26 @@ class PromptPlugin(_Plugin):
         cfg["datasets"] = [{"path": "grpo_plugin.PromptPlugin"}]  # Axolotl needs one; load_datasets returns ours
 
     def load_datasets(self, cfg: Any, preprocess: bool = False) -> TrainDatasetMeta:
-        cpu_ranks.apply(cfg)
-        ddp_timeout.apply(cfg)
-        train = self.run.load_prompts(cfg).train
-        batch = batch_of_values(cfg, int(os.environ.get("WORLD_SIZE", 1)))
-        rows = len(train) if hasattr(train, "__len__") else None  # a stream has no length, and needs max_steps
-        steps = batch.steps(rows, cfg.num_epochs, cfg.max_steps)
-        return TrainDatasetMeta(train_dataset=train, eval_dataset=None, total_num_steps=steps)
+        return self._load_rows(cfg)
+
+
+class EnvironmentPlugin(_Plugin):
+    """`environments:` — episodes of several turns, with environments and tools."""
+
+    block = "environments"
+
+    def register(self, cfg: Any) -> None:
+        super().register(cfg)
+        if self.run.recipe.prompts is None:
+            cfg["datasets"] = [{"path": "grpo_plugin.EnvironmentPlugin"}]
+
+    def load_datasets(self, cfg: Any, preprocess: bool = False) -> TrainDatasetMeta | None:
+        """The rows of a recipe without PromptPlugin, whose environment makes the prompts."""
+        return None if self.run.recipe.prompts is not None else self._load_rows(cfg)
+
+    def get_training_args(self, cfg: Any) -> dict[str, Any]:
+        assert self.run.rewards is not None
+        return {**super().get_training_args(cfg), "reward_weights": self.run.rewards.weights}
 
 
 class RewardPlugin(_Plugin):

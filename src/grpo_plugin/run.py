@@ -11,7 +11,9 @@ from grpo_plugin.console.examples import Example, examples
 from grpo_plugin.console.model_card import ModelCard, installed_versions
 from grpo_plugin.console.screen import Screen
 from grpo_plugin.console.timing import Stopwatch
+from grpo_plugin.environments.loading import Environments
 from grpo_plugin.recipe import Recipe
+from grpo_plugin.recipe.batch_arithmetic import batch_of_values
 from grpo_plugin.recipe.checkpoints import how_to_resume
 from grpo_plugin.rollout.generation_log import GenerationLog
 from grpo_plugin.rollout.run_server import RunServer
@@ -38,6 +40,7 @@ class Run:
         watch: counts the seconds of each part of a step.
         step: the optimizer step in hand, from 1; 0 before the first.
         rewards, prompts: None until loaded.
+        environments: None until loaded, and where the recipe names none.
         own_rewards: of the sets of held-out prompts that have their own, by name.
         processor: of a model that takes images, else None.
     """
@@ -55,6 +58,7 @@ class Run:
         self.generation_log = GenerationLog(recipe.output_dir / "generations")
         self.validation_log = GenerationLog(recipe.output_dir / "validation")
         self.evaluation_log = EvaluationLog(recipe.output_dir / "evaluations.jsonl")
+        self.environments: Environments | None = None
         self.rewards: RewardSet | None = None
         self.own_rewards: dict[str, RewardSet] = {}
         self.prompts: PromptData | None = None
@@ -80,9 +84,16 @@ class Run:
         return cls._current
 
     def load_rewards(self) -> None:
-        """Load the reward functions, once; a RewardError says which cannot be loaded."""
-        if self.rewards is None and self.recipe.rewards is not None:
-            self.rewards = load(self.recipe.rewards, self.recipe.folder)
+        """Load environments and reward functions, once; a RecipeError or RewardError says which cannot be loaded."""
+        if self.rewards is not None:
+            return
+        if self.recipe.environments is not None:
+            self.environments = Environments.load(self.recipe.environments, self.recipe.folder)
+        of_environments = () if self.environments is None else self.environments.rewards
+        if self.recipe.rewards is not None or self.recipe.environments is not None:
+            self.rewards = load(
+                self.recipe.rewards, self.recipe.folder, {own.name: own.function for own in of_environments}
+            )
             self.own_rewards = load_own(self.recipe.held_out, self.recipe.rewards, self.recipe.folder)
             for note in self.rewards.notes():
                 self.screen.fact("rewards", note)
@@ -95,7 +106,9 @@ class Run:
         """
         from grpo_plugin.prompts.recipe_prompts import load_recipe_prompts
 
-        self.prompts, self.processor = load_recipe_prompts(self.recipe, cfg)
+        tools = None if self.environments is None else self.environments.longest_schemas
+        rows = batch_of_values(cfg, int(os.environ.get("WORLD_SIZE", 1))).prompts_per_rollout
+        self.prompts, self.processor = load_recipe_prompts(self.recipe, cfg, tools=tools, empty_rows=rows)
         for note in self.prompts.notes:
             self.screen.note(note)
         if self.rewards is not None:
@@ -220,6 +233,8 @@ class Run:
         for rewards in (self.rewards, *self.own_rewards.values()):
             if rewards is not None:
                 rewards.close()
+        if self.environments is not None:
+            self.environments.close()
         if self.is_main:
             self._write_report()
             final_report.of_run(self.recipe, self.evaluations, self.watch).show(self.screen)

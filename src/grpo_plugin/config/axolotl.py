@@ -3,6 +3,7 @@
 from pydantic import BaseModel
 
 from grpo_plugin.config.algorithm import AlgorithmConfig
+from grpo_plugin.config.environments import EnvironmentsConfig
 from grpo_plugin.config.prompts import PromptsConfig
 from grpo_plugin.config.quickstart import QuickstartConfig
 from grpo_plugin.config.rewards import RewardsConfig
@@ -12,6 +13,10 @@ from grpo_plugin.config.validation import ValidationConfig
 
 class PromptsArgs(BaseModel):
     prompts: PromptsConfig | None = None
+
+
+class EnvironmentsArgs(BaseModel):
+    environments: EnvironmentsConfig | None = None
 
 
 class RewardsArgs(BaseModel):

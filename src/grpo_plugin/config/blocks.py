@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from grpo_plugin.config.algorithm import AlgorithmConfig
 from grpo_plugin.config.block import Block
+from grpo_plugin.config.environments import EnvironmentsConfig
 from grpo_plugin.config.prompts import PromptsConfig
 from grpo_plugin.config.quickstart import QuickstartConfig
 from grpo_plugin.config.rewards import RewardsConfig
@@ -23,6 +24,7 @@ class OwnedBlock:
 BLOCKS = {
     "prompts": OwnedBlock(PromptsConfig, "PromptPlugin", required=True),
     "rollout": OwnedBlock(RolloutConfig, "RolloutPlugin"),
+    "environments": OwnedBlock(EnvironmentsConfig, "EnvironmentPlugin", required=True),
     "rewards": OwnedBlock(RewardsConfig, "RewardPlugin", required=True),
     "algorithm": OwnedBlock(AlgorithmConfig, "AlgorithmPlugin"),
     "validation": OwnedBlock(ValidationConfig, "ValidationPlugin"),

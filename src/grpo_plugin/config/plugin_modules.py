@@ -3,6 +3,7 @@
 PLUGINS = {
     "PromptPlugin": "grpo_plugin.plugins",
     "RolloutPlugin": "grpo_plugin.plugins",
+    "EnvironmentPlugin": "grpo_plugin.plugins",
     "RewardPlugin": "grpo_plugin.plugins",
     "AlgorithmPlugin": "grpo_plugin.plugins",
     "ValidationPlugin": "grpo_plugin.plugins",

@@ -1,6 +1,6 @@
 """The `quickstart:` block: the small model that the quickstart makes at `base_model`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,10 @@ from grpo_plugin.config.block import Block
 class QuickstartConfig(Block):
     """The small model that the quickstart makes at `base_model`."""
 
+    task: Annotated[
+        Literal["addition", "calculator"],
+        Field(description="What it is taught: sums of two numbers, or products for which it may ask a calculator."),
+    ] = "addition"
     seed: Annotated[
         int, Field(ge=0, description="Seed of the weights, the demonstrations and the held-out problems.")
     ] = 0
@@ -19,6 +23,6 @@ class QuickstartConfig(Block):
         Field(
             ge=0,
             le=1,
-            description="Share of the demonstrations that compute the sum step by step; the others estimate it.",
+            description="Share of the demonstrations that work the problem out; the others estimate it.",
         ),
     ] = 0.45

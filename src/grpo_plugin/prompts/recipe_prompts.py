@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from grpo_plugin.errors import RecipeError
@@ -11,14 +12,19 @@ from grpo_plugin.recipe.length_budget import check_longest_prompt
 from grpo_plugin.recipe.positions import with_overrides
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 
-def load_recipe_prompts(recipe: Recipe, cfg: Any) -> tuple[PromptData, ProcessorMixin | None]:
+def load_recipe_prompts(
+    recipe: Recipe, cfg: Any, *, tools: list[dict[str, Any]] | None = None, empty_rows: int = 0
+) -> tuple[PromptData, ProcessorMixin | None]:
     """The data of the `prompts:` block, and the processor that turns its images into pixels, if it has any.
 
     Args:
         cfg: Axolotl's validated configuration.
+        tools: that stand in every prompt, for its length.
+        empty_rows: how many rows to train on where the environment makes the prompts; each has an empty one.
 
     Raises:
         DataError: bad data, with row numbers.
@@ -26,7 +32,8 @@ def load_recipe_prompts(recipe: Recipe, cfg: Any) -> tuple[PromptData, Processor
     """
     from axolotl.loaders import load_tokenizer
 
-    assert recipe.prompts is not None
+    if recipe.prompts is None:
+        return PromptData(_empty(empty_rows), {}, ("prompt",), None, ()), None
     tokenizer = load_tokenizer(cfg)
     processor = _processor(cfg, tokenizer) if recipe.prompts.shows_images else None
     prompts = load(
@@ -35,10 +42,19 @@ def load_recipe_prompts(recipe: Recipe, cfg: Any) -> tuple[PromptData, Processor
         seed=int(cfg.seed or 0),
         tokenizer=tokenizer,
         processor=processor,
-        template_kwargs=recipe.trl.get("chat_template_kwargs"),
+        template_kwargs={**(recipe.trl.get("chat_template_kwargs") or {}), **({"tools": tools} if tools else {})},
     )
     check_longest_prompt(recipe, prompts.longest, _model_config(recipe, cfg))
+    if recipe.makes_prompts:
+        prompts = replace(prompts, train=_empty(empty_rows), columns=("prompt",))
     return prompts, processor
+
+
+def _empty(rows: int) -> Dataset:
+    """Rows whose prompt is an empty message of the user, which an environment's observation is appended to."""
+    from datasets import Dataset
+
+    return Dataset.from_dict({"prompt": [[{"role": "user", "content": ""}]] * rows})
 
 
 def _model_config(recipe: Recipe, cfg: Any) -> dict[str, Any] | None:

@@ -8,7 +8,16 @@ from typing import Any
 from grpo_plugin.config.quickstart import QuickstartConfig
 
 FILE = "quickstart.json"
-MAKERS = ("additions.py", "tokenizer.py", "teach.py", "model.py")
+MAKERS = (
+    "additions.py",
+    "products.py",
+    "problems.py",
+    "tasks.py",
+    "templates.py",
+    "tokenizer.py",
+    "teach.py",
+    "model.py",
+)
 
 
 def fingerprint(settings: QuickstartConfig) -> dict[str, Any]:

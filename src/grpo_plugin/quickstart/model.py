@@ -11,8 +11,9 @@ from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
 from grpo_plugin.config.quickstart import QuickstartConfig
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.quickstart.additions import Split, split, write_rows
 from grpo_plugin.quickstart.fingerprint import FILE, fingerprint, is_ready, read_fingerprint
+from grpo_plugin.quickstart.problems import Split, split, write_rows
+from grpo_plugin.quickstart.tasks import TASKS, Task
 from grpo_plugin.quickstart.teach import measure, teach
 from grpo_plugin.quickstart.tokenizer import make_tokenizer
 
@@ -44,15 +45,17 @@ def make(folder: str | Path, settings: QuickstartConfig, progress: Callable[[flo
 
 
 def _write(folder: Path, settings: QuickstartConfig, progress: Callable[[float], None]) -> None:
-    problems = split(settings.seed)
+    task = TASKS[settings.task]
+    problems = split(task.problem, settings.seed)
     write_rows(problems.train, folder / "train.jsonl")
     write_rows(problems.held_out, folder / "held_out.jsonl")
-    tokenizer = make_tokenizer()
+    tokenizer = make_tokenizer(task)
     tokenizer.save_pretrained(folder)
     with _deterministic(settings.seed):
         model = _untrained(tokenizer)
-        teach(model, tokenizer, problems.train, settings.steps, settings.worked_share, settings.seed, progress)
-        record = {**fingerprint(settings), "held_out_accuracy": _accuracy(model, tokenizer, problems)}
+        teach(model, tokenizer, task, problems.train, settings.steps, settings.worked_share, settings.seed, progress)
+        accuracy = None if task.tools else _accuracy(model, tokenizer, task, problems)
+        record = {**fingerprint(settings), "held_out_accuracy": accuracy}
     model.save_pretrained(folder)
     (folder / FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
@@ -76,10 +79,12 @@ def _untrained(tokenizer: PreTrainedTokenizerBase) -> Qwen2ForCausalLM:
     return Qwen2ForCausalLM(config)
 
 
-def _accuracy(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerBase, problems: Split) -> dict[str, float]:
+def _accuracy(
+    model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerBase, task: Task, problems: Split
+) -> dict[str, float]:
     return {
-        "sampled": measure(model, tokenizer, problems.held_out, sample=True),
-        "greedy": measure(model, tokenizer, problems.held_out, sample=False),
+        "sampled": measure(model, tokenizer, task, problems.held_out, sample=True),
+        "greedy": measure(model, tokenizer, task, problems.held_out, sample=False),
     }
 
 

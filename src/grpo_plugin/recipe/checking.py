@@ -47,6 +47,8 @@ def parse(values: Mapping[str, Any], *, evaluates: bool = False) -> Recipe:
     recipe = Recipe(values=values, **blocks)  # type: ignore[arg-type]
     _check_held_out(recipe, required=evaluates or (recipe.validation is not None and recipe.validation.only))
     if evaluates:
+        if recipe.environments is not None:
+            raise RecipeError("environments: episodes are evaluated in training alone (`validation:`); remove the block.")
         return _with_rewards(recipe)
     _check_needs(recipe)
     check_effects(recipe)
@@ -122,7 +124,9 @@ def _check_needs(recipe: Recipe) -> None:
     rl = recipe.values.get("rl") or "grpo"
     if rl not in ("grpo", "gdpo"):
         raise RecipeError(f"rl: got {rl!r}, but these plugins train with rl: grpo; change it or drop them.")
-    if recipe.rewards is None and not recipe.trl.get("reward_funcs"):
+    environments = recipe.environments
+    own_reward = environments is not None and environments.factory is not None  # it may have a get_reward()
+    if recipe.rewards is None and not recipe.trl.get("reward_funcs") and not own_reward:
         raise RecipeError(
             "rewards: the recipe names no reward; add grpo_plugin.RewardPlugin to `plugins` and a block such as "
             "rewards: {functions: [{function: rewards.math.accuracy}]}."
@@ -130,10 +134,44 @@ def _check_needs(recipe: Recipe) -> None:
     if not recipe.values.get("base_model"):
         raise RecipeError("base_model: missing; name a Hugging Face model or a folder.")
     only = recipe.validation is not None and recipe.validation.only
-    if recipe.prompts is not None and not recipe.prompts.train and not only:
+    if recipe.environments is not None:
+        _check_episodes(recipe)
+    if recipe.makes_prompts and not only:
+        _check_made_prompts(recipe)
+    elif recipe.prompts is not None and not recipe.prompts.train and not only:
         raise RecipeError("prompts.train: required and missing; add it to the 'prompts' block.")
     if recipe.prompts is not None and recipe.prompts.streaming and (recipe.values.get("max_steps") or 0) <= 0:
         raise RecipeError(
             "prompts.streaming: true reads rows without knowing how many there are, so that an epoch has no length; "
             "set max_steps, or streaming: false."
+        )
+
+
+def _check_episodes(recipe: Recipe) -> None:
+    """Refuse what episodes cannot have.
+
+    Raises:
+        RecipeError: for the first mistake.
+    """
+    if recipe.rollout is not None and recipe.rollout.lookahead:
+        raise RecipeError("rollout.lookahead: 1 cannot generate episodes ahead; set it to 0, or remove `environments:`.")
+    if recipe.prompts is not None and recipe.prompts.shows_images:
+        raise RecipeError("prompts.image_key: episodes take no images in their prompts yet; remove it.")
+
+
+def _check_made_prompts(recipe: Recipe) -> None:
+    """Refuse a recipe without training data whose environment cannot make the prompts, or that has no end.
+
+    Raises:
+        RecipeError: for the first mistake.
+    """
+    assert recipe.environments is not None
+    if not isinstance(recipe.environments.factory, str):
+        raise RecipeError(
+            "prompts.train: required and missing; without data one environment must make every prompt in its reset(), "
+            "so name the data, or one environments.factory."
+        )
+    if (recipe.values.get("max_steps") or 0) <= 0:
+        raise RecipeError(
+            "max_steps: missing, and without prompts.train an epoch has no length; set the number of steps."
         )

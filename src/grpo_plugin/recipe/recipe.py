@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from grpo_plugin.config.algorithm import AlgorithmConfig
+from grpo_plugin.config.environments import EnvironmentsConfig
 from grpo_plugin.config.prompts import PromptsConfig
 from grpo_plugin.config.quickstart import QuickstartConfig
 from grpo_plugin.config.rewards import RewardsConfig
@@ -24,6 +25,7 @@ class Recipe:
     rollout: RolloutConfig | None
     validation: ValidationConfig | None
     quickstart: QuickstartConfig | None
+    environments: EnvironmentsConfig | None = None
 
     def replace(self, **blocks: Any) -> "Recipe":
         """The same recipe with other blocks."""
@@ -54,6 +56,11 @@ class Recipe:
     def name(self) -> str:
         """The name of the recipe file without `.yaml`."""
         return Path(self.values.get("axolotl_config_path") or "recipe").stem
+
+    @property
+    def makes_prompts(self) -> bool:
+        """Whether the environment makes all prompts when it is reset: the recipe names no training data."""
+        return self.environments is not None and (self.prompts is None or not self.prompts.train)
 
     @property
     def held_out(self) -> dict[str, EvaluationOptions]:

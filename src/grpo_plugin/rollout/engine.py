@@ -4,7 +4,7 @@ Every method is collective: all ranks call it together. Only the main process se
 raised on every rank, so that no rank waits for one that has stopped.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn
 
 from grpo_plugin.config.rollout import RolloutConfig
+from grpo_plugin.environments.episode import Episode
 from grpo_plugin.errors import GrpoPluginError, RolloutError
 from grpo_plugin.rollout.client.failures import ServerGone, StaleWeights
 from grpo_plugin.rollout.client.prefetch import Groups, Prefetch, Request
@@ -121,6 +122,35 @@ class RolloutEngine:
         """
         request, first = self._gathered(prompts, n, sampling, images)
         return self._groups(model, request, fresh)[first : first + len(prompts)]
+
+    def play(
+        self,
+        model: nn.Module,
+        episodes: Sequence[Episode],
+        sampling: Sampling,
+        wait_for: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        """Play the main process's episodes to their end; other ranks bring none, and wait.
+
+        Args:
+            model: the policy, for a server that has to be replaced; episodes go on from the tokens that they have.
+            wait_for: runs a coroutine to its end in the event loop that environments belong to.
+
+        Raises:
+            RolloutError: as `generate`; whatever an environment raises.
+        """
+
+        def play(server: ServerHandle) -> None:
+            verify = server.counts_versions
+            wait_for(
+                server.client.play(episodes, sampling=sampling, version=self.version, verify_version=verify),
+            )
+
+        while True:
+            try:
+                return self._on_main(play)
+            except SERVER_LOST as error:
+                self._replace_server(model, error)
 
     def close(self) -> None:
         """Close the transport and the connection; stop the server too, if this run started it."""

@@ -6,10 +6,11 @@ One file per step and split, written under a hidden name and renamed, so that a 
 that is resumed writes its steps again: their files replace the old ones, and files of later steps go.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,6 +33,13 @@ COLUMNS = {
     "tokens": pa.int64(),
     "vote": pa.int64(),
 }
+# Of episodes; only where there are some. The messages after the prompt are JSON; images in them are left out.
+EPISODE_COLUMNS = {
+    "turns": pa.int64(),
+    "tool_calls": pa.int64(),
+    "tool_failures": pa.int64(),
+    "messages": pa.string(),
+}
 # One list for each completion, of what its tokens have, and its prompt's ids; only with `rollout.record_tokens`.
 TOKEN_COLUMNS = {
     "prompt_ids": pa.list_(pa.int32()),
@@ -52,7 +60,8 @@ class Generations:
     stands for a score that does not exist. `answers` are gold answers; `temperature` 0 is greedy. `rows` are the places
     of the prompts in their data, so that one prompt can be followed over the steps; `tokens` counts what the policy
     sampled; `votes` are equal for equivalent answers to one prompt. `extra` holds what reward functions logged through
-    TRL's `log_extra`, by column. `per_token` has, by name in TOKEN_COLUMNS, a list for each completion, or None.
+    TRL's `log_extra`, by column. `per_token` has, by name in TOKEN_COLUMNS, a list for each completion, or None;
+    `episodes` has, by name in EPISODE_COLUMNS, a value for each.
     """
 
     prompts: Sequence[str]
@@ -70,6 +79,37 @@ class Generations:
     votes: Sequence[int | None] | None = None
     extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     per_token: Mapping[str, Sequence[Sequence[Any] | None]] = field(default_factory=dict)
+    episodes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+
+class Episode(Protocol):
+    """What the log keeps of an episode."""
+
+    @property
+    def turns(self) -> int: ...
+    @property
+    def tool_calls(self) -> int: ...
+    @property
+    def tool_failures(self) -> int: ...
+    @property
+    def messages(self) -> Sequence[Mapping[str, Any]]: ...
+
+
+def episode_columns(episodes: Sequence[Episode | None]) -> dict[str, list[Any]]:
+    """`Generations.episodes` of B completions; empty where none of them is an episode."""
+    if not any(episodes):
+        return {}
+    return {
+        "turns": [episode and episode.turns for episode in episodes],
+        "tool_calls": [episode and episode.tool_calls for episode in episodes],
+        "tool_failures": [episode and episode.tool_failures for episode in episodes],
+        "messages": [episode and json.dumps(list(episode.messages), default=_left_out) for episode in episodes],
+    }
+
+
+def _left_out(value: Any) -> str:
+    """What stands in JSON for a value that is none of its types, such as an image."""
+    return f"<{type(value).__name__}>"
 
 
 class GenerationLog:
@@ -115,7 +155,7 @@ class GenerationLog:
 
 def function_columns(names: Sequence[str]) -> dict[str, str]:
     """Reward function name → column name; a name that is already a column is prefixed with `reward_`."""
-    reserved = COLUMNS.keys() | TOKEN_COLUMNS.keys()
+    reserved = COLUMNS.keys() | TOKEN_COLUMNS.keys() | EPISODE_COLUMNS.keys()
     taken = reserved | set(names)
     columns = {}
     for name in names:
@@ -146,8 +186,10 @@ def _table(step: int, batch: Generations, split: str) -> pa.Table:
         "tokens": nothing if batch.tokens is None else batch.tokens,
         "vote": nothing if batch.votes is None else batch.votes,
         **batch.per_token,
+        **batch.episodes,
     }
     types = COLUMNS | {name: TOKEN_COLUMNS[name] for name in batch.per_token}
+    types |= {name: EPISODE_COLUMNS[name] for name in batch.episodes}
     for name, column in function_columns(list(batch.functions)).items():
         values[column] = batch.functions[name]
         types[column] = pa.float64()

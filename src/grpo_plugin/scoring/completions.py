@@ -17,7 +17,8 @@ class CompletionBatch:
     """B completions side by side; every list and every column has length B.
 
     Attributes:
-        extras: objects of the trainer (its state, its logging callbacks), not per completion; never sent to a worker.
+        extras: objects of the trainer (its state, its logging callbacks), and `environments`, which alone has one for
+            each completion; never sent to a worker.
         places: of a part of a batch, the rows that its completions had in the whole; None for a whole batch.
         total: completions in the whole batch; None for a whole batch.
     """
@@ -41,10 +42,15 @@ class CompletionBatch:
             [self.completions[row] for row in rows],
             [self.completion_ids[row] for row in rows],
             {name: [self.columns[name][row] for row in rows] for name in names},
-            extras=self.extras if columns is None else {},
+            extras=self._extras(rows) if columns is None else {},
             places=[self.place(row) for row in rows],
             total=self.total or len(self),
         )
+
+    def _extras(self, rows: Sequence[int]) -> Mapping[str, Any]:
+        if "environments" not in self.extras:
+            return self.extras
+        return {**self.extras, "environments": [self.extras["environments"][row] for row in rows]}
 
     def place(self, row: int) -> int:
         """The row that completion `row` of this part has in the whole batch."""
@@ -93,10 +99,15 @@ def visible_completion(prompt_text: str, completion_text: str, prefill: str = ""
 
 
 def text_of(message: Any) -> str:
-    """The text of one prompt or completion: plain text, chat messages, or messages with image and text parts."""
+    """The text of one prompt or completion: plain text, chat messages, or messages with image and text parts.
+
+    A tool's result is not part of it: what a tool prints is no answer of the model.
+    """
     if isinstance(message, str):
         return message
     if isinstance(message, Mapping):
+        if message.get("role") == "tool":
+            return ""
         return text_of(message.get("text", message.get("content")) or "")
     if isinstance(message, Sequence):
         return "".join(text_of(part) for part in message)

@@ -2,19 +2,19 @@
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from grpo_plugin.config.rewards import RewardsConfig
+from grpo_plugin.config.rewards import RewardFunction, RewardsConfig
 from grpo_plugin.errors import RewardError
 from grpo_plugin.scoring import sandbox, signature
 from grpo_plugin.scoring.aggregate import totals
 from grpo_plugin.scoring.batch_scores import BatchScores, combined
 from grpo_plugin.scoring.completions import CompletionBatch
-from grpo_plugin.scoring.reward import Reward, build
+from grpo_plugin.scoring.reward import Reward, build, given
 from grpo_plugin.scoring.runner import Place, Runner
 from grpo_plugin.scoring.verdicts import Verdicts, allowed_failures
 
@@ -127,15 +127,33 @@ class RewardSet:
             )
 
 
-def load(config: RewardsConfig, base_dir: Path) -> RewardSet:
+def load(
+    config: RewardsConfig | None, base_dir: Path, of_environments: Mapping[str, Callable[..., Any]] = MappingProxyType({})
+) -> RewardSet:
     """Load every function that the `rewards:` block names; files are looked for beside the recipe (`base_dir`).
 
+    Args:
+        config: None where environments alone give rewards.
+        of_environments: by the name of its class, what calls the `get_reward()` of environments; of weight 1 each.
+
     Raises:
-        RewardError: a function cannot be found, imported or called as a reward; a sandbox is required and not there.
+        RewardError: a function cannot be found, imported or called as a reward; a sandbox is required and not there;
+            there is no reward at all.
     """
+    if config is None and not of_environments:
+        raise RewardError(
+            "rewards: the recipe names no reward, and no environment has a get_reward() method; add "
+            "grpo_plugin.RewardPlugin and a block such as rewards: {functions: [{function: rewards.math.accuracy}]}."
+        )
+    own = [RewardFunction(function=f"{name}.get_reward", name=name, run="trainer", kwargs={}) for name in of_environments]
+    named = [] if config is None else config.functions
+    config = config or RewardsConfig(functions=own)
     if config.sandbox == "required":
         sandbox.require()
-    rewards = [build(function, index, base_dir) for index, function in enumerate(config.functions)]
+    rewards = [build(function, index, base_dir) for index, function in enumerate(named)]
+    rewards += [
+        given(function, of_environments[str(function.name)], index) for index, function in enumerate(own, len(rewards))
+    ]
     loaded = RewardSet(_with_unique_names(rewards), config, base_dir)
     for note in loaded.notes():
         log.info(note)

@@ -38,7 +38,7 @@ class Canary:
             RolloutError: the mean gap is over `rollout.max_logp_gap`, or rose by orders with the first update.
         """
         version = self._generator.backend.version
-        fresh = [r for r in rollouts if r.policy_version == version and r.sampler_logps and r.sampled_mask is None]
+        fresh = [r for r in rollouts if r.policy_version == version and r.sampler_logps]
         if self._checked == version or not fresh:
             return
         most = self._config.canary_samples * self._policy.accelerator.num_processes

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from grpo_plugin.console.timing import Stopwatch
+from grpo_plugin.environments.episode import Episode
 from grpo_plugin.rollout.client.sampling import Sampling
 from grpo_plugin.trainer.tokenization import Images, PromptTokenizer, Row
 
@@ -44,6 +45,20 @@ class Backend(Protocol):
 
         Args:
             fresh: with the current weights, even if the same was prefetched with older ones.
+        """
+
+    @property
+    def plays_on_main(self) -> bool:
+        """Whether all episodes are the main process's; each rank plays its own where not."""
+
+    def play(self, episodes: Sequence[Episode], sampling: Sampling) -> None:
+        """Play this rank's episodes to their end with the current weights.
+
+        Args:
+            sampling: but for the tokens of a turn, which are the episode's budget.
+
+        Raises:
+            Whatever an environment raises.
         """
 
     def state(self) -> int:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
+from grpo_plugin.environments.episode import Episode
 from grpo_plugin.rollout.client.sampling import Sampling
+from grpo_plugin.scoring.async_loop import wait_for
 from grpo_plugin.trainer.tokenization import Images
 from grpo_plugin.trainer.vision import Vision
 
@@ -26,6 +28,13 @@ class Completion:
     finish_reason: str
     version: int
     logps: None = None
+
+
+def _within(completion: Completion, budget: int) -> Completion:
+    """The completion, cut to `budget` tokens: a batch generates as many as its largest budget."""
+    if len(completion.token_ids) <= budget:
+        return completion
+    return replace(completion, token_ids=completion.token_ids[:budget], finish_reason="length")
 
 
 class HuggingFaceBackend:
@@ -79,6 +88,26 @@ class HuggingFaceBackend:
         everyone = gather_object(self._completions(mine, sampling))[: len(repeated)]
         first = sum(counts[:rank]) * n
         return [everyone[start : start + n] for start in range(first, first + len(prompt_ids) * n, n)]
+
+    plays_on_main = False
+
+    def play(self, episodes: Sequence[Episode], sampling: Sampling) -> None:
+        """As `Backend.play`, in rounds: one batch of the turns of all episodes, then all of their tools side by side."""
+        wait_for([episode.begin() for episode in episodes], None)
+        while True:
+            waiting = [episode for episode in episodes if not episode.done]
+            most = max(gather_object([max((episode.budget for episode in waiting), default=0)]))
+            if not most:
+                return
+            prompts = [episode.token_ids for episode in waiting]
+            turns = self.generate(prompts, 1, replace(sampling, max_tokens=most), [None] * len(prompts))
+            wait_for(
+                [
+                    episode.add_turn(_within(turn, episode.budget))
+                    for episode, [turn] in zip(waiting, turns, strict=True)
+                ],
+                None,
+            )
 
     def _completions(self, prompts: Sequence[tuple[list[int], Images]], sampling: Sampling) -> list[Completion]:
         found: list[Completion] = []

@@ -8,6 +8,28 @@ import torch
 from torch import Tensor
 
 
+@dataclass(frozen=True)
+class EpisodeRecord:
+    """What is kept of an episode beside its tokens.
+
+    Attributes:
+        turns: of the policy.
+        tool_calls: in all.
+        failures: how many tool calls failed, by kind.
+        messages: what came after the prompt: the policy's messages and the tools' results.
+    """
+
+    turns: int
+    tool_calls: int
+    failures: Mapping[str, int] = field(default_factory=dict)
+    messages: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def tool_failures(self) -> int:
+        """How many tool calls failed."""
+        return sum(self.failures.values())
+
+
 @dataclass
 class Rollout:
     """One completion of a prompt. T = completion tokens.
@@ -25,6 +47,7 @@ class Rollout:
         reward: the weighted total of the scores; NaN where no function gave one.
         extra: what reward functions logged of it through `log_extra`, by column of the generation log.
         sampled_mask: (T) false on tokens that the policy did not sample (a tool's answer); None: it sampled all.
+        episode: turns, tool calls and messages of an episode; None for a completion without environment and tools.
     """
 
     row: int
@@ -42,6 +65,7 @@ class Rollout:
     reward: float = float("nan")
     extra: Mapping[str, Any] = field(default_factory=dict)
     sampled_mask: list[bool] | None = None
+    episode: EpisodeRecord | None = None
 
     @property
     def tokens(self) -> int:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from grpo_plugin.algorithms.groups import signal
-from grpo_plugin.rollout.generation_log import Generations
-from grpo_plugin.trainer.rollout import Rollout, none_if_nan, rewards_of
+from grpo_plugin.rollout.generation_log import Generations, episode_columns
+from grpo_plugin.trainer.rollout import EpisodeRecord, Rollout, none_if_nan, rewards_of
 from grpo_plugin.trainer.training_sample import TrainingSample
 
 
@@ -31,6 +31,19 @@ def rollout_metrics(
     for name, share in signal(rewards, group_size, tolerance=tolerance)._asdict().items():
         yield f"groups/{name}", share
     yield from _lengths(rollouts)
+    yield from _episodes([rollout.episode for rollout in rollouts if rollout.episode is not None])
+
+
+def _episodes(episodes: Sequence[EpisodeRecord]) -> Iterator[tuple[str, float]]:
+    """Means over episodes, and the share of the tool calls that failed, also by kind; nothing without episodes."""
+    if not episodes:
+        return
+    calls = sum(episode.tool_calls for episode in episodes)
+    yield "episode/turns", sum(episode.turns for episode in episodes) / len(episodes)
+    yield "episode/tool_calls", calls / len(episodes)
+    yield "episode/tool_failures", sum(episode.tool_failures for episode in episodes) / max(1, calls)
+    for kind in sorted({kind for episode in episodes for kind in episode.failures}):
+        yield f"episode/tool_failures/{kind}", sum(episode.failures.get(kind, 0) for episode in episodes) / max(1, calls)
 
 
 def _lengths(rollouts: Sequence[Rollout]) -> Iterator[tuple[str, float]]:
@@ -78,6 +91,7 @@ def generations(
         score_seconds=[rollout.score_seconds for rollout in rollouts],
         rows=[rollout.row for rollout in rollouts],
         tokens=[rollout.sampled_tokens for rollout in rollouts],
+        episodes=episode_columns([rollout.episode for rollout in rollouts]),
         extra={name: [rollout.extra.get(name) for rollout in rollouts] for name in _extra_names(rollouts)},
         per_token={} if token_text is None else _tokens(rollouts, samples, token_text),
     )

@@ -11,12 +11,13 @@ from accelerate.utils import gather_object
 from grpo_plugin.console.timing import Stopwatch
 from grpo_plugin.rollout.client.sampling import Sampling
 from grpo_plugin.scoring import RewardSet
+from grpo_plugin.trainer.episodes import EpisodeSampler, episode_inputs, rollout_of
 from grpo_plugin.trainer.generator import Generated, Generator, with_temperature
 from grpo_plugin.trainer.metrics import Metrics
 from grpo_plugin.trainer.micro_batches import share_of_rank
 from grpo_plugin.trainer.prompt_sampler import PromptSampler, Row
 from grpo_plugin.trainer.rollout import Rollout
-from grpo_plugin.trainer.tokenization import reward_inputs
+from grpo_plugin.trainer.tokenization import RewardInputs, reward_inputs
 
 
 class RolloutSampler:
@@ -26,6 +27,7 @@ class RolloutSampler:
         metrics: where reward functions log through `log_metric`.
         group_size: completions per prompt.
         trainer_state: returns transformers' current state, for reward functions that take it.
+        episodes: plays the rows as episodes; None where completions are single turns without tools.
     """
 
     def __init__(
@@ -39,11 +41,13 @@ class RolloutSampler:
         *,
         group_size: int,
         trainer_state: Callable[[], Any],
+        episodes: EpisodeSampler | None = None,
     ) -> None:
         self.rewards = rewards
         self._prompts, self._generator, self._accelerator = prompts, generator, accelerator
         self._metrics, self._stopwatch = metrics, stopwatch
         self._group_size, self._trainer_state = group_size, trainer_state
+        self._episodes = episodes
 
     def sample(self, rows: Sequence[int]) -> list[Rollout]:
         """`group_size` scored completions of each row, side by side, on every rank."""
@@ -61,6 +65,8 @@ class RolloutSampler:
 
     def _scored(self, rows: Sequence[int], number: int, sampling: Sampling) -> list[Rollout]:
         """`number` scored completions of each row of this rank's share."""
+        if self._episodes is not None:
+            return self._scored_episodes(self._episodes, rows, number, sampling)
         mine = [rows[index] for index in share_of_rank(len(rows), self._accelerator)]
         data = [self._prompts.row(row) for row in mine]
         groups = self._generator.generate(data, number, sampling)
@@ -69,7 +75,27 @@ class RolloutSampler:
             for row, columns, group in zip(mine, data, groups, strict=True)
             for rollout in self._unscored(row, columns, group)
         ]
-        self._score(rollouts, [columns for columns in data for _ in range(number)], number)
+        repeated = [columns for columns in data for _ in range(number)]
+        self._score(rollouts, reward_inputs(repeated, [rollout.completion for rollout in rollouts]), number)
+        return rollouts
+
+    def _scored_episodes(
+        self, sampler: EpisodeSampler, rows: Sequence[int], number: int, sampling: Sampling
+    ) -> list[Rollout]:
+        """The same of episodes."""
+        mine = [rows[index] for index in sampler.share(len(rows))]
+        data = [self._prompts.row(row) for row in mine]
+        groups = sampler.play(data, number, sampling)
+        episodes = [episode for group in groups for episode in group]
+        repeated = [(row, columns) for row, columns in zip(mine, data, strict=True) for _ in range(number)]
+        rollouts = [
+            rollout_of(row, columns.get("answer"), episode, self._generator.tokenizer)
+            for (row, columns), episode in zip(repeated, episodes, strict=True)
+        ]
+        inputs = episode_inputs([columns for _, columns in repeated], episodes)
+        self._score(rollouts, inputs, number, [episode.environment for episode in episodes])
+        for episode in episodes:
+            episode.end()
         return rollouts
 
     def _unscored(self, row: int, columns: Row, group: Generated) -> list[Rollout]:
@@ -91,15 +117,21 @@ class RolloutSampler:
             for completion, text in zip(group.completions, texts, strict=True)
         ]
 
-    def _score(self, rollouts: list[Rollout], data: list[Row], group_size: int) -> None:
-        """Set the scores and rewards of this rank's rollouts; `data` holds the row of each."""
+    def _score(
+        self,
+        rollouts: list[Rollout],
+        inputs: RewardInputs,
+        group_size: int,
+        environments: Sequence[Any] | None = None,
+    ) -> None:
+        """Set the scores and rewards of this rank's rollouts; `inputs` and `environments` are theirs."""
         if not rollouts:
             return
-        prompts, completions, columns = reward_inputs(data, [rollout.completion for rollout in rollouts])
         ids = [rollout.completion_ids for rollout in rollouts]
         extra: defaultdict[str, list[Any]] = defaultdict(list)
+        extras = self._extras(extra) | ({} if environments is None else {"environments": list(environments)})
         with self._stopwatch("score"):
-            scores = self.rewards.score(prompts, completions, ids, columns, self._extras(extra))
+            scores = self.rewards.score(inputs.prompts, inputs.completions, ids, inputs.columns, extras)
         totals = self.rewards.totals(scores.by_function, group_size)
         named = dict(zip(self.rewards.names, scores.by_function, strict=True)) | scores.parts
         for index, rollout in enumerate(rollouts):

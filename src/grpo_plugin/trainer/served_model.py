@@ -8,10 +8,12 @@ from transformers import GenerationConfig
 from trl.data_utils import is_conversational, prepare_multimodal_messages
 
 from grpo_plugin.console.timing import Stopwatch
+from grpo_plugin.environments.episode import Episode
 from grpo_plugin.recipe import Recipe
 from grpo_plugin.recipe.length_budget import longest_completion
 from grpo_plugin.rollout.client.http import Client
 from grpo_plugin.rollout.client.sampling import FORBIDDEN, Sampling
+from grpo_plugin.scoring.async_loop import wait_for
 from grpo_plugin.trainer.generator import Completion, Generator
 from grpo_plugin.trainer.terminators import terminators
 from grpo_plugin.trainer.tokenization import Images, PromptTokenizer
@@ -27,6 +29,7 @@ class ServedModel:
 
     version = 0
     is_ahead = False
+    plays_on_main = True
 
     def __init__(self, client: Client, *, verify_version: bool, image_token: int | None = None) -> None:
         self._client, self._verify_version, self._image_token = client, verify_version, image_token
@@ -53,6 +56,11 @@ class ServedModel:
             verify_version=self._verify_version,
             images=images if any(images) else None,
         )
+
+    def play(self, episodes: Sequence[Episode], sampling: Sampling) -> None:
+        """As `Backend.play`."""
+        verify = self._verify_version
+        wait_for(self._client.play(episodes, sampling=sampling, version=self.version, verify_version=verify), None)
 
 
 def generator_of(recipe: Recipe, backend: ServedModel, processing_class: Any, config: Any) -> Generator:

@@ -18,6 +18,7 @@ from grpo_plugin.config.validation import ValidationConfig
 from grpo_plugin.console.screen_callback import ScreenCallback
 from grpo_plugin.console.step_log import StepLog
 from grpo_plugin.console.tracker_callback import TrackerCallback
+from grpo_plugin.environments.rendering import ChatRenderer
 from grpo_plugin.recipe.batch_arithmetic import batch_of_arguments
 from grpo_plugin.recipe.checkpoints import saves_checkpoints
 from grpo_plugin.recipe.resuming import check_steps_left
@@ -26,6 +27,7 @@ from grpo_plugin.run import Run
 from grpo_plugin.trainer.canary import Canary
 from grpo_plugin.trainer.checkpoint import clear_unfinished
 from grpo_plugin.trainer.dynamic_sampler import DynamicSampler
+from grpo_plugin.trainer.episodes import EpisodeSampler
 from grpo_plugin.trainer.generator import Backend, Generator
 from grpo_plugin.trainer.huggingface_backend import HuggingFaceBackend
 from grpo_plugin.trainer.kl_coefficient import KlCoefficient
@@ -57,6 +59,7 @@ class TrainerSetup(AxolotlGRPOTrainer):
         batch_plan: completions, prompts and optimizer steps of a rollout batch, over all ranks.
         server: vLLM; None where Hugging Face generates.
         canary: None where there is no server.
+        episodes: None where the recipe names neither environments nor tools.
         validator: None where the recipe validates nothing.
         best: the best validation so far; None where `validation.best` names no metric.
     """
@@ -76,6 +79,7 @@ class TrainerSetup(AxolotlGRPOTrainer):
         self.server = self._make_server()
         self.generator = self._make_generator(self.server or self._make_huggingface_backend())
         self.canary = self._make_canary()
+        self.episodes = self._make_episodes()
         self.rollout_sampler = self._make_rollout_sampler()
         self.dynamic_sampler = self._make_dynamic_sampler()
         self.sample_builder = self._make_sample_builder()
@@ -178,6 +182,25 @@ class TrainerSetup(AxolotlGRPOTrainer):
         float32 = not self._trains_in_half_precision() and self.run_.serves_in_float32
         return Canary(self.policy, self.generator, rollout, self.metrics, float32=float32)
 
+    def _make_episodes(self) -> EpisodeSampler | None:
+        environments = self.run_.environments
+        if environments is None:
+            return None
+        renderer = ChatRenderer(
+            self.processing_class, self._terminators(), self.chat_template, self.chat_template_kwargs
+        )
+        rendering = environments.rendering(renderer, self.run_.recipe.folder)
+        for note in rendering.notes:
+            self.run_.screen.note(note)
+        return EpisodeSampler(
+            environments,
+            rendering,
+            self.generator.backend,
+            self.accelerator,
+            self.run_.watch,
+            getattr(causal(self.accelerator.unwrap_model(self.model)).config, "max_position_embeddings", None),
+        )
+
     def _make_rollout_sampler(self) -> RolloutSampler:
         assert self.run_.rewards is not None
         return RolloutSampler(
@@ -189,6 +212,7 @@ class TrainerSetup(AxolotlGRPOTrainer):
             self.run_.watch,
             group_size=self.num_generations,
             trainer_state=lambda: self.state,  # transformers makes a new one when training begins
+            episodes=self.episodes,
         )
 
     def _make_dynamic_sampler(self) -> DynamicSampler:
@@ -257,7 +281,7 @@ class TrainerSetup(AxolotlGRPOTrainer):
             held_out_rows(name, list(run.prompts.validation[name]), options, run.own_rewards.get(name, run.rewards))
             for name, options in run.recipe.held_out.items()
         ]
-        return Validator(sets, self.generator, self.accelerator, run.validation_log)
+        return Validator(sets, self.generator, self.accelerator, run.validation_log, self.episodes)
 
     def _make_best(self) -> BestSoFar | None:
         config = self.run_.recipe.validation

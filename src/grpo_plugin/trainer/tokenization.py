@@ -1,7 +1,7 @@
 """Prompts as token ids, exactly as the policy is prompted in training, in validation and by vLLM."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from transformers import ProcessorMixin
 from trl.data_utils import is_conversational, prepare_multimodal_messages
@@ -100,15 +100,27 @@ def with_images(prompt: Any, images: Images) -> Any:
     return prompt if images is None else prepare_multimodal_messages(prompt, images=images)
 
 
-def reward_inputs(rows: Sequence[Row], texts: Sequence[str]) -> tuple[list[Any], list[Any], dict[str, list[Any]]]:
-    """Prompts, completions and columns as reward functions take them.
+class RewardInputs(NamedTuple):
+    """What reward functions take of B completions: prompts, completions (chat messages or text) and columns."""
+
+    prompts: list[Any]
+    completions: list[Any]
+    columns: dict[str, list[Any]]
+
+
+def reward_inputs(rows: Sequence[Row], texts: Sequence[str]) -> RewardInputs:
+    """What reward functions take of single turns.
 
     Args:
-        rows: (B,) of the completions, all with the keys of the first.
+        rows: (B,) of the completions, all with the keys of the first; empty where there are none.
         texts: (B,) of the completions; each becomes a chat message where its prompt is a chat.
     """
     prompts = [row["prompt"] for row in rows]
-    columns = {key: [row.get(key) for row in rows] for key in rows[0] if key != "prompt"}
-    if is_conversational({"prompt": prompts[0]}):
-        return prompts, [[{"role": "assistant", "content": text}] for text in texts], columns
-    return prompts, list(texts), columns
+    if prompts and is_conversational({"prompt": prompts[0]}):
+        return RewardInputs(prompts, [[{"role": "assistant", "content": text}] for text in texts], columns_of(rows))
+    return RewardInputs(prompts, list(texts), columns_of(rows))
+
+
+def columns_of(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """The columns of the data as reward functions take them; all rows have those of the first."""
+    return {key: [row.get(key) for row in rows] for row in rows[:1] for key in row if key != "prompt"}

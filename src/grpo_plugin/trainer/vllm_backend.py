@@ -3,9 +3,11 @@
 from collections.abc import Callable, Sequence
 
 from grpo_plugin.console.timing import Stopwatch
+from grpo_plugin.environments.episode import Episode
 from grpo_plugin.rollout.client.http import Completion
 from grpo_plugin.rollout.client.sampling import Sampling
 from grpo_plugin.rollout.engine import RolloutEngine
+from grpo_plugin.scoring.async_loop import wait_for
 from grpo_plugin.trainer.policy import Policy
 from grpo_plugin.trainer.tokenization import Images
 
@@ -56,6 +58,12 @@ class VllmBackend:
         return self.engine.generate(
             self._policy.model, self._vllm_prompt_ids(prompt_ids), n, sampling, images, fresh=fresh
         )
+
+    plays_on_main = True  # which alone has the server
+
+    def play(self, episodes: Sequence[Episode], sampling: Sampling) -> None:
+        """As `Backend.play`: each episode asks for its turns by itself."""
+        self.engine.play(self._policy.model, episodes, sampling, lambda work: wait_for(work, None))
 
     def prefetch(self, prompt_ids: list[list[int]], n: int, sampling: Sampling, images: list[Images]) -> None:
         """Request what `generate` will be called with next, from the server's weights; returns at once."""

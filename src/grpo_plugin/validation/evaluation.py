@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from grpo_plugin.config.prompts import VALIDATION
 from grpo_plugin.config.validation import EvaluationOptions
 from grpo_plugin.errors import DataError, RecipeError, suggestion
-from grpo_plugin.rollout.generation_log import Generations
+from grpo_plugin.rollout.generation_log import Generations, episode_columns
 from grpo_plugin.scoring.aggregate import mean_of_known
 from grpo_plugin.validation.accuracy import Accuracy, Evaluation, lengths, pass_at_k
 from grpo_plugin.validation.bootstrap import standard_errors
@@ -24,11 +24,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Answer:
-    """One completion of a held-out prompt."""
+    """One completion of a held-out prompt; `episode` is what the generation log keeps of one, if it is an episode."""
 
     text: str
     token_ids: Sequence[int]
     finish_reason: str | None
+    episode: Any = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Judged:
             rows=_repeat(range(len(prompts)), self.per_prompt),
             tokens=[len(answer.token_ids) for answer in self.answers],
             votes=self.scores.votes,
+            episodes=episode_columns([answer.episode for answer in self.answers]),
         )
 
 

@@ -7,10 +7,12 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from grpo_plugin.console.report.sampling import TRAIN, Chosen
-from grpo_plugin.rollout.generation_log import COLUMNS, TOKEN_COLUMNS
+from grpo_plugin.rollout.generation_log import COLUMNS, EPISODE_COLUMNS, TOKEN_COLUMNS
 
 PAGE = 250  # completions
 FACTS = ("split", "finish_reason", "policy_version", "temperature", "score_seconds", "vote")
+FACTS_OF_EPISODES = ("turns", "tool_calls", "tool_failures")
+NOT_SCORES = COLUMNS.keys() | TOKEN_COLUMNS.keys() | EPISODE_COLUMNS.keys()
 INDEX = ("step", "prompt", "reward", "advantage", "length", "validation", "truncated")
 
 
@@ -59,10 +61,10 @@ def _text(row: dict[str, Any]) -> dict[str, Any]:
         "completion": row["completion"],
         "answer": row["answer"],
         "facts": {name: row.get(name) for name in FACTS},  # a log of an earlier release lacks "vote"
-        "scores": {
-            name: _finite(value) for name, value in row.items() if name not in COLUMNS and name not in TOKEN_COLUMNS
-        },
+        "scores": {name: _finite(value) for name, value in row.items() if name not in NOT_SCORES},
     }
+    if row.get("turns") is not None:
+        found["facts"] |= {name: row[name] for name in FACTS_OF_EPISODES}
     if row.get("token_texts"):
         found["tokens"] = {name.removeprefix("token_"): _rounded(row[name]) for name in TOKEN_COLUMNS if row.get(name)}
     return found

@@ -8,10 +8,12 @@ from typing import Any, Literal, Self, TypeVar
 
 import httpx
 
+from grpo_plugin.environments.episode import Episode
 from grpo_plugin.errors import RolloutError
+from grpo_plugin.rollout.client.episodes import Play
 from grpo_plugin.rollout.client.failures import NoAnswer, ServerGone, json_of, transport_errors
 from grpo_plugin.rollout.client.liveness import STALLED_AFTER, Liveness
-from grpo_plugin.rollout.client.requests import Ask, PromptBatch
+from grpo_plugin.rollout.client.requests import Ask, PromptBatch, check_length
 from grpo_plugin.rollout.client.responses import Completion
 from grpo_plugin.rollout.client.sampling import Sampling
 
@@ -87,17 +89,30 @@ class Client:
             return []
         self._showed_images = self._showed_images or images is not None
         self._check_lengths(prompts, sampling.max_tokens)
-        if sampling.extra and self._request_fields:
-            sampling.check(self._request_fields)
-        fields = {**sampling.payload(), "n": n, "logprobs": 0, "return_token_ids": True}
-        if self._adapter is not None:
-            fields["model"] = self._adapter
-        headers = {"x-grpo-expect-version": str(version)} if verify_version else {}
+        fields = self._fields(sampling, n)
 
-        def batch(ask: Ask) -> PromptBatch:
-            return PromptBatch(ask, prompts, images or [None] * len(prompts), fields, version)
+        async def work(http: httpx.AsyncClient) -> list[list[Completion]]:
+            ask = self._asking(http, version if verify_version else None)
+            batch = PromptBatch(ask, prompts, images or [None] * len(prompts), fields, version)
+            return await batch.complete(self._requests)
 
-        return asyncio.run(self._watched(lambda http: self._complete(http, batch, headers), generates=True))
+        return asyncio.run(self._watched(work, generates=True))
+
+    async def play(
+        self, episodes: Sequence[Episode], *, sampling: Sampling, version: int, verify_version: bool = True
+    ) -> None:
+        """Play `episodes` to their end, all at once, from where they are; `version` and `verify_version` as above.
+
+        Raises:
+            As complete(); after ServerGone and StaleWeights, call it again with a server that works.
+            Whatever an environment raises.
+        """
+        fields = await asyncio.to_thread(self._fields, sampling, 1)
+        limit = await asyncio.to_thread(self._model.get, "max_model_len")
+        async with httpx.AsyncClient(transport=self._async_transport(), **self._options) as http:
+            ask = self._asking(http, version if verify_version else None)
+            play = Play(ask, fields, version, limit)
+            await play.all(episodes, Liveness(http, self._fault, lambda: play.pending > 0).lost)
 
     def post(
         self,
@@ -182,15 +197,26 @@ class Client:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         return {"uds": self._socket, "verify": self.address.startswith("https:"), "limits": limits}
 
-    async def _complete(
-        self, http: httpx.AsyncClient, batch: Callable[[Ask], PromptBatch], headers: Mapping[str, str]
-    ) -> list[list[Completion]]:
+    def _fields(self, sampling: Sampling, n: int) -> dict[str, Any]:
+        """What every request for completions carries."""
+        if sampling.extra and self._request_fields:
+            sampling.check(self._request_fields)
+        model = {} if self._adapter is None else {"model": self._adapter}
+        return {**sampling.payload(), "n": n, "logprobs": 0, "return_token_ids": True, **model}
+
+    def _asking(self, http: httpx.AsyncClient, version: int | None) -> Ask:
+        """Sends a body to a route; the server must have weights of this version, if one is given."""
+        headers = {} if version is None else {"x-grpo-expect-version": str(version)}
+
         async def ask(path: str, body: Mapping[str, Any]) -> Any:
             with transport_errors(self.address, path, self._timeout):
                 answer = await http.post(path, json=body, headers=headers)
             return json_of(answer, self.address)
 
-        return await batch(ask).complete(self._requests)
+        return ask
+
+    def _async_transport(self) -> httpx.AsyncHTTPTransport:
+        return httpx.AsyncHTTPTransport(**self._transport())
 
     async def _watched(self, work: Callable[[httpx.AsyncClient], Awaitable[T]], *, generates: bool) -> T:
         """Await `work`; cancel it when the server is lost.
@@ -198,9 +224,8 @@ class Client:
         Raises:
             ServerGone: it was lost, or made no token in all the time that a generation may take.
         """
-        transport = httpx.AsyncHTTPTransport(**self._transport())
-        async with httpx.AsyncClient(transport=transport, **self._options) as http:
-            liveness = Liveness(http, self._fault, generates)
+        async with httpx.AsyncClient(transport=self._async_transport(), **self._options) as http:
+            liveness = Liveness(http, self._fault, lambda: generates)
             working, watching = asyncio.ensure_future(work(http)), asyncio.ensure_future(liveness.lost())
             try:
                 await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
@@ -228,13 +253,7 @@ class Client:
         return asyncio.run(self._watched(send, generates=False))
 
     def _check_lengths(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> None:
-        longest, limit = max(map(len, prompts)), self._model.get("max_model_len")
-        if limit is not None and longest + max_tokens > limit:
-            raise RolloutError(
-                f"vllm.max_model_len: {limit} tokens do not hold a prompt of {longest} and a completion of "
-                f"{max_tokens} (trl.max_completion_length); raise max_model_len as far as the model allows, or lower "
-                "prompts.max_length or max_completion_length."
-            )
+        check_length(max(map(len, prompts)), max_tokens, self._model.get("max_model_len"))
 
     @cached_property
     def _model(self) -> Mapping[str, Any]:

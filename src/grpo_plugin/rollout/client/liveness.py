@@ -32,10 +32,12 @@ class Liveness:
     Args:
         http: a client of the server, with its key.
         fault: what is wrong with the server's processes, None for nothing.
-        generates: the request makes tokens, so that `/metrics` must show new ones.
+        generates: whether a request that makes tokens is pending, so that `/metrics` must show new ones.
     """
 
-    def __init__(self, http: httpx.AsyncClient, fault: Callable[[], str | None], generates: bool) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, fault: Callable[[], str | None], generates: Callable[[], bool]
+    ) -> None:
         self._http = http
         self._fault = fault
         self._generates = generates
@@ -58,7 +60,9 @@ class Liveness:
             in_a_row = in_a_row + 1 if fault else 0
             if fault and in_a_row >= FAULTS_IN_A_ROW:
                 return fault
-            if fault is None and self._generates:
+            if not self._generates():
+                self._unchanged, self._tokens = 0.0, None
+            elif fault is None:
                 await self._count_tokens()
             if self._unchanged >= STALLED_AFTER:
                 return f"it made no token for {self._unchanged:.0f} s"

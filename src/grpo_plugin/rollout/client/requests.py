@@ -70,3 +70,17 @@ def spread(indices: Sequence[int], most: int) -> list[Sequence[int]]:
     count = min(most, len(indices))
     bounds = [len(indices) * place // count for place in range(count + 1)] if count else []
     return [indices[start:end] for start, end in pairwise(bounds)]
+
+
+def check_length(prompt: int, completion: int, limit: int | None) -> None:
+    """Check that a prompt and the longest completion of it, in tokens, fit into the server's context.
+
+    Raises:
+        RolloutError: they do not.
+    """
+    if limit is not None and prompt + completion > limit:
+        raise RolloutError(
+            f"vllm.max_model_len: {limit} tokens do not hold a prompt of {prompt} and a completion of "
+            f"{completion} (trl.max_completion_length); raise max_model_len as far as the model allows, or lower "
+            "prompts.max_length or max_completion_length."
+        )

@@ -1,0 +1,41 @@
+"""What a model of the quickstart is taught: sums that it works out, or products that it asks a calculator for."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from environments.calculator import calculate
+from grpo_plugin.quickstart.additions import Addition
+from grpo_plugin.quickstart.problems import MakeProblem
+from grpo_plugin.quickstart.products import Product
+from grpo_plugin.quickstart.templates import CHAT, CHAT_WITH_TOOLS
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task.
+
+    Attributes:
+        problem: makes the problem of two numbers.
+        chat_template: of the model's tokenizer.
+        vocabulary: tokens at most; more than the words ask for.
+        tools: functions that the model may call.
+    """
+
+    problem: MakeProblem
+    chat_template: str
+    vocabulary: int
+    tools: Sequence[Callable[..., Any]] = field(default=())
+
+    @property
+    def schemas(self) -> list[dict[str, Any]]:
+        """The JSON schemas of the tools, as the chat template takes them."""
+        from transformers.utils import get_json_schema
+
+        return [get_json_schema(tool) for tool in self.tools]
+
+
+TASKS = {
+    "addition": Task(Addition, CHAT, vocabulary=320),
+    "calculator": Task(Product, CHAT_WITH_TOOLS, vocabulary=400, tools=(calculate,)),
+}
