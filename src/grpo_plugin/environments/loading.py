@@ -73,6 +73,11 @@ class Environments:
         """What the chat template gets as `tools`; None where the row's environment has none."""
         return self.of(row).schemas or None
 
+    @property
+    def longest_schemas(self) -> list[dict[str, Any]]:
+        """The schemas of the environment that has the most to say of its tools: what a prompt may grow by."""
+        return max((environment.schemas for environment in self.by_name.values()), key=lambda found: len(str(found)))
+
     @cached_property
     def rewards(self) -> list[OwnReward]:
         """The rewards that environments give themselves, each once for its class, in the recipe's order."""

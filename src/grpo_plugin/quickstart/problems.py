@@ -36,7 +36,7 @@ class Split:
 
 
 def split(make: MakeProblem, seed: int, held_out_pairs: int = 128) -> Split:
-    """All 8,100 problems that `make` makes of two numbers, in a seeded order, those of `held_out_pairs` pairs of numbers kept apart.
+    """All 8,100 problems that `make` makes, in a seeded order, those of `held_out_pairs` pairs of numbers kept apart.
 
     Whole pairs are kept apart, so that 38 + 47 does not teach 47 + 38.
     """

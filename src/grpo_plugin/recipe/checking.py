@@ -48,7 +48,9 @@ def parse(values: Mapping[str, Any], *, evaluates: bool = False) -> Recipe:
     _check_held_out(recipe, required=evaluates or (recipe.validation is not None and recipe.validation.only))
     if evaluates:
         if recipe.environments is not None:
-            raise RecipeError("environments: episodes are evaluated in training alone (`validation:`); remove the block.")
+            raise RecipeError(
+                "environments: episodes are evaluated in training alone (`validation:`); remove the block."
+            )
         return _with_rewards(recipe)
     _check_needs(recipe)
     check_effects(recipe)
@@ -154,7 +156,9 @@ def _check_episodes(recipe: Recipe) -> None:
         RecipeError: for the first mistake.
     """
     if recipe.rollout is not None and recipe.rollout.lookahead:
-        raise RecipeError("rollout.lookahead: 1 cannot generate episodes ahead; set it to 0, or remove `environments:`.")
+        raise RecipeError(
+            "rollout.lookahead: 1 cannot generate episodes ahead; set it to 0, or remove `environments:`."
+        )
     if recipe.prompts is not None and recipe.prompts.shows_images:
         raise RecipeError("prompts.image_key: episodes take no images in their prompts yet; remove it.")
 

@@ -75,7 +75,9 @@ def build(config: RewardFunction, index: int, base_dir: Path) -> Reward:
 def given(config: RewardFunction, function: Callable[..., Any], index: int) -> Reward:
     """A reward whose function is there already: the `get_reward()` of an environment."""
     where = f"environments.factory ({config.function})"
-    return Reward(index, where, str(config.name), config.weight, function, signature.read(where, function, {}), {}, config)
+    return Reward(
+        index, where, str(config.name), config.weight, function, signature.read(where, function, {}), {}, config
+    )
 
 
 def _model(spec: str, base_dir: Path) -> ModelReward | None:

@@ -128,7 +128,9 @@ class RewardSet:
 
 
 def load(
-    config: RewardsConfig | None, base_dir: Path, of_environments: Mapping[str, Callable[..., Any]] = MappingProxyType({})
+    config: RewardsConfig | None,
+    base_dir: Path,
+    of_environments: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
 ) -> RewardSet:
     """Load every function that the `rewards:` block names; files are looked for beside the recipe (`base_dir`).
 
@@ -145,7 +147,9 @@ def load(
             "rewards: the recipe names no reward, and no environment has a get_reward() method; add "
             "grpo_plugin.RewardPlugin and a block such as rewards: {functions: [{function: rewards.math.accuracy}]}."
         )
-    own = [RewardFunction(function=f"{name}.get_reward", name=name, run="trainer", kwargs={}) for name in of_environments]
+    own = [
+        RewardFunction(function=f"{name}.get_reward", name=name, run="trainer", kwargs={}) for name in of_environments
+    ]
     named = [] if config is None else config.functions
     config = config or RewardsConfig(functions=own)
     if config.sandbox == "required":

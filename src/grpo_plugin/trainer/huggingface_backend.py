@@ -92,7 +92,7 @@ class HuggingFaceBackend:
     plays_on_main = False
 
     def play(self, episodes: Sequence[Episode], sampling: Sampling) -> None:
-        """As `Backend.play`, in rounds: one batch of the turns of all episodes, then all of their tools side by side."""
+        """As `Backend.play`, in rounds: one batch of turns of all episodes, then all of their tools side by side."""
         wait_for([episode.begin() for episode in episodes], None)
         while True:
             waiting = [episode for episode in episodes if not episode.done]

@@ -1,6 +1,7 @@
 """The metrics of a rollout batch (rewards, groups, lengths), and its rows of the generation log."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -39,11 +40,12 @@ def _episodes(episodes: Sequence[EpisodeRecord]) -> Iterator[tuple[str, float]]:
     if not episodes:
         return
     calls = sum(episode.tool_calls for episode in episodes)
+    failures = sum((Counter(episode.failures) for episode in episodes), Counter[str]())
     yield "episode/turns", sum(episode.turns for episode in episodes) / len(episodes)
     yield "episode/tool_calls", calls / len(episodes)
-    yield "episode/tool_failures", sum(episode.tool_failures for episode in episodes) / max(1, calls)
-    for kind in sorted({kind for episode in episodes for kind in episode.failures}):
-        yield f"episode/tool_failures/{kind}", sum(episode.failures.get(kind, 0) for episode in episodes) / max(1, calls)
+    yield "episode/tool_failures", failures.total() / max(1, calls)
+    for kind, number in sorted(failures.items()):
+        yield f"episode/tool_failures/{kind}", number / max(1, calls)
 
 
 def _lengths(rollouts: Sequence[Rollout]) -> Iterator[tuple[str, float]]:

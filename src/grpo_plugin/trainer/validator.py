@@ -146,9 +146,7 @@ class Validator:
             self._log.write(step, batch.generations(prompts, self._generator.backend.version), name)
 
 
-def scored_answers(
-    rewards: RewardSet, rows: Sequence[Row], groups: Sequence[Sequence[Episode]]
-) -> list[ScoredAnswer]:
+def scored_answers(rewards: RewardSet, rows: Sequence[Row], groups: Sequence[Sequence[Episode]]) -> list[ScoredAnswer]:
     """The scores of episodes that are over, which end here; `rows` holds the row of each."""
     episodes = [episode for group in groups for episode in group]
     if not episodes:
@@ -181,9 +179,7 @@ def judge_answers(held_out: HeldOutRows, rows: Sequence[Row], answers: Sequence[
     )
 
 
-def _scores(
-    rewards: RewardSet, rows: Sequence[Row], answers: Sequence[Answer]
-) -> Sequence[Sequence[float | None]]:
+def _scores(rewards: RewardSet, rows: Sequence[Row], answers: Sequence[Answer]) -> Sequence[Sequence[float | None]]:
     """By function, the score of each answer."""
     scored = [answer.scores for answer in answers if isinstance(answer, ScoredAnswer)]
     if scored:

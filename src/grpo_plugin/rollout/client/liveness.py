@@ -35,9 +35,7 @@ class Liveness:
         generates: whether a request that makes tokens is pending, so that `/metrics` must show new ones.
     """
 
-    def __init__(
-        self, http: httpx.AsyncClient, fault: Callable[[], str | None], generates: Callable[[], bool]
-    ) -> None:
+    def __init__(self, http: httpx.AsyncClient, fault: Callable[[], str | None], generates: Callable[[], bool]) -> None:
         self._http = http
         self._fault = fault
         self._generates = generates
