@@ -30,13 +30,6 @@ class Completion:
     logps: None = None
 
 
-def _within(completion: Completion, budget: int) -> Completion:
-    """The completion, cut to `budget` tokens: a batch generates as many as its largest budget."""
-    if len(completion.token_ids) <= budget:
-        return completion
-    return replace(completion, token_ids=completion.token_ids[:budget], finish_reason="length")
-
-
 class HuggingFaceBackend:
     """The policy itself generates, so its weights are always current.
 
@@ -101,13 +94,7 @@ class HuggingFaceBackend:
                 return
             prompts = [episode.token_ids for episode in waiting]
             turns = self.generate(prompts, 1, replace(sampling, max_tokens=most), [None] * len(prompts))
-            wait_for(
-                [
-                    episode.add_turn(_within(turn, episode.budget))
-                    for episode, [turn] in zip(waiting, turns, strict=True)
-                ],
-                None,
-            )
+            wait_for([episode.add_turn(turn) for episode, [turn] in zip(waiting, turns, strict=True)], None)
 
     def _completions(self, prompts: Sequence[tuple[list[int], Images]], sampling: Sampling) -> list[Completion]:
         found: list[Completion] = []

@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 import torch
 from axolotl.core.trainers.grpo.trainer import AxolotlGRPOTrainer
 from torch import Tensor, nn
-from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from grpo_plugin.algorithms.load_balance import router_of
@@ -24,6 +23,7 @@ from grpo_plugin.recipe.checkpoints import saves_checkpoints
 from grpo_plugin.recipe.resuming import check_steps_left
 from grpo_plugin.rollout.client.sampling import FORBIDDEN, Sampling
 from grpo_plugin.run import Run
+from grpo_plugin.trainer.callbacks import BeginCallback, LastStepCallback
 from grpo_plugin.trainer.canary import Canary
 from grpo_plugin.trainer.checkpoint import clear_unfinished
 from grpo_plugin.trainer.dynamic_sampler import DynamicSampler
@@ -186,20 +186,19 @@ class TrainerSetup(AxolotlGRPOTrainer):
         environments = self.run_.environments
         if environments is None:
             return None
-        renderer = ChatRenderer(
-            self.processing_class, self._terminators(), self.chat_template, self.chat_template_kwargs
-        )
+        kwargs = {"chat_template": self.chat_template, "template_kwargs": self.chat_template_kwargs}
+        renderer = ChatRenderer(self.processing_class, self._terminators(), **kwargs)
         rendering = environments.rendering(renderer, self.run_.recipe.folder)
         for note in rendering.notes:
             self.run_.screen.note(note)
         return EpisodeSampler(
-            environments,
-            rendering,
-            self.generator.backend,
-            self.accelerator,
-            self.run_.watch,
-            getattr(causal(self.accelerator.unwrap_model(self.model)).config, "max_position_embeddings", None),
+            environments, rendering, self.generator.backend, self.accelerator, self.run_.watch, self._positions()
         )
+
+    def _positions(self) -> int | None:
+        """Tokens that the model takes, as its configuration says; None where it says nothing."""
+        config = causal(self.accelerator.unwrap_model(self.model)).config
+        return getattr(config.get_text_config(), "max_position_embeddings", None)
 
     def _make_rollout_sampler(self) -> RolloutSampler:
         assert self.run_.rewards is not None
@@ -337,24 +336,6 @@ class TrainerSetup(AxolotlGRPOTrainer):
             choice = self.policy.choose_layout(sequences)
         if choice is not None and (note := choice.note()):
             self.run_.screen.note(note)
-
-
-class BeginCallback(TrainerCallback):
-    """Calls a function when training begins."""
-
-    def __init__(self, begin: Any) -> None:
-        self._begin = begin
-
-    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-        self._begin()
-
-
-class LastStepCallback(TrainerCallback):
-    """Logs the last step, too, where it is not one of every `logging_steps`."""
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step >= state.max_steps:
-            control.should_log = True
 
 
 def _named(name: str) -> Any:

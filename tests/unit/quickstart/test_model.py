@@ -8,8 +8,8 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 from grpo_plugin.config.quickstart import QuickstartConfig
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.quickstart import model
-from grpo_plugin.quickstart.additions import split
 from grpo_plugin.quickstart.fingerprint import is_ready, read_fingerprint
+from grpo_plugin.quickstart.problems import split
 
 BRIEF = QuickstartConfig(steps=2)
 

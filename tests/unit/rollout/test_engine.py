@@ -1,5 +1,7 @@
 """How the engine answers failures. The server is a stand-in here; tests/faults kills a real one."""
 
+import asyncio
+
 import pytest
 from accelerate import Accelerator
 from torch import nn
@@ -53,6 +55,10 @@ class Server:
         self.fail_if_told("complete")
         return [[Completion([10 * ids[0] + i], [-0.5], "stop", version) for i in range(n)] for ids in prompts]
 
+    async def play(self, episodes, *, sampling, version, verify_version):
+        self.events.append(f"play {episodes} at {version if verify_version else 'any'}")
+        self.fail_if_told("play")
+
 
 def engine(server, restarts=2, **rollout):
     notes = []
@@ -93,6 +99,15 @@ def test_a_dead_or_stale_server_is_replaced_given_the_weights_and_asked_again(er
     assert tokens(rollouts.generate(MODEL, [[1]], 1, SAMPLING)) == [[10]]
     assert server.events[1:] == ["push 1", "complete [[1]] x1 at 1", "restart", "push 1", "complete [[1]] x1 at 1"]
     assert rollouts.notes == [f"vLLM failed ({error}); restarting it (1 of 2)"]
+
+
+@pytest.mark.parametrize("error", [ServerGone("gone"), StaleWeights("stale")])
+def test_episodes_go_on_with_the_server_that_replaces_a_lost_one(error):
+    server = Server(("play", error))
+    rollouts = engine(server)
+    rollouts.sync(MODEL)
+    rollouts.play(MODEL, ["an episode"], SAMPLING, asyncio.run)
+    assert server.events[1:] == ["push 1", "play ['an episode'] at 1", "restart", "push 1", "play ['an episode'] at 1"]
 
 
 def test_a_failed_sync_restarts_the_server_before_it_generates():

@@ -49,3 +49,39 @@ def test_sampling_is_that_of_the_call_while_it_runs():
 def test_there_may_be_no_prompt(prompts):
     groups = backend(Model()).generate(prompts, 2, Sampling(max_tokens=8), [None] * len(prompts))
     assert [len(group) for group in groups] == [2] * len(prompts)
+
+
+class Episode:
+    """Takes turns until it has as many as it wants; each turn is its prompt's next token."""
+
+    def __init__(self, token_ids, wanted, budget=8):
+        self.token_ids, self.wanted, self.budget, self.turns = token_ids, wanted, budget, []
+
+    @property
+    def done(self):
+        return len(self.turns) == self.wanted
+
+    async def begin(self):
+        assert not self.turns
+
+    async def add_turn(self, completion):
+        self.turns.append(completion)
+        self.token_ids = [*self.token_ids, *completion.token_ids]
+        self.budget = 0 if self.done else self.budget
+
+
+def test_episodes_are_played_in_rounds_of_one_batch_of_all_that_wait():
+    model = Model()
+    played = [Episode([1, 40], 1), Episode([2, 50], 3, budget=5), Episode([1, 60], 0)]
+    backend(model).play(played, Sampling(max_tokens=100, temperature=0.5))
+    assert [len(prompts) for prompts, _ in model.calls] == [2, 1, 1]
+    assert [during["max_new_tokens"] for _, during in model.calls] == [8, 5, 5], "the largest budget of the round"
+    assert {during["temperature"] for _, during in model.calls} == {0.5}
+    assert [turn.token_ids for turn in played[1].turns] == [[50, 50, 1], [1], [1]]
+    assert vars(model.config) == CONFIG
+
+
+def test_nothing_is_generated_for_no_episodes():
+    model = Model()
+    backend(model).play([], Sampling(max_tokens=8))
+    assert not model.calls

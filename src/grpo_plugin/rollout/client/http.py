@@ -108,10 +108,10 @@ class Client:
             Whatever an environment raises.
         """
         fields = await asyncio.to_thread(self._fields, sampling, 1)
-        limit = await asyncio.to_thread(self._model.get, "max_model_len")
+        longest = await asyncio.to_thread(lambda: self._model.get("max_model_len"))
         async with httpx.AsyncClient(transport=self._async_transport(), **self._options) as http:
             ask = self._asking(http, version if verify_version else None)
-            play = Play(ask, fields, version, limit)
+            play = Play(ask, fields, version, longest)
             await play.all(episodes, Liveness(http, self._fault, lambda: play.pending > 0).lost)
 
     def post(

@@ -1,0 +1,201 @@
+"""Episodes over HTTP: the server is a mock at the socket; tokenizer, environments and tools are real."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grpo_plugin.config.environments import EnvironmentsConfig
+from grpo_plugin.environments.episode import Episode
+from grpo_plugin.environments.limits import Limits
+from grpo_plugin.environments.loading import Environments
+from grpo_plugin.errors import EpisodeError, RolloutError
+from grpo_plugin.rollout.client.failures import ServerGone
+from grpo_plugin.rollout.client.http import Client
+from grpo_plugin.rollout.client.sampling import Sampling
+from tests.unit.environments.chat import call, renderer, tokenizer
+from tests.unit.rollout.fake_vllm import Answer, FakeVllm, Request
+
+END = "<|im_end|>"
+SAMPLING = Sampling(max_tokens=400)
+
+
+class Gated:
+    """An environment whose tool waits until the test lets it go on."""
+
+    gate = threading.Event()
+
+    def reset(self, slow: bool = False, broken: bool = False) -> None:
+        if broken:
+            raise OSError("no licence")
+        self.slow = slow
+
+    def look(self, where: str) -> str:
+        """
+        Look.
+
+        Args:
+            where: At what.
+        """
+        if self.slow:
+            assert self.gate.wait(30)
+        return where
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator["Model"]:
+    model = Model(tmp_path / "vllm.sock")
+    yield model
+    model.close()
+
+
+class Model:
+    """A policy that looks once and then says what it saw; `fail(request)` may answer instead."""
+
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+        self.finals = 0
+        self.fail: Any = lambda request: None
+        self.start()
+
+    def start(self) -> None:
+        self.fake = FakeVllm(self.socket, self.answer)
+        self.fake.start()
+        self.client = Client(self.fake.address)
+
+    def answer(self, request: Request) -> Answer | None:
+        if request.path == "/v1/models":
+            return Answer({"data": [{"id": "policy", "max_model_len": 1000}]})
+        if request.path != "/v1/completions":
+            return Answer()
+        if (failed := self.fail(request)) is not None:
+            return failed
+        looked = "<tool_response>" in tokenizer().decode(request.body["prompt"])
+        self.finals += looked
+        text = "I saw it." if looked else call("look", '{"where": "here"}')
+        ids = tokenizer()(text + END, add_special_tokens=False)["input_ids"]
+        logprobs = {"token_logprobs": [-0.25] * len(ids)}
+        return Answer({"choices": [{"index": 0, "token_ids": ids, "logprobs": logprobs, "finish_reason": "stop"}]})
+
+    @property
+    def asked(self) -> list[Request]:
+        return [request for request in self.fake.requests if request.path == "/v1/completions"]
+
+    def close(self) -> None:
+        self.client.close()
+        self.fake.shutdown()
+        self.fake.server_close()
+        self.socket.unlink()
+
+
+def episodes(folder: Path, *rows: dict[str, Any], limits: Limits | None = None) -> list[Episode]:
+    config = EnvironmentsConfig.parse("environments", {"factory": f"{__name__}.Gated"})
+    environments = Environments.load(config, folder)
+    rendering = environments.rendering(renderer(), folder)
+    prompt = {"prompt": [{"role": "user", "content": "Look."}]}
+    return [environments.episode(prompt | row, rendering, limits or Limits(400)) for row in rows]
+
+
+def play(model: Model, played: list[Episode], sampling: Sampling = SAMPLING) -> None:
+    asyncio.run(model.client.play(played, sampling=sampling, version=3))
+
+
+def test_every_turn_is_asked_for_by_the_tokens_of_the_episode(server: Model, tmp_path: Path) -> None:
+    [episode] = played = episodes(tmp_path, {})
+    play(server, played)
+
+    first, second = server.asked
+    call_length = len(tokenizer()(call("look", '{"where": "here"}') + END)["input_ids"])
+    last = len(tokenizer()("I saw it." + END)["input_ids"])
+    assert first.body["prompt"] == episode.prompt_ids
+    assert second.body["prompt"] == episode.token_ids[:-last], "what was written and what the tool said, unchanged"
+    assert [request.body["max_tokens"] for request in (first, second)] == [
+        400,
+        400 - len(second.body["prompt"]) + len(first.body["prompt"]),
+    ]
+    assert [(request.body["n"], request.headers["x-grpo-expect-version"]) for request in (first, second)] == [
+        (1, "3")
+    ] * 2
+    result = len(episode.completion_ids) - call_length - last
+    assert episode.sampled_mask == [True] * call_length + [False] * result + [True] * last
+    assert episode.logps == [-0.25] * call_length + [0.0] * result + [-0.25] * last
+    assert set(episode.versions) == {3} and episode.turns == 2 and episode.tool_calls == 1 and not episode.failures
+
+
+def test_a_slow_tool_holds_up_nobody(server: Model, tmp_path: Path) -> None:
+    """It waits for the end of all other episodes."""
+    Gated.gate.clear()
+    answer = server.answer
+
+    def open_gate(request: Request) -> Answer | None:
+        answered = answer(request)
+        if server.finals == 3:
+            Gated.gate.set()
+        return answered
+
+    server.fake.answer = open_gate
+    played = episodes(tmp_path, {"slow": True}, {}, {}, {})
+    play(server, played)
+    assert [episode.messages[-1]["content"] for episode in played] == ["I saw it."] * 4
+    assert not any(episode.failures for episode in played)
+
+
+def test_what_a_lost_server_has_answered_is_kept(server: Model, tmp_path: Path) -> None:
+    """One episode has its first turn when the server fails; all go on with a new one."""
+    fails = iter([None, Answer({"error": "engine dead"}, status=500)])
+    server.fail = lambda request: next(fails, Answer({"error": "engine dead"}, status=500))
+    played = episodes(tmp_path, {}, {})
+    with pytest.raises(ServerGone, match="engine dead"):
+        play(server, played)
+    assert sorted(episode.turns for episode in played) == [0, 1]
+    kept = next(episode for episode in played if episode.turns == 1)
+    tokens = list(kept.token_ids)
+
+    server.close()
+    server.fail = lambda request: None
+    server.start()
+    play(server, played)
+    assert [(episode.turns, episode.tool_calls) for episode in played] == [(2, 1)] * 2
+    assert len(server.asked) == 3, "the turn that was there is not asked for again"
+    assert kept.token_ids[: len(tokens)] == tokens
+
+
+def test_a_tool_that_runs_when_the_server_is_lost_ends_first(server: Model, tmp_path: Path) -> None:
+    Gated.gate.clear()
+
+    def fail(request: Request) -> Answer | None:
+        if len(server.asked) == 1:
+            return None
+        Gated.gate.set()
+        return Answer({"error": "engine dead"}, status=500)
+
+    slow, other = played = episodes(tmp_path, {"slow": True}, {})
+    server.fail = fail
+    with pytest.raises(ServerGone):
+        play(server, played)
+    first = max((slow, other), key=lambda episode: episode.turns)
+    assert first.tool_calls == 1 and not first.failures and first.messages[-1]["role"] == "tool"
+
+
+def test_a_refused_request_ends_the_run(server: Model, tmp_path: Path) -> None:
+    server.fail = lambda request: Answer({"error": {"message": "no such model"}}, status=400)
+    with pytest.raises(RolloutError, match="no such model"):
+        play(server, episodes(tmp_path, {}, {}))
+
+
+def test_a_failed_reset_ends_the_run_with_its_row(server: Model, tmp_path: Path) -> None:
+    with pytest.raises(EpisodeError, match=r"row 5.*no licence"):
+        play(server, episodes(tmp_path, {}, {"broken": True, "row": 5}))
+
+
+def test_episodes_of_one_prompt_differ_under_a_seed(server: Model, tmp_path: Path) -> None:
+    play(server, episodes(tmp_path, {}, {}), Sampling(max_tokens=400, seed=5))
+    assert sorted(request.body["seed"] for request in server.asked) == [5, 5, 6, 6]
+
+
+def test_a_prompt_that_leaves_no_room_is_named(server: Model, tmp_path: Path) -> None:
+    with pytest.raises(RolloutError, match="max_model_len: 1000 tokens do not hold"):
+        play(server, episodes(tmp_path, {}, limits=Limits(990)))
