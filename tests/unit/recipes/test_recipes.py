@@ -17,9 +17,9 @@ from grpo_plugin.planning.problems import serving_gpus
 from grpo_plugin.recipe import Recipe, check, read
 
 ROOT = Path(__file__).parents[3]
-QUICKSTART = "quickstart.yaml"  # makes its own model, and is tested by being trained
-NAMES = sorted(path.name for path in (ROOT / "recipes").glob("*.yaml") if path.name != QUICKSTART)
-PLUGINS = ("Prompt", "Reward", "Algorithm", "Rollout", "Validation")
+QUICKSTARTS = ("quickstart.yaml", "calculator.yaml")  # make their own models, and are tested by being trained
+NAMES = sorted(path.name for path in (ROOT / "recipes").glob("*.yaml") if path.name not in QUICKSTARTS)
+PLUGINS = ("Prompt", "Environment", "Reward", "Algorithm", "Rollout", "Validation")
 USERS_DATA = "data/raiden.jsonl"  # what a user brings
 PROFILE = {"prompt": "Who are you?", "answer": "Li Bai", "character_profile": "Li Bai, a poet."}
 
