@@ -7,12 +7,12 @@ from functools import cached_property, partial
 from typing import Any
 
 from grpo_plugin.config.environments import EnvironmentsConfig
-from grpo_plugin.environments import instances
-from grpo_plugin.environments.instances import InstancePool
+from grpo_plugin.environments.call_thread import CallThread
+from grpo_plugin.environments.instances import Instance, InstancePool
 from grpo_plugin.environments.isolated_calls import Job
-from grpo_plugin.environments.isolation import Isolation
+from grpo_plugin.environments.isolation import Isolation, lost_unless_over
 from grpo_plugin.environments.limited_calls import CallFailed, in_loop, in_thread
-from grpo_plugin.environments.results import is_blocks
+from grpo_plugin.environments.results import Content, is_blocks
 from grpo_plugin.environments.tools import Tool
 from grpo_plugin.errors import EpisodeError
 
@@ -43,7 +43,7 @@ class Environment:
     def title(self) -> str:
         return self.kind.__name__ if self.kind else "no environment"
 
-    async def start(self, row: Mapping[str, Any], isolation: Isolation) -> tuple[Any, Any]:
+    async def start(self, row: Mapping[str, Any], isolation: Isolation) -> tuple[Instance | None, Content | None]:
         """An instance, reset for `row`, and what its reset returned.
 
         Raises:
@@ -51,33 +51,36 @@ class Environment:
         """
         if self.pool is None:
             return None, None
-        seconds = self.config.reset_timeout
+        instance = self.pool.take() or await self._make(self.pool)
         try:
-            instance = await in_thread(self.pool.take, seconds)
-        except CallFailed as error:
-            raise EpisodeError(f"environments.factory: {self.title} could not be made ({error.described}).") from error
-        try:
-            instance, observation = await self._reset(instance, row, isolation)
+            observation = await self._reset(instance, row, isolation)
             if observation is not None and not isinstance(observation, str) and not is_blocks(observation):
                 kind = type(observation).__name__
                 raise CallFailed("exception", f"it returned {kind}, neither None nor text nor content blocks")
         except CallFailed as error:
-            if not error.still_running:
-                instances.close(instance)
+            instance.close()
             raise EpisodeError(
                 f"environments: {self.title}.reset() failed on {where(row)} ({error.described}); "
                 "correct the row or the environment."
             ) from error
         return instance, observation
 
-    async def _reset(self, instance: Any, row: Mapping[str, Any], isolation: Isolation) -> tuple[Any, Any]:
-        seconds = self.config.reset_timeout
+    async def _make(self, pool: InstancePool) -> Instance:
+        thread = CallThread()
+        try:
+            return Instance(await in_thread(thread, pool.make, self.config.reset_timeout), thread)
+        except CallFailed as error:
+            thread.end()
+            raise EpisodeError(f"environments.factory: {self.title} could not be made ({error.described}).") from error
+
+    async def _reset(self, instance: Instance, row: Mapping[str, Any], isolation: Isolation) -> Any:
         columns = {key: value for key, value in row.items() if key not in self.hidden}
         if self._named_columns is not None:
             columns = {key: value for key, value in columns.items() if key in self._named_columns}
-        if inspect.iscoroutinefunction(instance.reset):
-            return instance, await in_loop(partial(instance.reset, **columns), seconds)
-        return await isolation.call(Job(instance, columns, method="reset"), seconds)
+        if not inspect.iscoroutinefunction(instance.value.reset):
+            return await isolation.call(instance, Job(columns, method="reset"), self.config.reset_timeout)
+        with lost_unless_over(instance):
+            return await in_loop(partial(instance.value.reset, **columns), self.config.reset_timeout)
 
     @cached_property
     def _named_columns(self) -> Sequence[str] | None:

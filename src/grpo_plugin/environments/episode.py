@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from grpo_plugin.environments.calls import MalformedCall, Message, ToolCall
 from grpo_plugin.environments.environment import Environment, where
+from grpo_plugin.environments.instances import Instance
 from grpo_plugin.environments.limits import Limits
 from grpo_plugin.environments.observation import images_of_row, prompt_of, with_observation
 from grpo_plugin.environments.rendering import ChatRenderer
@@ -45,7 +46,6 @@ class Episode:
         finish_reason: "stop", or "length" where the tokens ran out.
         out_of_turns: whether the last turn's calls were not run because `max_turns` was reached.
         tool_calls: calls that were answered; `failures` counts those that failed, by kind.
-        environment: the instance; None without one, and after `end`.
     """
 
     def __init__(
@@ -73,8 +73,7 @@ class Episode:
         self.done = False
         self.turns = self.tool_calls = 0
         self.failures: Counter[str] = Counter()
-        self.environment: Any = None
-        self._is_busy = False
+        self._instance: Instance | None = None
 
     @property
     def token_ids(self) -> list[int]:
@@ -87,6 +86,11 @@ class Episode:
         return 0 if self.done else self._limits.left(len(self.prompt_ids), len(self.completion_ids))
 
     @property
+    def environment(self) -> Any:
+        """The instance; None without one, before `begin` and after `end`."""
+        return None if self._instance is None else self._instance.value
+
+    @property
     def tool_failures(self) -> int:
         return sum(self.failures.values())
 
@@ -96,7 +100,7 @@ class Episode:
         Raises:
             EpisodeError: the environment failed, or the prompt leaves the model no token; the row is named.
         """
-        self.environment, observation = await self._kind.start(self.row, self._caller.isolation)
+        self._instance, observation = await self._kind.start(self.row, self._caller.isolation)
         if not self._renderer.is_processor and observation is not None:
             observation = as_text(observation)
             if not isinstance(observation, str):
@@ -135,17 +139,12 @@ class Episode:
 
     def end(self) -> None:
         """Give the instance back, once the episode was scored; calling it again does nothing."""
-        instance, self.environment = self.environment, None
-        if instance is None or self._kind.pool is None:
-            return
-        if self._is_busy:
-            return  # a thread that was given up may still use it, so nobody else does
-        self._kind.pool.give_back(instance)
+        instance, self._instance = self._instance, None
+        if instance is not None and self._kind.pool is not None:
+            self._kind.pool.give_back(instance)
 
     async def _run(self, calls: list[ToolCall | MalformedCall], last_token: int | None, version: int) -> None:
-        was_busy, self._is_busy = self._is_busy, True  # until the calls have returned: this may be cancelled
-        self.environment, answers = await self._caller.answers(calls, self._kind.tools, self.environment)
-        self._is_busy = was_busy or any(answer.still_running for answer in answers)
+        answers = await self._caller.answers(calls, self._kind.tools, self._instance)
         answers = [self._renderable(answer) for answer in answers]
         results: list[Message] = [{"role": "tool", "name": one.name, "content": one.content} for one in answers]
         self.tool_calls += len(answers)

@@ -2,10 +2,13 @@
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from grpo_plugin.environments.call_thread import CallThread
+from grpo_plugin.environments.tools import misfit
 from grpo_plugin.scoring.async_loop import wait_for
 
 log = logging.getLogger(__name__)
@@ -13,46 +16,91 @@ log = logging.getLogger(__name__)
 CLOSE_SECONDS = 10.0
 
 
-class InstancePool:
-    """The free instances of one environment; safe to use from any thread.
+class Instance:
+    """An environment's instance and the thread that makes all calls of it.
 
-    Args:
-        probe: the first instance, which was made to check the environment.
+    One thread from its making to its end, because much belongs to the thread that made it: connections of SQLite,
+    browsers.
+
+    Attributes:
+        value: what the recipe's class made; with worker processes, the copy that came back last.
+        is_lost: a call was given up and may still be using it, so that no other episode gets it.
     """
 
-    def __init__(self, make: Callable[[], Any], probe: Any) -> None:
+    _holders: dict[int, "Instance"] = {}  # noqa: RUF012 — of every value in use, by its id
+
+    def __init__(self, value: Any, thread: CallThread) -> None:
+        self._value, self.thread, self.is_lost = value, thread, False
+        self._holders[id(value)] = self
+
+    @property
+    def value(self) -> Any:
+        return self._value
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self._holders.pop(id(self._value), None)
+        self._value = value
+        self._holders[id(value)] = self
+
+    @classmethod
+    def holding(cls, value: Any) -> "Instance | None":
+        """The instance whose value this is."""
+        found = cls._holders.get(id(value))
+        return found if found is not None and found.value is value else None
+
+    def give_up(self) -> None:
+        """A call did not return: what follows is called in another thread."""
+        self.is_lost = True
+        self.thread.end()
+        self.thread = CallThread()
+
+    def close(self) -> None:
+        """Call its `close()` in its thread, without waiting for it."""
+        self._holders.pop(id(self._value), None)
+        self.thread.submit(lambda: _close(self._value))
+        self.thread.end()
+
+
+class InstancePool:
+    """The free instances of one environment; safe to use from any thread."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
         self.make = make
-        self._free = deque([probe])
+        self._free: deque[Instance] = deque()
         self._lock = threading.Lock()
 
-    def take(self) -> Any:
-        """A free instance, else a new one."""
+    def take(self) -> Instance | None:
+        """A free instance; None where there is none, and one is to be made."""
         with self._lock:
-            if self._free:
-                return self._free.popleft()
-        return self.make()
+            return self._free.popleft() if self._free else None
 
-    def give_back(self, instance: Any) -> None:
-        """Let another episode have the instance."""
+    def give_back(self, instance: Instance) -> None:
+        """Let another episode have the instance; one that is lost is closed."""
+        if instance.is_lost:
+            instance.close()
+            return
         with self._lock:
             self._free.append(instance)
 
     def close(self) -> None:
-        """Close every free instance."""
+        """Close every free instance, all at once, and wait for it a little."""
         with self._lock:
             instances, self._free = list(self._free), deque()
         for instance in instances:
-            close(instance)
+            instance.close()
+        deadline = time.monotonic() + CLOSE_SECONDS
+        for instance in instances:
+            instance.thread.wait_until_ended(max(deadline - time.monotonic(), 0))
 
 
-def close(instance: Any) -> None:
-    """Call the instance's `close()`, if it has one that needs no argument; a failure of it is only logged."""
-    function = getattr(instance, "close", None)
-    if not callable(function):
+def _close(value: Any) -> None:
+    function = getattr(value, "close", None)
+    if not callable(function) or misfit(function, {}):
         return
     try:
         closing = function()
         if hasattr(closing, "__await__"):
             wait_for(closing, CLOSE_SECONDS)
     except Exception as error:
-        log.warning("close() of %s raised %s: %s", type(instance).__name__, type(error).__name__, error)
+        log.warning("close() of %s raised %s: %s", type(value).__name__, type(error).__name__, error)

@@ -28,7 +28,6 @@ class Job:
         output_limit: characters of a result that becomes a message; None for a result that stays as it is.
     """
 
-    instance: Any
     arguments: Mapping[str, Any]
     method: str = ""
     function: Callable[..., Any] | None = None
@@ -48,9 +47,9 @@ class Failure:
     described: str = ""
 
 
-def perform(job: Job) -> Any:
-    """Make the call, in this thread; a long result is shortened here, too, as that may take time."""
-    function = job.function or getattr(job.instance, job.method)
+def perform(instance: Any, job: Job) -> Any:
+    """Make the call on `instance`, in this thread; a long result is shortened here, too, as that may take time."""
+    function = job.function or getattr(instance, job.method)
     result = function(**job.arguments)
     return result if job.output_limit is None else content_of(result, job.output_limit)
 
@@ -61,17 +60,17 @@ def prepare(specs: Sequence[str], base_dir: Path) -> None:
 
 
 def run(sent: bytes, seconds: float) -> bytes | Failure:
-    """Make the call of a pickled `Job` in a worker; the pickled instance and result."""
+    """Make the call of a pickled instance and `Job` in a worker; the pickled instance and result."""
     with killed_after(seconds + _GRACE):
-        job: Job = pickle.loads(sent)
+        instance, job = pickle.loads(sent)
         if job.spec is not None:
             job = replace(job, function=_functions[job.spec])
         try:
             with contained():
-                result = perform(job)
+                result = perform(instance, job)
         except BaseException as error:  # SystemExit, too
             return Failure(words(error), f"{type(error).__name__}: {error}")
         try:
-            return pickle.dumps((job.instance, result))
+            return pickle.dumps((instance, result))
         except Exception as error:
             return Failure(f"The state or the result cannot be sent back ({error}).")

@@ -3,9 +3,11 @@
 import asyncio
 import pickle
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +15,8 @@ from pebble import ProcessExpired
 
 from grpo_plugin.config.environments import EnvironmentsConfig
 from grpo_plugin.environments import isolated_calls
+from grpo_plugin.environments.call_thread import CallThread
+from grpo_plugin.environments.instances import Instance
 from grpo_plugin.environments.isolated_calls import Failure, Job, perform
 from grpo_plugin.environments.limited_calls import CallFailed, in_thread, late
 from grpo_plugin.scoring.processes import ENDED_WITH_ZERO, MarkedPool, start_pool
@@ -25,8 +29,8 @@ _BROKEN_POOLS = 3
 class Isolation(Protocol):
     """How blocking functions, and methods of instances, are called."""
 
-    async def call(self, job: Job, seconds: float) -> tuple[Any, Any]:
-        """The instance as the call left it, and what the call returned.
+    async def call(self, instance: Instance | None, job: Job, seconds: float) -> Any:
+        """What the call returned; `instance` is as the call left it.
 
         Raises:
             CallFailed: it raised, or did not return within `seconds`.
@@ -37,13 +41,34 @@ class Isolation(Protocol):
 
 
 class Threads:
-    """In threads of this process: one that does not return is given up, and may go on."""
+    """In threads of this process: one that does not return is given up, and may go on.
 
-    async def call(self, job: Job, seconds: float) -> tuple[Any, Any]:
-        return job.instance, await in_thread(lambda: perform(job), seconds)
+    An instance has a thread of its own, a function of the recipe one for each call.
+    """
+
+    async def call(self, instance: Instance | None, job: Job, seconds: float) -> Any:
+        if instance is None or job.function is not None:
+            thread = CallThread()
+            try:
+                return await in_thread(thread, partial(perform, None, job), seconds)
+            finally:
+                thread.end()
+        with lost_unless_over(instance):
+            return await in_thread(instance.thread, partial(perform, instance.value, job), seconds)
 
     def close(self) -> None:
         """Threads cannot be ended; they end with the process."""
+
+
+@contextmanager
+def lost_unless_over(instance: Instance | None) -> Iterator[None]:
+    """A block that waits for a call of the instance: if the waiting ends before the call, the instance is given up."""
+    try:
+        yield
+    except (CallFailed, asyncio.CancelledError) as error:
+        if instance is not None and not (isinstance(error, CallFailed) and error.kind == "exception"):
+            instance.give_up()
+        raise
 
 
 class Processes:
@@ -61,16 +86,18 @@ class Processes:
         self._lock = threading.Lock()
         self._pool: MarkedPool | None = None
 
-    async def call(self, job: Job, seconds: float) -> tuple[Any, Any]:
+    async def call(self, instance: Instance | None, job: Job, seconds: float) -> Any:
         try:
-            sent = pickle.dumps(job.for_worker())
+            sent = pickle.dumps((None if instance is None else instance.value, job.for_worker()))
         except Exception as error:
             raise CallFailed("exception", f"This state cannot be sent to a worker process ({error}).") from error
         returned = await self._run(sent, seconds)
         if isinstance(returned, Failure):
             raise CallFailed("exception", returned.message, described=returned.described)
-        instance, result = pickle.loads(returned)
-        return instance, result
+        value, result = pickle.loads(returned)
+        if instance is not None:
+            instance.value = value
+        return result
 
     def close(self) -> None:
         """Kill the workers and what they started."""

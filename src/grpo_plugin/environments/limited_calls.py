@@ -1,9 +1,10 @@
-"""Calls of user code that end in time: coroutines are cancelled, threads are given up."""
+"""Waiting for calls of user code no longer than their time: coroutines are cancelled, threads are given up."""
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+from grpo_plugin.environments.call_thread import CallThread
 
 
 class CallFailed(Exception):
@@ -11,44 +12,24 @@ class CallFailed(Exception):
 
     Attributes:
         described: the failure with the class of the exception, for a person.
-        still_running: whether a thread that was given up may go on with what it was called with.
     """
 
-    def __init__(self, kind: str, message: str, *, described: str = "", still_running: bool = False) -> None:
+    def __init__(self, kind: str, message: str, *, described: str = "") -> None:
         super().__init__(message)
-        self.kind, self.still_running = kind, still_running
+        self.kind = kind
         self.described = described or message
 
 
-async def in_thread(function: Callable[[], Any], seconds: float) -> Any:
-    """What `function` returns, called in a thread of its own.
-
-    A pool of threads would be used up by calls that hang, and its threads keep the interpreter from ending; these are
-    daemons.
+async def in_thread(thread: CallThread, function: Callable[[], Any], seconds: float) -> Any:
+    """What `function` returns, called in `thread`.
 
     Raises:
-        CallFailed: it raised, or did not return in time; then the thread is left to itself.
+        CallFailed: it raised, or did not return in time; then the thread may be busy with it still.
     """
-    loop = asyncio.get_running_loop()
-    answered: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
-
-    def settle(result: Any, error: BaseException | None) -> None:
-        if not answered.done():
-            answered.set_result((result, error))
-
-    def run() -> None:
-        result, raised = None, None
-        try:
-            result = function()
-        except BaseException as error:  # SystemExit, too: it would end this thread alone, without an answer
-            raised = error
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, result, raised)
-
-    threading.Thread(target=run, name="environment", daemon=True).start()
+    answered = asyncio.wrap_future(thread.submit(function))
     done, _ = await asyncio.wait({answered}, timeout=seconds)
     if not done:
-        raise CallFailed("timeout", late(seconds), still_running=True)
+        raise CallFailed("timeout", late(seconds))
     result, raised = answered.result()
     if raised is not None:
         raise failed(raised) from raised

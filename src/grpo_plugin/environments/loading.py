@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from grpo_plugin.config.environments import EnvironmentsConfig
+from grpo_plugin.environments.call_thread import CallThread
 from grpo_plugin.environments.environment import Environment, where
 from grpo_plugin.environments.episode import Episode
-from grpo_plugin.environments.instances import InstancePool
+from grpo_plugin.environments.instances import Instance, InstancePool
 from grpo_plugin.environments.isolation import Isolation, Processes, Threads, check_state
 from grpo_plugin.environments.limited_calls import words
 from grpo_plugin.environments.limits import Limits
@@ -113,9 +114,9 @@ def _environment(
         return Environment(None, None, None, {tool.name: tool for tool in tools}, config)
     field = "environments.factory" if name is None else f"environments.factory.{name}"
     make = _resolve(spec, base_dir)
-    try:
-        probe = make()
-    except Exception as error:
+    thread = CallThread()
+    probe, error = thread.submit(make).result()
+    if error is not None:
         raise RecipeError(f"{field}: {spec!r} made no environment ({type(error).__name__}: {words(error)}).") from error
     if not callable(getattr(probe, "reset", None)):
         raise RecipeError(
@@ -126,7 +127,8 @@ def _environment(
     of_both = [*tools, *method_tools(f"{field} ({spec})", probe)]
     check_names(f"{field} ({spec})", of_both)
     hidden = frozenset() if name is None else frozenset({COLUMN})
-    pool = InstancePool(make, probe)
+    pool = InstancePool(make)
+    pool.give_back(Instance(probe, thread))
     return Environment(name, pool, type(probe), {tool.name: tool for tool in of_both}, config, hidden)
 
 

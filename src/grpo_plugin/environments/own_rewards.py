@@ -2,8 +2,12 @@
 
 import inspect
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
+
+from grpo_plugin.environments.call_thread import CallThread, Outcome
+from grpo_plugin.environments.instances import Instance
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,25 @@ def _function(kind: type[Any]) -> Callable[..., Any]:
         return get_rewards
 
     def get_reward(environments: list[Any], **_columns: Any) -> list[float | None]:
-        return [one.get_reward() if type(one) is kind else None for one in environments]
+        asked = [_submitted(one) if type(one) is kind else None for one in environments]
+        return [None if one is None else _returned(one) for one in asked]
 
     return get_reward
+
+
+def _submitted(value: Any) -> "Future[Outcome]":
+    """The reward of an instance, computed in the thread that makes all its calls, beside those of others."""
+    holder = Instance.holding(value)
+    thread = CallThread() if holder is None else holder.thread
+    future = thread.submit(value.get_reward)
+    if holder is None:
+        thread.end()
+    return future
+
+
+def _returned(future: "Future[Outcome]") -> float:
+    result, error = future.result()
+    if error is not None:
+        raise error
+    reward: float = result
+    return reward

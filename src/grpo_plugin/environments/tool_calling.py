@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from grpo_plugin.config.environments import EnvironmentsConfig
 from grpo_plugin.environments.calls import MalformedCall, ToolCall
+from grpo_plugin.environments.instances import Instance
 from grpo_plugin.environments.isolated_calls import Job
-from grpo_plugin.environments.isolation import Isolation
+from grpo_plugin.environments.isolation import Isolation, lost_unless_over
 from grpo_plugin.environments.limited_calls import CallFailed, in_loop
 from grpo_plugin.environments.results import Content, content_of, error_of, shortened
 from grpo_plugin.environments.tools import Tool, misfit
@@ -24,7 +24,6 @@ class Answer:
     name: str
     content: Content
     failure: str | None = None
-    still_running: bool = False
 
 
 class ToolCaller:
@@ -34,55 +33,46 @@ class ToolCaller:
         self._config, self.isolation = config, isolation
 
     async def answers(
-        self, calls: Sequence[ToolCall | MalformedCall], tools: Mapping[str, Tool], instance: Any
-    ) -> tuple[Any, list[Answer]]:
-        """The instance as the calls left it, and an answer to each call, in their order.
+        self, calls: Sequence[ToolCall | MalformedCall], tools: Mapping[str, Tool], instance: Instance | None
+    ) -> list[Answer]:
+        """An answer to each call, in their order.
 
         Calls run one after the other, as they share the instance; async ones that follow each other run together.
         """
         answers: list[Answer] = []
         for group in _side_by_side(calls, tools):
-            if len(group) == 1:
-                instance, answer = await self._answer(group[0], tools, instance)
-                answers.append(answer)
-            else:
-                together = await asyncio.gather(*(self._answer(call, tools, instance) for call in group))
-                answers += [answer for _, answer in together]
-        return instance, answers
+            answers += await asyncio.gather(*(self._answer(call, tools, instance) for call in group))
+        return answers
 
     async def _answer(
-        self, call: ToolCall | MalformedCall, tools: Mapping[str, Tool], instance: Any
-    ) -> tuple[Any, Answer]:
+        self, call: ToolCall | MalformedCall, tools: Mapping[str, Tool], instance: Instance | None
+    ) -> Answer:
         if isinstance(call, MalformedCall):
-            return instance, self._failed("unknown", "malformed", f"Malformed tool call: {call.reason}.")
+            return self._failed("unknown", "malformed", f"Malformed tool call: {call.reason}.")
         tool = tools.get(call.name)
         if tool is None:
             known = ", ".join(tools)
-            return instance, self._failed(call.name, "unknown", f"Tool {call.name} not found. There are: {known}.")
-        if reason := misfit(tool.of(instance), call.arguments):
-            return instance, self._failed(call.name, "arguments", f"{call.name}(): {reason}.")
+            return self._failed(call.name, "unknown", f"Tool {call.name} not found. There are: {known}.")
+        function = tool.of(instance.value if instance is not None else None)
+        if reason := misfit(function, call.arguments):
+            return self._failed(call.name, "arguments", f"{call.name}(): {reason}.")
         try:
             if tool.is_async:
-                content = await self._await(tool, instance, call.arguments)
+                with lost_unless_over(None if tool.function else instance):
+                    result = await in_loop(partial(function, **call.arguments), self._config.tool_timeout)
+                content = content_of(result, self._config.max_tool_output)
             else:
-                instance, content = await self.isolation.call(
-                    self._job(tool, instance, call), self._config.tool_timeout
-                )
+                content = await self.isolation.call(instance, self._job(tool, call), self._config.tool_timeout)
         except CallFailed as error:
-            return instance, self._failed(call.name, error.kind, str(error), error.still_running)
-        return instance, Answer(call.name, content)
+            return self._failed(call.name, error.kind, str(error))
+        return Answer(call.name, content)
 
-    async def _await(self, tool: Tool, instance: Any, arguments: Mapping[str, Any]) -> Content:
-        result = await in_loop(partial(tool.of(instance), **arguments), self._config.tool_timeout)
-        return content_of(result, self._config.max_tool_output)
-
-    def _job(self, tool: Tool, instance: Any, call: ToolCall) -> Job:
+    def _job(self, tool: Tool, call: ToolCall) -> Job:
         limit = self._config.max_tool_output
-        return Job(instance, call.arguments, tool.name, tool.function, tool.spec, output_limit=limit)
+        return Job(call.arguments, tool.name, tool.function, tool.spec, output_limit=limit)
 
-    def _failed(self, name: str, failure: str, message: str, still_running: bool = False) -> Answer:
-        content = error_of(shortened(message, self._config.max_tool_output))
-        return Answer(name, content, failure, still_running)
+    def _failed(self, name: str, failure: str, message: str) -> Answer:
+        return Answer(name, error_of(shortened(message, self._config.max_tool_output)), failure)
 
 
 def _side_by_side(

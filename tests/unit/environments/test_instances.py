@@ -1,0 +1,125 @@
+"""The life of an environment's instance: its thread, its pool, its end."""
+
+import asyncio
+import threading
+
+import pytest
+
+from grpo_plugin.environments.instances import Instance
+from grpo_plugin.environments.limits import Limits
+from tests.unit.environments import worlds
+from tests.unit.environments.chat import call, renderer
+from tests.unit.environments.test_episode import END, ROW, WORLDS, make, play
+
+LEDGER = """
+import sqlite3
+
+
+class Ledger:
+    def __init__(self):
+        self.data = sqlite3.connect(":memory:")  # may be used by the thread alone that made it
+
+    def reset(self):
+        self.data.execute("create table if not exists spent (cents int)")
+        self.data.execute("delete from spent")
+
+    def spend(self, cents: int) -> int:
+        '''
+        Spend something.
+
+        Args:
+            cents: How much.
+        '''
+        self.data.execute("insert into spent values (?)", (cents,))
+        return self.get_reward()
+
+    def get_reward(self) -> float:
+        return self.data.execute("select sum(cents) from spent").fetchone()[0]
+
+    def close(self):
+        self.data.close()
+        closed.append(self)
+
+
+closed = []
+"""
+
+
+def test_an_instance_has_one_thread_all_its_life(tmp_path):
+    (tmp_path / "ledger.py").write_text(LEDGER)
+    environments, first = make(tmp_path, {}, factory="ledger.py:Ledger")
+    second = environments.episode({}, environments.rendering(renderer(), tmp_path), Limits(1000))
+    for episode, cents in ((first, 3), (second, 4)):
+        play(episode, call("spend", f'{{"cents": {cents}}}') + END, call("spend", '{"cents": 1}') + END, "So." + END)
+        assert not episode.failures
+        assert [message["content"] for message in episode.messages[1::2]] == [str(cents), str(cents + 1)]
+    [reward] = environments.rewards
+    assert reward.function(environments=[second.environment, worlds.Counter(), first.environment]) == [5, None, 4]
+    closed = type(first.environment).close.__globals__["closed"]
+    first.end()
+    second.end()
+    environments.close()
+    assert len(closed) == 2
+
+
+def test_the_threads_of_a_run_end_with_it(tmp_path):
+    def environment_threads():
+        return {thread for thread in threading.enumerate() if thread.name == "environment"}
+
+    before = environment_threads()
+    environments, episode = make(tmp_path, tools=[f"{WORLDS}.multiply"])
+    play(episode, call("multiply", '{"a": 2, "b": 3}') + END, "6" + END)
+    episode.end()
+    environments.close()
+    assert not {thread for thread in environment_threads() - before if thread.is_alive()}
+
+
+def test_a_reward_is_had_of_an_instance_whose_thread_hangs(tmp_path):
+    environments, episode = make(
+        tmp_path, ROW, factory="tests.unit.environments.test_instances.Stuck", tool_timeout=0.2
+    )
+    play(episode, call("stick", "{}") + END, "So." + END)
+    assert dict(episode.failures) == {"timeout": 1}
+    stuck, [reward] = episode.environment, environments.rewards
+    assert Instance.holding(stuck).is_lost
+    assert reward.function(environments=[stuck]) == [0.25]
+    episode.end()
+    assert stuck.closed.wait(10), "it is closed, as nobody else gets it"
+    assert Instance.holding(stuck) is None
+    worlds.RELEASE.set()
+    worlds.RELEASE.clear()
+
+
+class Stuck:
+    def __init__(self):
+        self.closed = threading.Event()
+
+    def reset(self):
+        pass
+
+    def stick(self) -> None:
+        """Hang."""
+        worlds.RELEASE.wait(60)
+
+    def get_reward(self) -> float:
+        return 0.25
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
+        self.closed.set()
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_reward_that_raises_raises(tmp_path, fails):
+    (tmp_path / "moody.py").write_text(
+        "class Moody:\n    def reset(self):\n        pass\n\n"
+        f"    def get_reward(self):\n        return 1 / {int(not fails)}\n"
+    )
+    environments, episode = make(tmp_path, {}, factory="moody.py:Moody")
+    play(episode)
+    [reward] = environments.rewards
+    if fails:
+        with pytest.raises(ZeroDivisionError):
+            reward.function(environments=[episode.environment])
+    else:
+        assert reward.function(environments=[episode.environment]) == [1.0]
