@@ -12,7 +12,7 @@ from axolotl.integrations.base import BasePlugin
 
 from grpo_plugin.algorithms.settings import of_recipe
 from grpo_plugin.compat import cpu_ranks, ddp_timeout, trackio_init
-from grpo_plugin.recipe import inheritance
+from grpo_plugin.recipe import inheritance, overrides
 from grpo_plugin.recipe.batch_arithmetic import batch_of_values
 from grpo_plugin.run import Run, is_training
 from grpo_plugin.trainer.trl_arguments import forwarded, training_arguments
@@ -25,6 +25,7 @@ class _Plugin(BasePlugin):
 
     def register(self, cfg: Any) -> None:
         inheritance.apply(cfg)
+        overrides.apply(cfg)
         self.run = Run.begin(cfg)
         if not is_training():  # inference, merging: Axolotl turns rl off, and nothing of ours is needed
             return

@@ -9,6 +9,7 @@ import pandas
 import pytest
 from safetensors.torch import load_file
 
+from grpo_plugin.cli.export import exported
 from tests.trackers import tensorboard, trackio, wandb_offline
 from tests.training import VLLM_PYTHON, Training, function, write_recipe
 
@@ -48,7 +49,8 @@ def test_a_run_with_vllm_validates_logs_and_reports(tmp_path, monkeypatch):
     trackers = {"use_tensorboard": True, "use_wandb": True, "wandb_project": "of-tests", "wandb_mode": "offline"}
     trackers |= {"use_trackio": True, "trackio_project_name": "sums"}
     rollout = {"python": str(VLLM_PYTHON), "max_logp_gap": 0.001, "record_tokens": True}
-    recipe = write_recipe(tmp_path, validation=VALIDATION, rollout=rollout, **trackers)
+    saved = {"save_strategy": "steps", "save_steps": 2}
+    recipe = write_recipe(tmp_path, validation=VALIDATION, rollout=rollout, **saved, **trackers)
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, chats())))
     screen = finish(Training(recipe))
     rows = steps_on(screen)
@@ -92,6 +94,9 @@ def test_a_run_with_vllm_validates_logs_and_reports(tmp_path, monkeypatch):
     texts = trained["token_texts"].map("".join).str.len()
     assert (texts[~begun] >= trained["completion"].str.len()[~begun]).all()
     check_trackers(tmp_path)
+    said = exported(out / "checkpoint-2", tmp_path / "exported")
+    proof = re.search(r"as the run recorded 16 completions of these weights, to (\S+) nats per token", said)
+    assert proof is not None and float(proof[1]) < 1e-4, said
 
 
 def check_trackers(folder):
@@ -118,15 +123,21 @@ def check_trackers(folder):
     assert {step: len(table["_value"]) for step, table in kept["eval/answers"].items()} == {0: 2, 2: 2, 4: 2}
 
 
-def test_a_run_that_learns_nothing_says_so_once_a_window(tmp_path):
-    """All rewards are 0."""
+def test_a_run_that_learns_nothing_says_so_once_a_window_and_ends_by_patience(tmp_path):
+    """All rewards are 0, so that no validation is better than the first; patience comes from the command line."""
     recipe = write_recipe(
         tmp_path,
         trl=HUGGING_FACE,
         rewards={"functions": [function("digits", weight=0.0)]},
         algorithm={"name": "grpo", "kl_coef": 0.0, "alarms": {"window": 4}},
+        validation={"every": 2, "best": {"metric": "accuracy_greedy"}},
+        max_steps=8,
     )
-    screen = finish(Training(recipe))
+    screen = finish(Training(recipe, "--validation.patience=2"))
+    assert [row[0] for row in steps_on(screen)] == ["1", "2", "3", "4"], "of eight"
+    assert "training ends here, for 2 validations in a row were not better; best accuracy_greedy: " in screen
+    assert "after step 0" in screen.split("best accuracy_greedy: ")[1]
+    assert load_file(tmp_path / "out" / "model.safetensors") and not list(tmp_path.glob("out/checkpoint-*"))
     assert screen.count(": every group scored alike: nothing was learnt from rewards") == 4
     alarms = [json.loads(line) for line in (tmp_path / "out" / "alarms.jsonl").read_text().splitlines()]
     assert [(alarm["step"], alarm["kind"]) for alarm in alarms] == [(1, "groups_mixed"), (3, "zero_gradient")]

@@ -7,7 +7,8 @@ import click
 from grpo_plugin.cli.checkpoints import shown_size
 from grpo_plugin.cli.exit_codes import errors_exit_2
 from grpo_plugin.cli.quiet import silence_libraries
-from grpo_plugin.cli.run_folder import model_folder, recipe_of, steps_done
+from grpo_plugin.cli.run_folder import is_checkpoint, model_folder, recipe_of, steps_done
+from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.console.model_card import ModelCard, installed_versions
 from grpo_plugin.files import whole_folder
 from grpo_plugin.recipe import Recipe
@@ -54,10 +55,33 @@ def exported(folder: Path, out: Path, base_model: str | None = None, *, check: b
         if check:
             gap = exporting.check(folder, made, base, others)
             sentence += f"; log-probabilities as the checkpoint's to {gap:.1e} nats"
+            sentence += _recorded_proof(recipe, folder, made)
     return sentence
 
 
+def _recorded_proof(recipe: Recipe | None, folder: Path, made: Path) -> str:
+    """What the export shares with the run's record of the same weights; nothing where there is no such record.
+
+    Raises:
+        TrainingError: they differ.
+    """
+    if recipe is None or recipe.prompts is None or recipe.prompts.image_key or not is_checkpoint(folder):
+        return ""
+    from grpo_plugin.algorithms.settings import biased_sampling, value_or
+    from grpo_plugin.rollout.logp_gap import LIMIT
+    from grpo_plugin.trainer.export import from_pretrained
+    from grpo_plugin.trainer.export_proof import check_recorded, recorded_after
+
+    rollout = recipe.rollout or RolloutConfig()
+    recorded = recorded_after(folder.parent, steps_done(folder), ahead=rollout.lookahead > 0)
+    if not recorded or biased_sampling(recipe.trl):
+        return ""
+    temperature = float(value_or(recipe.trl, "temperature", 1.0))
+    gap = check_recorded(from_pretrained(made), recorded, temperature, rollout.max_logp_gap or LIMIT)
+    return f"; as the run recorded {len(recorded)} completions of these weights, to {gap.mean:.1e} nats per token"
+
+
 def _card(recipe: Recipe, folder: Path, name: str, *, merged: bool) -> str:
-    run = folder.parent if (folder / "trainer_state.json").is_file() else folder
+    run = folder.parent if is_checkpoint(folder) else folder
     evaluations = EvaluationLog(run / "evaluations.jsonl").read()
     return ModelCard(recipe, name, steps_done(folder), evaluations, installed_versions(), merged=merged).text()

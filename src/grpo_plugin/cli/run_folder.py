@@ -51,9 +51,14 @@ def recipe_of(folder: Path) -> Recipe | None:
     return None if values is None else parse(values)
 
 
+def is_checkpoint(folder: Path) -> bool:
+    """Whether it is a checkpoint of a run, and not the model of a finished one."""
+    return (folder / "trainer_state.json").is_file()
+
+
 def steps_done(folder: Path) -> int:
     """Of a checkpoint its step; of the model of a finished run the last step that is known of it."""
-    if (folder / "trainer_state.json").is_file():
+    if is_checkpoint(folder):
         return step_of(folder)
     newest = newest_whole(folder)
     evaluations = EvaluationLog(folder / "evaluations.jsonl").read()

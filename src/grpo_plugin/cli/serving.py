@@ -15,6 +15,7 @@ from grpo_plugin.cli.run_folder import SUFFIXES, model_folder, recipe_of
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.recipe import Recipe, check, read
 from grpo_plugin.recipe.checkpoint_layout import not_ready
+from grpo_plugin.recipe.secrets import without_hidden
 from grpo_plugin.rollout.server.endpoint import make_run_dir
 from grpo_plugin.rollout.server.process import Server
 from grpo_plugin.rollout.server.server_plan import ServerPlan, plan_server
@@ -96,7 +97,10 @@ def of_recipe(
     values = dict(recipe.values) if recipe else {}
     values = {key: value for key, value in values.items() if key not in OF_TRAINING} | {"base_model": model}
     rollout = (recipe.rollout if recipe else None) or RolloutConfig()
-    rollout = RolloutConfig.parse("rollout", rollout.model_dump() | {"url": None, "lora": "merged"})
+    args, hidden = without_hidden(rollout.args)
+    for name in hidden:
+        click.echo(f"rollout.args: {name} is a secret, which is not kept with a run; vLLM starts without it", err=True)
+    rollout = RolloutConfig.parse("rollout", rollout.model_dump() | {"url": None, "lora": "merged", "args": args})
     log = log or (recipe.output_dir if recipe else Path.cwd()) / "vllm.log"
     return _serving(values, rollout, recipe, log, num_processes, address)
 

@@ -61,15 +61,17 @@ def set_sections(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[
 
 
 def of_run(recipe: Recipe, evaluations: Sequence[Evaluation], watch: Stopwatch) -> FinalReport:
-    """The report of a run that has saved its model; examples are shown if the run was validated."""
+    """The report of a run at its end, whose model is saved unless `validation.only` asked for figures alone."""
     out = recipe.output_dir
+    only = recipe.validation is not None and recipe.validation.only
+    names = {label: name for label, name in OUTPUTS.items() if not (only and label == "model")}
     return FinalReport(
         evaluations=evaluations,
         examples=_examples(recipe, evaluations),
         seconds=watch.totals(),
         elapsed=watch.elapsed(),
-        outputs={label: str(out / name) for label, name in OUTPUTS.items() if (out / name).exists()},
-        commands=commands(recipe),
+        outputs={label: str(out / name) for label, name in names.items() if (out / name).exists()},
+        commands={} if only else commands(recipe),
     )
 
 

@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from grpo_plugin.launcher.options import launcher_options, override_names, pairs, train_options, unknown
+from grpo_plugin.launcher.options import (
+    is_value,
+    launcher_options,
+    override_names,
+    own_overrides,
+    pairs,
+    train_options,
+    unknown,
+)
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -27,6 +35,20 @@ def config_first(args: list[str], with_value: Collection[str]) -> list[str]:
     if index is None:
         return args
     return [args[index], *args[:index], *args[index + 1 :]]
+
+
+def without_own(words: list[str]) -> list[str]:
+    """The arguments without the overrides of our blocks, which Axolotl would give to the launcher."""
+    own, found, position = own_overrides(), [], 0
+    end = words.index("--") if "--" in words else len(words)
+    while position < len(words):
+        name, equals, _ = words[position].partition("=")
+        if position >= end or name not in own:
+            found.append(words[position])
+        elif not equals and position + 1 < end and is_value(words[position + 1]):
+            position += 1
+        position += 1
+    return found
 
 
 def config_index(args: list[str], with_value: Collection[str]) -> int | None:

@@ -23,7 +23,7 @@ from grpo_plugin.errors import GrpoPluginError, RecipeError
 from grpo_plugin.launcher.arguments import TrainArguments, read_train
 from grpo_plugin.launcher.machines import check_machine
 from grpo_plugin.launcher.supervisor import Supervisor, fork
-from grpo_plugin.recipe import Recipe, check, read
+from grpo_plugin.recipe import Recipe, check, overrides, read
 from grpo_plugin.recipe.plugin_names import is_ours
 from grpo_plugin.recipe.resuming import resumption
 from grpo_plugin.rollout.server.process import Server
@@ -60,6 +60,7 @@ def before_axolotl(words: list[str]) -> None:
         recipe = check(values)
         if arguments.cloud is not None:
             sys.exit(_start_elsewhere(recipe, arguments, arguments.cloud))
+        overrides.keep(arguments.overrides)
         if arguments.sweep is None:
             check_machine(recipe, arguments)
             resumption(recipe)

@@ -24,14 +24,15 @@ def pairs(words: list[str]) -> Iterator[tuple[str, str | None]]:
         position += 1
         if not name.startswith("--") or equals:
             yield name, value if equals else None
-        elif position < len(words) and _is_value(words[position]):
+        elif position < len(words) and is_value(words[position]):
             yield name, words[position]
             position += 1
         else:
             yield name, None
 
 
-def _is_value(word: str) -> bool:
+def is_value(word: str) -> bool:
+    """Whether a word behind an option is its value, and no option itself."""
     return not word.startswith("-") or bool(_NEGATIVE.match(word))
 
 
@@ -51,7 +52,7 @@ def unknown(words: list[str], known: Collection[str], listed: str) -> str | None
 
 
 def override_names() -> dict[str, str]:
-    """Axolotl's command-line overrides: option name to dotted recipe key (`--trl.beta` to `trl.beta`)."""
+    """Overrides of Axolotl's keys and of our blocks: option name to dotted recipe key (`--trl.beta` to `trl.beta`)."""
     from axolotl.cli.config_options import AXOLOTL_CONFIG_CLI_OPTIONS
 
     names = {}
@@ -59,7 +60,14 @@ def override_names() -> dict[str, str]:
         for option in declarations[0].split("/"):
             key = parameter.replace("__", ".") if parameter else option.removeprefix("--").replace("-", "_")
             names[option] = key
-    return names
+    return names | own_overrides()
+
+
+def own_overrides() -> dict[str, str]:
+    """Those of our blocks, of which Axolotl knows nothing."""
+    from grpo_plugin.recipe.overrides import option_names
+
+    return option_names()
 
 
 def train_options() -> set[str]:

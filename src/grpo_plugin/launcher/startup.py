@@ -30,9 +30,9 @@ def _prepare(words):
 
 
 def _config_first(words, with_value):
-    from grpo_plugin.launcher.arguments import config_first
+    from grpo_plugin.launcher.arguments import config_first, without_own
 
-    return config_first(words, with_value)
+    return config_first(without_own(words), with_value)
 
 
 if _AxolotlCommand not in sys.meta_path:

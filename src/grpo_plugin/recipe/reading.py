@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe.axolotl_keys import check_top_level_keys
 from grpo_plugin.recipe.inheritance import with_base
+from grpo_plugin.recipe.overrides import overridden
 from grpo_plugin.recipe.plugin_names import is_ours
 from grpo_plugin.recipe.yaml_file import read_yaml_mapping
 
@@ -22,21 +22,4 @@ def read(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[s
     if is_ours(values):
         check_top_level_keys(values)
     values["axolotl_config_path"] = str(path)
-    for key, value in (overrides or {}).items():
-        block, _, inner = key.partition(".")
-        if inner:
-            values[block] = {**mapping(block, values.get(block)), inner: value}
-        else:
-            values[key] = value
-    return values
-
-
-def mapping(block: str, values: Any) -> Mapping[str, Any]:
-    """The values of a block that nothing has checked yet; empty without the block.
-
-    Raises:
-        RecipeError: something other than keys and values.
-    """
-    if values is not None and not isinstance(values, Mapping):
-        raise RecipeError(f"{block}: expected keys and values, got {values!r}.")
-    return values or {}
+    return overridden(values, overrides or {})

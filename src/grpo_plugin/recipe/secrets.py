@@ -1,7 +1,7 @@
 """Keys, tokens and passwords in a recipe, which no file, tracker or screen gets."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 HIDDEN = "(hidden)"
@@ -23,6 +23,25 @@ def without_secrets(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return _options(list(value))
     return SECRET_TEXT.sub(HIDDEN, value) if isinstance(value, str) else value
+
+
+def without_hidden(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments of a recipe that was kept without its secrets, without those that have lost their value.
+
+    Returns:
+        The arguments without the options whose value was hidden, and the names of those options.
+    """
+    kept: list[str] = []
+    dropped: list[str] = []
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if value == HIDDEN:
+            dropped.append(name)
+        elif argument == HIDDEN and kept:
+            dropped.append(kept.pop())
+        else:
+            kept.append(argument)
+    return kept, dropped
 
 
 def _is_secret(key: str) -> bool:

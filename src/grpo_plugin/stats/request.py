@@ -11,7 +11,7 @@ from grpo_plugin.config.axolotl_values import read_values
 from grpo_plugin.config.prompts import PromptsConfig, Sources
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe import read
-from grpo_plugin.recipe.reading import mapping
+from grpo_plugin.recipe.overrides import mapping
 
 Split = Literal["train", "validation"]
 

@@ -291,7 +291,7 @@ class TrainerSetup(AxolotlGRPOTrainer):
     def _validation_callback(self, config: ValidationConfig) -> ValidationCallback:
         rows = len(self.train_dataset) if hasattr(self.train_dataset, "__len__") else None
         every = config.steps(None if rows is None else self.batch_plan.steps_per_epoch(rows))
-        return ValidationCallback(config, self.validate, every, self.best, self._end)
+        return ValidationCallback(config, self.validate, every, self.best, self._end, self.run_.screen.note)
 
     def _end(self) -> NoReturn:
         """Show the final report and end the process: Axolotl would save a model that nothing has trained.

@@ -40,6 +40,12 @@ class BestSoFar:
         self.step, self.value, self.waited = step, value, 0
         return True
 
+    def sentence(self) -> str:
+        """How long ago the best value was, and which it is."""
+        name, none = self._config.metric, "no value yet"
+        value = none if self.value is None else f"{self.value:.4g} after step {self.step}"
+        return f"{self.waited} validations in a row were not better; best {name}: {value}"
+
     def state(self) -> dict[str, Any]:
         return {"step": self.step, "value": self.value, "waited": self.waited}
 

@@ -21,6 +21,7 @@ class ValidationCallback(TrainerCallback):
         every: optimizer steps between two validations; None for none in between.
         best: what `validate` and `evaluate()` feed; None where the recipe names no best metric.
         end: called where `validation.only` has the run end after its validation.
+        note: shows the user one line.
     """
 
     def __init__(
@@ -30,12 +31,14 @@ class ValidationCallback(TrainerCallback):
         every: int | None = None,
         best: BestSoFar | None = None,
         end: Callable[[], object] = sys.exit,
+        note: Callable[[str], object] = print,
     ) -> None:
         self.config = config
         self.validate = validate
         self.every = every
         self.best = best
         self.end = end
+        self.note = note
         self._last: int | None = None  # the step of the last validation
 
     def on_train_begin(
@@ -61,6 +64,8 @@ class ValidationCallback(TrainerCallback):
             control.should_save = True
         if self.config.patience and self.best.waited >= self.config.patience:
             control.should_training_stop = True
+            if state.is_world_process_zero:
+                self.note(f"validation.patience: training ends here, for {self.best.sentence()}")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -133,6 +133,14 @@ def test_a_run_s_report_names_the_outputs_that_exist(tmp_path):
     assert [each.after.text for each in of_run(validating, [evaluation(0, 0.5)], watch).examples] == ["a", "b"]
 
 
+def test_a_run_that_only_validates_has_no_model_to_name(tmp_path):
+    (tmp_path / "debug.log").touch()
+    only = VALIDATING | {"output_dir": str(tmp_path), "validation": {"only": True}}
+    only["prompts"] = {"validation": "data.jsonl"}
+    report = of_run(parse(only), [], Stopwatch())
+    assert report.outputs == {"debug log": str(tmp_path / "debug.log")} and report.commands == {}
+
+
 def log_validation(folder, step, completions, temperature, rewards=None):
     """One answer to each of four problems."""
     size = len(completions)

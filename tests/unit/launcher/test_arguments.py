@@ -1,6 +1,6 @@
 import pytest
 
-from grpo_plugin.launcher.arguments import config_first, read_train
+from grpo_plugin.launcher.arguments import config_first, read_train, without_own
 
 VALUED = {"--cloud", "--launcher", "--sweep"}
 
@@ -86,3 +86,21 @@ def test_what_stands_behind_the_dashes_is_passed_on():
 
 def test_dry_run_belongs_to_cloud():
     assert read_train(["train", "r.yaml", "--dry-run"]).mistake.startswith("--dry-run: unknown option")
+
+
+def test_keys_of_our_blocks_are_overrides_that_axolotl_does_not_get():
+    words = ["r.yaml", "--validation.max-tokens", "64", "--rewards.workers=0", "--max-steps=3", "--validation.only"]
+    found = read_train(["train", *words])
+    assert found.overrides == {
+        "validation.max_tokens": 64,
+        "rewards.workers": 0,
+        "max_steps": 3,
+        "validation.only": True,
+    }
+    assert found.mistake is None
+    assert without_own(words) == ["r.yaml", "--max-steps=3"]
+    assert without_own(["r.yaml", "--", "--validation.every=2"]) == ["r.yaml", "--", "--validation.every=2"]
+    assert (
+        "--validation.evry: unknown option; did you mean"
+        in read_train(["train", "r.yaml", "--validation.evry=2"]).mistake
+    )

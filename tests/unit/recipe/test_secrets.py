@@ -2,7 +2,7 @@
 
 import pytest
 
-from grpo_plugin.recipe.secrets import HIDDEN, without_secrets
+from grpo_plugin.recipe.secrets import HIDDEN, without_hidden, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,8 @@ from grpo_plugin.recipe.secrets import HIDDEN, without_secrets
 )
 def test_secrets_are_left_out_and_nothing_else_is(value, kept):
     assert without_secrets(value) == kept
+
+
+def test_options_whose_value_was_hidden_are_left_out():
+    kept = without_secrets(["--hf-token", "abc", "--max-num-seqs=8", "--api-key=abc", "--seed", "1"])
+    assert without_hidden(kept) == (["--max-num-seqs=8", "--seed", "1"], ["--hf-token", "--api-key"])

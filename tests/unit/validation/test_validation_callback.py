@@ -46,7 +46,10 @@ def validated(config, steps, first=0, every=None, best=None, values=None):
             best.add(step, {"eval_accuracy_greedy": values[step]})
 
     callback = ValidationCallback(ValidationConfig(**config), validate, every, best, lambda: seen.append("end"))
-    state, control = SimpleNamespace(global_step=first, max_steps=steps), SimpleNamespace(should_training_stop=False)
+    state, control = (
+        SimpleNamespace(is_world_process_zero=True, global_step=first, max_steps=steps),
+        SimpleNamespace(should_training_stop=False),
+    )
     callback.on_train_begin(None, state, control)
     while state.global_step < steps and not control.should_training_stop and "end" not in seen:
         state.global_step += 1
@@ -80,7 +83,10 @@ def test_when_a_run_validates(config, run, expected):
 def test_a_run_that_another_callback_ends_is_validated_while_trackers_listen():
     seen = []
     callback = ValidationCallback(ValidationConfig(), seen.append)
-    state, control = SimpleNamespace(global_step=4, max_steps=9), SimpleNamespace(should_training_stop=True)
+    state, control = (
+        SimpleNamespace(is_world_process_zero=True, global_step=4, max_steps=9),
+        SimpleNamespace(should_training_stop=True),
+    )
     callback.on_step_end(None, state, control)
     assert control.should_evaluate and seen == []
     callback.on_evaluate(None, state, control)
