@@ -43,8 +43,10 @@ class Environment:
     def title(self) -> str:
         return self.kind.__name__ if self.kind else "no environment"
 
-    async def start(self, row: Mapping[str, Any], isolation: Isolation) -> tuple[Instance | None, Content | None]:
-        """An instance, reset for `row`, and what its reset returned.
+    async def start(
+        self, row: Mapping[str, Any], label: str, isolation: Isolation
+    ) -> tuple[Instance | None, Content | None]:
+        """An instance, reset for `row`, and what its reset returned; `label` names the row in errors.
 
         Raises:
             EpisodeError: the instance could not be made or reset, or its observation is neither text nor blocks.
@@ -60,7 +62,7 @@ class Environment:
         except CallFailed as error:
             instance.close()
             raise EpisodeError(
-                f"environments: {self.title}.reset() failed on {where(row)} ({error.described}); "
+                f"environments: {self.title}.reset() failed on {label} ({error.described}); "
                 "correct the row or the environment."
             ) from error
         return instance, observation
@@ -90,8 +92,3 @@ class Environment:
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
             return None
         return list(parameters)
-
-
-def where(row: Mapping[str, Any]) -> str:
-    """The row in an error: by its number, where the data has one."""
-    return f"row {row['row']}" if "row" in row else "a row of the data"

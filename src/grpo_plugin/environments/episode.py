@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from grpo_plugin.environments.calls import MalformedCall, Message, ToolCall
-from grpo_plugin.environments.environment import Environment, where
+from grpo_plugin.environments.environment import Environment
 from grpo_plugin.environments.instances import Instance
 from grpo_plugin.environments.limits import Limits
 from grpo_plugin.environments.observation import images_of_row, prompt_of, with_observation
@@ -51,13 +51,14 @@ class Episode:
     def __init__(
         self,
         row: Mapping[str, Any],
+        label: str,
         environment: Environment,
         renderer: ChatRenderer,
         reader: TurnReader,
         caller: ToolCaller,
         limits: Limits,
     ) -> None:
-        self.row = row
+        self.row, self._label = row, label
         self._kind, self._renderer, self._reader, self._caller = environment, renderer, reader, caller
         self._limits = limits
         self.prompt: list[Message] = []
@@ -100,18 +101,18 @@ class Episode:
         Raises:
             EpisodeError: the environment failed, or the prompt leaves the model no token; the row is named.
         """
-        self._instance, observation = await self._kind.start(self.row, self._caller.isolation)
+        self._instance, observation = await self._kind.start(self.row, self._label, self._caller.isolation)
         if not self._renderer.is_processor and observation is not None:
             observation = as_text(observation)
             if not isinstance(observation, str):
-                raise EpisodeError(f"environments: reset() returned {NO_TEXT} for {where(self.row)}; return text.")
-        prompt = self._renderer.with_images(prompt_of(self.row), images_of_row(self.row))
-        self.prompt = with_observation(prompt, observation, self.row)
+                raise EpisodeError(f"environments: reset() returned {NO_TEXT} for {self._label}; return text.")
+        prompt = self._renderer.with_images(prompt_of(self.row, self._label), images_of_row(self.row))
+        self.prompt = with_observation(prompt, observation, self._label)
         rendered = self._renderer.prompt(self.prompt, self._kind.schemas)
         self.prompt_ids, self.images = rendered.ids, rendered.images
         if self.budget == 0:
             raise EpisodeError(
-                f"environments: the prompt of {where(self.row)} has {len(self.prompt_ids)} tokens with its tools and "
+                f"environments: the prompt of {self._label} has {len(self.prompt_ids)} tokens with its tools and "
                 f"what reset() added, and the model takes {self._limits.model_tokens}; shorten it."
             )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from grpo_plugin.config.environments import EnvironmentsConfig
 from grpo_plugin.environments.call_thread import CallThread
-from grpo_plugin.environments.environment import Environment, where
+from grpo_plugin.environments.environment import Environment
 from grpo_plugin.environments.episode import Episode
 from grpo_plugin.environments.instances import Instance, InstancePool
 from grpo_plugin.environments.isolation import Isolation, Processes, Threads, check_state
@@ -57,7 +57,7 @@ class Environments:
         """Whether the data's column picks the environment of a row."""
         return None not in self.by_name
 
-    def of(self, row: Mapping[str, Any]) -> Environment:
+    def of(self, row: Mapping[str, Any], label: str = "a row of the data") -> Environment:
         """The environment of a row; EpisodeError where its column names none."""
         if not self.several:
             return self.by_name[None]
@@ -65,8 +65,7 @@ class Environments:
         if name not in self.by_name:
             known = [str(known) for known in self.by_name]
             raise EpisodeError(
-                f"environments.factory: {where(row)} has {name!r} in its column {COLUMN!r}; "
-                f"{suggestion(str(name), known)}"
+                f"environments.factory: {label} has {name!r} in its column {COLUMN!r}; {suggestion(str(name), known)}"
             )
         return self.by_name[name]
 
@@ -88,15 +87,21 @@ class Environments:
         """How this recipe's episodes are rendered and read; RecipeError where the chat template does not allow it."""
         return Rendering.choose(renderer, self.config, base_dir)
 
-    def episode(self, row: Mapping[str, Any], rendering: Rendering, limits: Limits) -> Episode:
-        """A new episode of a row; the recipe's own limits are added to `limits`."""
+    def episode(
+        self, row: Mapping[str, Any], rendering: Rendering, limits: Limits, label: str = "a row of the data"
+    ) -> Episode:
+        """A new episode of a row, which errors call `label`; the recipe's own limits are added to `limits`.
+
+        Raises:
+            EpisodeError: the row's column names no environment.
+        """
         limits = Limits(
             limits.completion_tokens,
             limits.model_tokens,
             limits.turns or self.config.max_turns,
             limits.turn_tokens or self.config.max_turn_tokens,
         )
-        return Episode(row, self.of(row), rendering.renderer, rendering.reader, self._caller, limits)
+        return Episode(row, label, self.of(row, label), rendering.renderer, rendering.reader, self._caller, limits)
 
     def close(self) -> None:
         """Close all instances that no episode has."""

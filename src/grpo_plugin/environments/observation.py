@@ -4,31 +4,30 @@ from collections.abc import Mapping
 from typing import Any
 
 from grpo_plugin.environments.calls import Message
-from grpo_plugin.environments.environment import where
 from grpo_plugin.environments.results import Content
 from grpo_plugin.errors import EpisodeError
 
 EMPTY: list[Message] = [{"role": "user", "content": ""}]
 
 
-def prompt_of(row: Mapping[str, Any]) -> list[Message]:
-    """The row's messages, an empty question without a prompt; EpisodeError where the prompt is text."""
+def prompt_of(row: Mapping[str, Any], label: str) -> list[Message]:
+    """The row's messages, an empty question without a prompt; EpisodeError, by `label`, where it is text."""
     prompt = row.get("prompt") or EMPTY
     if isinstance(prompt, str):
         raise EpisodeError(
-            f"environments: the prompt of {where(row)} is text, and episodes need chat messages; leave out "
+            f"environments: the prompt of {label} is text, and episodes need chat messages; leave out "
             "what makes it text in `prompts:`."
         )
     return list(prompt)
 
 
-def with_observation(prompt: list[Message], observation: Content | None, row: Mapping[str, Any]) -> list[Message]:
+def with_observation(prompt: list[Message], observation: Content | None, label: str) -> list[Message]:
     """The messages with the observation behind their last user message; EpisodeError, naming the row, without one."""
     if observation is None:
         return prompt
     last = max((place for place, message in enumerate(prompt) if message["role"] == "user"), default=None)
     if last is None:
-        raise EpisodeError(f"environments: the prompt of {where(row)} has no user message for what reset() returned.")
+        raise EpisodeError(f"environments: the prompt of {label} has no user message for what reset() returned.")
     message = {**prompt[last], "content": _joined(prompt[last]["content"], observation)}
     return [*prompt[:last], message, *prompt[last + 1 :]]
 

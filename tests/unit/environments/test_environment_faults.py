@@ -127,14 +127,14 @@ def test_a_slow_tool_holds_up_nobody(tmp_path):
 @pytest.mark.parametrize(
     ("trouble", "message"),
     [
-        ("raise", r"Troubled\.reset\(\) failed on row 5 \(ConnectionError: no server\); correct the row or"),
-        ("number", r"reset\(\) failed on row 5 \(it returned int, neither None nor text nor content blocks\)"),
-        ("hang", r"reset\(\) failed on row 5 \(The call took longer than 2 s and was ended\.\)"),
+        ("raise", r"Troubled\.reset\(\) failed on row 7 \(ConnectionError: no server\); correct the row or"),
+        ("number", r"reset\(\) failed on row 7 \(it returned int, neither None nor text nor content blocks\)"),
+        ("hang", r"reset\(\) failed on row 7 \(The call took longer than 2 s and was ended\.\)"),
     ],
 )
 @pytest.mark.usefixtures("threads_released")
 def test_a_reset_that_fails_names_its_row(tmp_path, isolation, trouble, message):
-    row = {"trouble": trouble, "row": 5}
+    row = {"trouble": trouble}
     environments, episode = make(tmp_path, row, factory=TROUBLED, isolation=isolation, reset_timeout=2)
     with pytest.raises(EpisodeError, match=message):
         play(episode)
@@ -164,6 +164,6 @@ def test_a_text_model_is_told_that_it_cannot_see(tmp_path):
     play(episode, call("show", "{}") + END, "So." + END)
     assert "show() returned something other than text" in episode.messages[1]["content"]
     assert dict(episode.failures) == {"exception": 1} and episode.images == []
-    other = environments.episode({"picture": True, "row": 2}, environments.rendering(renderer(), tmp_path), Limits(9))
+    other = environments.episode({"picture": True}, environments.rendering(renderer(), tmp_path), Limits(9), "row 2")
     with pytest.raises(EpisodeError, match=r"reset\(\) returned something other than text, .* for row 2; return text"):
         play(other)

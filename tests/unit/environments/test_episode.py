@@ -22,7 +22,7 @@ def make(tmp_path, row=ROW, limits=None, template="qwen2_5", **config):
     config = {"factory": f"{WORLDS}.Counter"} | config
     environments = Environments.load(EnvironmentsConfig.parse("environments", config), tmp_path)
     rendering = environments.rendering(renderer(template), tmp_path)
-    return environments, environments.episode(row, rendering, limits or Limits(1000))
+    return environments, environments.episode(row, rendering, limits or Limits(1000), "row 7")
 
 
 def play(episode, *turns):
@@ -142,7 +142,7 @@ def test_the_column_picks_the_environment_and_reset_gets_what_it_names(tmp_path)
     play(other)
     assert other.environment.columns == {key: row[key] for key in ("prompt", "answer", "row")}
     with pytest.raises(EpisodeError, match=r"row 1 has 'plane' in its column 'environment'; did you mean 'plain'\?"):
-        environments.of(row | {"environment": "plane"})
+        environments.of(row | {"environment": "plane"}, "row 1")
 
 
 def _rendering(environments, folder):

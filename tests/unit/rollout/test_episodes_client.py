@@ -96,7 +96,10 @@ def episodes(folder: Path, *rows: dict[str, Any], limits: Limits | None = None) 
     environments = Environments.load(config, folder)
     rendering = environments.rendering(renderer(), folder)
     prompt = {"prompt": [{"role": "user", "content": "Look."}]}
-    return [environments.episode(prompt | row, rendering, limits or Limits(400)) for row in rows]
+    limits = limits or Limits(400)
+    return [
+        environments.episode(prompt | row, rendering, limits, f"row {number}") for number, row in enumerate(rows, 1)
+    ]
 
 
 def play(model: Model, played: list[Episode], sampling: Sampling = SAMPLING) -> None:
@@ -187,8 +190,8 @@ def test_a_refused_request_ends_the_run(server: Model, tmp_path: Path) -> None:
 
 
 def test_a_failed_reset_ends_the_run_with_its_row(server: Model, tmp_path: Path) -> None:
-    with pytest.raises(EpisodeError, match=r"row 5.*no licence"):
-        play(server, episodes(tmp_path, {}, {"broken": True, "row": 5}))
+    with pytest.raises(EpisodeError, match=r"row 2.*no licence"):
+        play(server, episodes(tmp_path, {}, {"broken": True}))
 
 
 def test_episodes_of_one_prompt_differ_under_a_seed(server: Model, tmp_path: Path) -> None:
