@@ -8,10 +8,15 @@ import torch
 
 from grpo_plugin.algorithms import advantages
 from grpo_plugin.algorithms.losses import policy_loss
+from grpo_plugin.config.environments import EnvironmentsConfig
 from grpo_plugin.config.rewards import RewardsConfig
+from grpo_plugin.environments.limits import Limits
+from grpo_plugin.environments.loading import Environments
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.scoring import load
 from tests.unit.docs.pages import blocks, titled
+from tests.unit.environments.chat import call, renderer
+from tests.unit.environments.test_episode import play
 
 CLIP = {"clip_low": 0.2, "clip_high": 0.2}
 
@@ -67,6 +72,28 @@ def test_the_rewards(saved: Path, chat: bool) -> None:
     scores = rewards.score(prompts, completions, [[1, 2], [1, 2, 3, 4], []], {"answer": ["4", "4", "4"]})
     rewards.close()
     assert scores.by_function == [[1.0, 0.0, 0.0], [1.0, 0.5, 1.0]]
+
+
+def test_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "my_env.py").write_text(titled("my_env.py"))
+    environments = Environments.load(
+        EnvironmentsConfig.parse("environments", {"factory": "my_env.py:GuessTheNumber"}), tmp_path
+    )
+    row = {"prompt": [{"role": "user", "content": "Find it."}], "number": 37}
+    rendering = environments.rendering(renderer(), tmp_path)
+    episode, other = (environments.episode(row, rendering, Limits(2000)) for _ in range(2))
+    guesses = [call("guess", f'{{"number": {number}}}') + "<|im_end|>" for number in (50, 37, 37)]
+    play(episode, *guesses, "It is 37.<|im_end|>")
+    assert episode.prompt[0]["content"] == "Find it. I have a number from 1 to 100."
+    results = [message["content"] for message in episode.messages if message["role"] == "tool"]
+    assert results == ["It is lower.", "That is it.", "{'error': 'the number was found already'}"]
+    play(other, "I do not know.<|im_end|>")
+    played = [episode.environment, other.environment]
+    assert environments.rewards[0].function(environments=played) == [0.9, 0.0]
+    names: dict[str, Any] = {}
+    exec(titled("my_episode_rewards.py"), names)
+    assert names["few_guesses"]([], played) == [0.5, 1.0]
+    environments.close()
 
 
 def test_the_reward_of_the_readme() -> None:

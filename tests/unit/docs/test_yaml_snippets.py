@@ -14,6 +14,7 @@ FOREIGN = "axolotl_grpo.yaml"  # shown as what a reader comes from
 SNIPPETS = [block for block in blocks("yaml") if block.title != FOREIGN]
 PLUGINS = {
     "prompts": "PromptPlugin",
+    "environments": "EnvironmentPlugin",
     "rewards": "RewardPlugin",
     "algorithm": "AlgorithmPlugin",
     "rollout": "RolloutPlugin",
@@ -35,7 +36,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / folder).symlink_to(ROOT / folder)
     for name in ("my_train.jsonl", "my_test.jsonl"):
         (tmp_path / name).write_text(json.dumps({"question": "2+2?", "answer": "4"}) + "\n")
-    for name in ("my_advantages.py", "my_losses.py", "my_rewards.py"):
+    for name in ("my_advantages.py", "my_losses.py", "my_rewards.py", "my_env.py"):
         (tmp_path / name).write_text(titled(name))
     (tmp_path / "python").touch()
     monkeypatch.chdir(tmp_path)
