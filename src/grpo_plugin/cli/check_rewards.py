@@ -20,6 +20,7 @@ from grpo_plugin.scoring.reward_check import FunctionReport, GoldRow, check_on
 
 if TYPE_CHECKING:
     from grpo_plugin.prompts.measure import Measure
+    from grpo_plugin.scoring import RewardSet
 
 _SHOWN = 10
 
@@ -53,14 +54,32 @@ def _check(path: str, rows: int) -> tuple[int, list[FunctionReport], list[str]]:
     recipe = check(read(path))
     if recipe.prompts is None or recipe.rewards is None:
         raise RecipeError(f"recipe {path!r}: names no prompts or no rewards; add PromptPlugin and RewardPlugin.")
+    if recipe.makes_prompts:
+        raise RecipeError(f"recipe {path!r}: its environment makes the prompts, so that there are no rows to try.")
     measure, notes = _measure(recipe)
     gold_rows = list(islice(training_rows(recipe.prompts, recipe.folder, measure), rows))
     notes += _notes_on(gold_rows)
     rewards = load(recipe.rewards, recipe.folder)
+    notes += _leave_out_environments(rewards)
     try:
         return len(gold_rows), check_on(rewards, gold_rows), [*notes, *rewards.notes()]
     finally:
         rewards.close()
+
+
+def _leave_out_environments(rewards: "RewardSet") -> list[str]:
+    """Take out the functions that look at environments, which need an episode; a note names them.
+
+    Raises:
+        RecipeError: nothing is left to try.
+    """
+    left_out = [reward.name for reward in rewards.rewards if "environments" in reward.signature.extras]
+    rewards.rewards = [reward for reward in rewards.rewards if reward.name not in left_out]
+    if left_out and not rewards.rewards:
+        raise RecipeError(
+            f"rewards.functions: {', '.join(left_out)} score environments, so only episodes can try them."
+        )
+    return [f"Not tried, as they score environments: {', '.join(left_out)}."] if left_out else []
 
 
 def _measure(recipe: Recipe) -> tuple["Measure", list[str]]:
