@@ -70,6 +70,10 @@ _POLICY = [
     Column("logp gap", "rollout/logp_gap", 8, small),
     Column("cut", "completions/clipped_ratio", 5, percent),
 ]
+_EPISODE = [
+    Column("turns", "episode/turns", 5, lambda value: f"{value:.2f}"),
+    Column("calls", "episode/tool_calls", 5, lambda value: f"{value:.2f}"),
+]
 _SECONDS = [
     Column("generate", "time/generate", 8, seconds),
     Column("score", "time/score", 5, seconds),
@@ -88,13 +92,17 @@ def reward_functions(logs: Logs) -> list[str]:
     ]
 
 
-def layout(functions: Sequence[str], width: int = WIDTH, eta: bool = False) -> list[Column]:
-    """The columns that fit `width` characters; left out are first the last reward functions, then the last columns."""
+def layout(functions: Sequence[str], width: int = WIDTH, eta: bool = False, episodes: bool = False) -> list[Column]:
+    """The columns that fit `width` characters; left out are first the last reward functions, then the last columns.
+
+    Args:
+        episodes: with turns and tool calls.
+    """
     scores = [
         Column(_shortened(name), f"{_REWARD_PREFIX}{name}{_REWARD_SUFFIX}", max(len(_shortened(name)), 6), decimal)
         for name in functions
     ]
-    tail = _POLICY + _SECONDS + (_ETA if eta else [])
+    tail = (_EPISODE if episodes else []) + _POLICY + _SECONDS + (_ETA if eta else [])
     while len(scores) > 1 and _characters(_STEP + scores + tail) > width:
         scores.pop()
     columns = _STEP + scores + tail

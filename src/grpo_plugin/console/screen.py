@@ -112,7 +112,9 @@ class Screen:
         functions = reward_functions(logs) or self._functions
         if functions != self._functions or self._rows % HEADER_EVERY == 0:
             self._functions, self._rows = functions, 0
-            self._columns = layout(functions, min(self.console.width, WIDTH), eta=not self.live)
+            self._columns = layout(
+                functions, min(self.console.width, WIDTH), eta=not self.live, episodes="episode/turns" in logs
+            )
             self._print(Text(header(self._columns), style="bold"))
         eta = self._pace.remaining() if self._pace else None
         self._print(Text(line(self._columns, {**logs, "step": step, "eta": eta})))

@@ -95,3 +95,10 @@ def test_lines_never_exceed_the_width_and_reward_functions_go_first(width, eta):
 
 def test_the_quickstart_line_fits_a_terminal_of_80():
     assert [column.title for column in layout(["accuracy"], 80)][-1] == "train"
+
+
+def test_turns_and_calls_of_episodes_have_columns():
+    shown = layout(["accuracy"], 200, episodes=True)
+    assert [column.title for column in shown[2:6]] == ["accuracy", "turns", "calls", "length"]
+    cells = line(shown, {"episode/turns": 1.5, "episode/tool_calls": 0.125}).split()
+    assert cells[3:5] == ["1.50", "0.12"]

@@ -35,6 +35,8 @@ CHARTS = (
         band=("completions/min_length", "completions/max_length"),
     ),
     Chart("Truncated", ("completions/clipped_ratio",), "share", share=True),
+    Chart("Episodes", ("episode/turns", "episode/tool_calls"), "per episode"),
+    Chart("Failed tool calls", ("episode/tool_failures", "episode/tool_failures/*"), "share", share=True),
     Chart("Groups", ("groups/*", "advantages/zero"), "share", share=True),
     Chart("Accept rate of dynamic sampling", ("dynamic_sampling/accept_rate",), "share", share=True),
     Chart(

@@ -1,13 +1,15 @@
 """The completions of a report: an index of numbers that is read at once, and pages of text that are read when shown."""
 
+import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from grpo_plugin.console.report.sampling import TRAIN, Chosen
 from grpo_plugin.rollout.generation_log import COLUMNS, EPISODE_COLUMNS, TOKEN_COLUMNS
+from grpo_plugin.scoring.completions import text_of
 
 PAGE = 250  # completions
 FACTS = ("split", "finish_reason", "policy_version", "temperature", "score_seconds", "vote")
@@ -65,9 +67,18 @@ def _text(row: dict[str, Any]) -> dict[str, Any]:
     }
     if row.get("turns") is not None:
         found["facts"] |= {name: row[name] for name in FACTS_OF_EPISODES}
+        found["turns"] = [_turn(message) for message in json.loads(row["messages"])]
     if row.get("token_texts"):
         found["tokens"] = {name.removeprefix("token_"): _rounded(row[name]) for name in TOKEN_COLUMNS if row.get(name)}
     return found
+
+
+def _turn(message: Mapping[str, Any]) -> dict[str, str]:
+    """One message of an episode: who says it, and its text, each call of a tool on a line of its own."""
+    calls = [call["function"] for call in message.get("tool_calls") or ()]
+    lines = [f"{call['name']}({json.dumps(call['arguments'], ensure_ascii=False)})" for call in calls]
+    who = f"tool: {message.get('name')}" if message["role"] == "tool" else str(message["role"])
+    return {"who": who, "text": "\n".join(filter(None, [text_of(message.get("content")), *lines]))}
 
 
 def _rounded(values: Sequence[Any]) -> list[Any]:

@@ -1,5 +1,6 @@
 """Charts, validation curves, recipes side by side, and the pages of completions."""
 
+import json
 import math
 
 import pyarrow.parquet as pq
@@ -91,3 +92,22 @@ def test_tokens_that_were_recorded_are_on_the_page(tmp_path):
     ((first, second),) = pages(choose(log_files([tmp_path]), 10, 10**9), Index())
     assert first["tokens"] == {"texts": ["a", "b"], "logps": [-0.1235, None]}
     assert "tokens" not in second
+
+
+def test_an_episode_is_shown_turn_by_turn(tmp_path):
+    call = {"type": "function", "function": {"name": "calculate", "arguments": {"expression": "47 * 38"}}}
+    messages = [
+        {"role": "assistant", "content": "Let me see.", "tool_calls": [call]},
+        {"role": "tool", "name": "calculate", "content": [{"type": "text", "text": "1786"}]},
+        {"role": "assistant", "content": "Answer: 1786"},
+    ]
+    episodes = {"turns": [2, None], "tool_calls": [1, None], "tool_failures": [0, None]}
+    GenerationLog(tmp_path).write(1, batch(episodes=episodes | {"messages": [json.dumps(messages), None]}))
+    ((first, second),) = pages(choose(log_files([tmp_path]), 10, 10**9), Index())
+    assert first["turns"] == [
+        {"who": "assistant", "text": 'Let me see.\ncalculate({"expression": "47 * 38"})'},
+        {"who": "tool: calculate", "text": "1786"},
+        {"who": "assistant", "text": "Answer: 1786"},
+    ]
+    assert (first["facts"]["turns"], first["facts"]["tool_calls"], first["facts"]["tool_failures"]) == (2, 1, 0)
+    assert first["scores"] == {"accuracy": 1.0} and "turns" not in second

@@ -13,6 +13,7 @@ async function showDetail(row) {
   byId("detail").replaceChildren(
     element("h2", {}, "Prompt"), element("pre", {}, browser.prompts[index.prompt[row]]),
     element("h2", {}, "Completion"), element("pre", {id: "completion"}, text.completion || "(empty)"),
+    ...(text.turns || []).flatMap(({who, text: said}) => [element("h2", {class: "turn"}, who), element("pre", {}, said || "(empty)")]),
     ...(text.answer === null ? [] : [element("h2", {}, "Answer"), element("pre", {}, text.answer)]),
     ...(text.tokens ? tokenView(text.tokens) : []),
     element("h2", {}, "Figures"),
