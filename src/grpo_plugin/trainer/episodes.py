@@ -71,14 +71,20 @@ class EpisodeSampler:
             return share_of_rank(number, self._accelerator)
         return range(number) if self._accelerator.is_main_process else ()
 
-    def play(self, rows: Sequence[Row], n: int, sampling: Sampling) -> list[list[Episode]]:
+    def play(self, rows: Sequence[Row], n: int, sampling: Sampling, labels: Sequence[str]) -> list[list[Episode]]:
         """`n` episodes of each of this rank's rows, played to their end; whoever has scored them calls `Episode.end`.
+
+        Args:
+            labels: of the rows, in errors.
 
         Raises:
             RolloutError: as `Backend.play`; whatever an environment raises.
         """
         limits = Limits(sampling.max_tokens, self._model_tokens)
-        groups = [[self._environments.episode(row, self._rendering, limits) for _ in range(n)] for row in rows]
+        groups = [
+            [self._environments.episode(row, self._rendering, limits, label) for _ in range(n)]
+            for row, label in zip(rows, labels, strict=True)
+        ]
         with self._stopwatch("generate"):
             self._backend.play([episode for group in groups for episode in group], sampling)
         return groups

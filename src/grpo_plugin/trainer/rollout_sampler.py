@@ -85,7 +85,7 @@ class RolloutSampler:
         """The same of episodes."""
         mine = [rows[index] for index in sampler.share(len(rows))]
         data = [self._prompts.row(row) for row in mine]
-        groups = sampler.play(data, number, sampling)
+        groups = sampler.play(data, number, sampling, [f"row {row} of prompts.train" for row in mine])
         episodes = [episode for group in groups for episode in group]
         repeated = [(row, columns) for row, columns in zip(mine, data, strict=True) for _ in range(number)]
         rollouts = [

@@ -114,8 +114,12 @@ class Validator:
         self, sampler: EpisodeSampler, held_out: HeldOutRows, sampling: Sampling, rows: Sequence[Row], per_prompt: int
     ) -> list[list[ScoredAnswer]]:
         """Every rank plays and scores the episodes of its share, whose environments it has; all get all answers."""
-        mine = [rows[index] for index in sampler.share(len(rows))]
-        groups = sampler.play(mine, per_prompt, sampling)
+        share = sampler.share(len(rows))
+        mine, labels = (
+            [rows[index] for index in share],
+            [f"row {index} of the set {held_out.name!r}" for index in share],
+        )
+        groups = sampler.play(mine, per_prompt, sampling, labels)
         answers = scored_answers(held_out.rewards, [row for row in mine for _ in range(per_prompt)], groups)
         return gather_object([answers[at : at + per_prompt] for at in range(0, len(answers), per_prompt)])
 

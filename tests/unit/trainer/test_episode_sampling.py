@@ -1,4 +1,4 @@
-"""Rows become episodes, rollouts and answers of a validation. The backend is a mock: it says what the test tells it to."""
+"""Rows become episodes, rollouts and answers of a validation. The backend is a mock: it says what a test tells it."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -67,10 +67,12 @@ class Backend:
             assert episode.done
 
 
-def parts(folder: Any, backend: Backend, rank: int = 0, ranks: int = 1) -> tuple[Any, Any, EpisodeSampler, Any]:
+def parts(
+    folder: Any, backend: Backend, rank: int = 0, ranks: int = 1, world: str = "Counter"
+) -> tuple[Any, Any, EpisodeSampler, Any]:
     """Rewards, generator, episode sampler, accelerator."""
     (folder / "of_test.py").write_text(REWARDS)
-    factory = {"factory": "tests.unit.environments.worlds.Counter"}
+    factory = {"factory": f"tests.unit.environments.worlds.{world}"}
     environments = Environments.load(EnvironmentsConfig.parse("environments", factory), folder)
     own = {reward.name: reward.function for reward in environments.rewards}
     functions = [{"function": "of_test.py:counted"}, {"function": "of_test.py:text", "weight": 0.5}]
@@ -83,8 +85,10 @@ def parts(folder: Any, backend: Backend, rank: int = 0, ranks: int = 1) -> tuple
     return rewards, generator, sampler, accelerator
 
 
-def rollout_sampler(folder: Any, backend: Backend, rank: int = 0, ranks: int = 1, rows: Any = ROWS) -> RolloutSampler:
-    rewards, generator, episodes, accelerator = parts(folder, backend, rank, ranks)
+def rollout_sampler(
+    folder: Any, backend: Backend, rank: int = 0, ranks: int = 1, rows: Any = ROWS, **options: Any
+) -> RolloutSampler:
+    rewards, generator, episodes, accelerator = parts(folder, backend, rank, ranks, **options)
     data = PromptSampler(Dataset.from_list(rows), seed=0, shuffle=False)
     options = {"group_size": 2, "trainer_state": object, "episodes": episodes}
     return RolloutSampler(data, generator, rewards, accelerator, Metrics(), Stopwatch(), **options)
@@ -107,7 +111,11 @@ def test_rollouts_carry_what_their_episodes_were(tmp_path):
         "content": "1",
     }
     metrics = dict(rollout_metrics([stayed, stepped, over, missed], sampler.rewards.names, 2, 0.0))
-    assert (metrics["episode/turns"], metrics["episode/tool_calls"], metrics["episode/tool_failures"]) == (1.75, 0.75, 0)
+    assert (metrics["episode/turns"], metrics["episode/tool_calls"], metrics["episode/tool_failures"]) == (
+        1.75,
+        0.75,
+        0,
+    )
 
 
 def test_instances_are_used_again(tmp_path):
@@ -154,15 +162,7 @@ def test_held_out_episodes_are_scored_with_their_environments_and_logged(tmp_pat
 
 
 def test_a_row_whose_reset_fails_is_named(tmp_path):
-    class Broken(Backend):
-        pass
-
-    backend = Broken(lambda place: 1)
-    sampler = rollout_sampler(tmp_path, backend)
-    sampler._episodes._environments = Environments.load(
-        EnvironmentsConfig.parse("environments", {"factory": "tests.unit.environments.worlds.Troubled"}), tmp_path
-    )
     data = [row | {"trouble": "raise" if row["answer"] == "2" else ""} for row in ROWS]
-    sampler._prompts = PromptSampler(Dataset.from_list(data), seed=0, shuffle=False)
-    with pytest.raises(EpisodeError, match="row 1"):
+    sampler = rollout_sampler(tmp_path, Backend(lambda place: 0), rows=data, world="Troubled")
+    with pytest.raises(EpisodeError, match=r"row 1 of prompts.train .*no server"):
         sampler.sample([0, 1])
