@@ -1,5 +1,6 @@
 """Rewards that environments give their own episodes, by `get_reward()`."""
 
+import asyncio
 import inspect
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -22,15 +23,25 @@ class OwnReward:
 
 
 def own_rewards(kinds: Iterable[type[Any]]) -> list[OwnReward]:
-    """One for every class that has `get_reward`; a subclass is another class."""
-    return [OwnReward(kind.__name__, _function(kind)) for kind in dict.fromkeys(kinds) if hasattr(kind, "get_reward")]
+    """One for every class that has `get_reward`; a subclass is another class.
+
+    Of classes with the same name, all but the first get a number behind it.
+    """
+    found: dict[str, OwnReward] = {}
+    for kind in dict.fromkeys(kinds):
+        if hasattr(kind, "get_reward"):
+            names = (kind.__name__, *(f"{kind.__name__}_{number}" for number in range(2, len(found) + 2)))
+            name = next(name for name in names if name not in found)
+            found[name] = OwnReward(name, _function(kind))
+    return list(found.values())
 
 
 def _function(kind: type[Any]) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(kind.get_reward):
 
         async def get_rewards(environments: list[Any], **_columns: Any) -> list[float | None]:
-            return [await one.get_reward() if type(one) is kind else None for one in environments]
+            awaited = iter(await asyncio.gather(*(one.get_reward() for one in environments if type(one) is kind)))
+            return [next(awaited) if type(one) is kind else None for one in environments]
 
         return get_rewards
 

@@ -102,6 +102,19 @@ def test_an_environment_s_own_reward_is_scored_for_exactly_its_class(tmp_path):
     assert asyncio.run(judged.function(environments=instances)) == [None, 0.5, None]
 
 
+def test_rewards_of_classes_with_one_name_have_two(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(
+            f"class World:\n    def reset(self):\n        pass\n\n    def get_reward(self):\n        return '{name}'\n"
+        )
+    environments = load(tmp_path, factory={name: f"{name}.py:World" for name in ("one", "two")})
+    first, second = environments.rewards
+    assert (first.name, second.name) == ("World", "World_2")
+    worlds_ = [environments.by_name[name].kind() for name in ("one", "two")]
+    assert first.function(environments=worlds_) == ["one", None]
+    assert second.function(environments=worlds_) == [None, "two"]
+
+
 def test_a_close_that_needs_an_argument_is_a_tool(tmp_path):
     (tmp_path / "door.py").write_text(
         "class House:\n    def reset(self):\n        pass\n\n    def close(self, door: str) -> str:\n"

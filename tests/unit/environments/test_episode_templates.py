@@ -16,6 +16,16 @@ from tests.unit.environments.test_episode import WORLDS, trl_suffix
 HERMES = Path(__file__).parent / "hermes.jinja"
 RENDERED = ["qwen2_5", "qwen3", "qwen3_instruct_2507", "qwen3_vl", "qwen3_5_think", "qwen3_6", "llama3_1", "llama3_2"]
 CODER = "<tool_call>\n<function=increment>\n<parameter=step>\n{}\n</parameter>\n</function>\n</tool_call>"
+NEMOTRON = ["nemotron_3_nano", "nemotron_3_super", "nemotron_3_ultra"]
+NO_TOOLS = ["llama3", "qwen2_5_vl", "gemma", "gemma3", "cohere", "cohere2", "idefics3", "llava_next"]
+# Of docs/environments.md: how calls are read, by the chat templates that TRL ships.
+TABLE = {
+    "hermes": ["qwen2_5", "qwen3", "qwen3_instruct_2507", "qwen3_vl"],
+    "qwen3_coder": ["qwen3_5_nothink", "qwen3_5_think", "qwen3_6", *NEMOTRON],
+    "llama3_json": ["llama3_1", "llama3_2"],
+    "transformers": ["glm4moe", "gptoss"],
+    "refused": [*NO_TOOLS, "phi3", "phi3_5", "deepseekv3"],
+}
 NO_THOUGHT = "<think>\n\n</think>\n\n"
 # Of each template: what a turn that increments by {} is written like, and the end of a turn.
 CALLS = {
@@ -86,21 +96,22 @@ def test_results_are_rendered_as_trl_renders_them(tmp_path, template):
         assert chosen.renderer.results(messages, letter) == [end, *chosen.renderer.results(messages, end)]
 
 
-@pytest.mark.parametrize(
-    ("template", "call_format"),
-    [
-        ("qwen2_5", "hermes"),
-        ("qwen3", "hermes"),
-        ("qwen3_vl", "hermes"),
-        ("qwen3_5_think", "qwen3_coder"),
-        ("nemotron_3_nano", "qwen3_coder"),
-        ("llama3_1", "llama3_json"),
-        ("llama3_2", "llama3_json"),
-    ],
-)
-def test_the_format_of_calls_is_read_off_the_template(tmp_path, template, call_format):
-    reader = rendering(tmp_path, template).reader
-    assert isinstance(reader, TextReader) and reader.call_format == call_format
+@pytest.mark.parametrize(("call_format", "templates"), TABLE.items())
+def test_the_table_of_docs_environments(tmp_path, call_format, templates):
+    """Every template that TRL ships for chatting: how calls are read in it, and whether it is used as it is."""
+    for template in templates:
+        if call_format == "refused":
+            with pytest.raises(RecipeError, match=r"environments\.(chat_template|call_format): "):
+                rendering(tmp_path, template)
+            continue
+        chosen = rendering(tmp_path, template)
+        assert getattr(chosen.reader, "call_format", "transformers") == call_format, template
+        assert (chosen.renderer.chat_template is None) == (template != "qwen3")
+
+
+def test_the_table_is_of_all_templates():
+    shipped = {path.stem for path in TEMPLATES.glob("*.jinja") if not path.stem.endswith("_training")}
+    assert shipped == {template for templates in TABLE.values() for template in templates}
 
 
 def test_another_format_is_used_where_the_recipe_says_so(tmp_path):
