@@ -109,7 +109,7 @@ class Episode:
         prompt = self._renderer.with_images(prompt_of(self.row, self._label), images_of_row(self.row))
         self.prompt = with_observation(prompt, observation, self._label)
         rendered = self._renderer.prompt(self.prompt, self._kind.schemas)
-        self.prompt_ids, self.images = rendered.ids, rendered.images
+        self.prompt_ids, self.images = list(rendered.ids), list(rendered.images)
         if self.budget == 0:
             raise EpisodeError(
                 f"environments: the prompt of {self._label} has {len(self.prompt_ids)} tokens with its tools and "

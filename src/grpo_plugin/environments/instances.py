@@ -1,5 +1,6 @@
 """Instances of environments: made once, reset often, never in two episodes at once."""
 
+import inspect
 import logging
 import threading
 import time
@@ -96,7 +97,7 @@ class InstancePool:
 
 def _close(value: Any) -> None:
     function = getattr(value, "close", None)
-    if not callable(function) or misfit(function, {}):
+    if not callable(function) or misfit(inspect.signature(function), {}):
         return
     try:
         closing = function()

@@ -9,6 +9,7 @@ from grpo_plugin.environments.results import images_of
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.prompts.chat_ending import ending
 
+REMEMBERED = 256  # renderings that are kept
 DUMMY_QUESTION = "What is there?"
 DUMMY_ARGUMENTS = {"key": "value_d6e7a9f3"}
 
@@ -48,6 +49,8 @@ class ChatRenderer:
         self.terminators = frozenset(terminators)
         self.chat_template = chat_template
         self._kwargs = dict(template_kwargs or {})
+        self._prompts: dict[str | None, RenderedPrompt] = {}  # the episodes of a group have the same
+        self._dummies: dict[str, tuple[list[Message], str]] = {}  # a dummy turn that calls a tool, and its text
         self._ends = [str(self.tokenizer.convert_ids_to_tokens(token)) for token in self.terminators]
 
     def with_template(self, chat_template: str) -> "ChatRenderer":
@@ -56,6 +59,17 @@ class ChatRenderer:
 
     def prompt(self, messages: list[Message], tools: list[dict[str, Any]] | None) -> RenderedPrompt:
         """The prompt that opens the model's first turn; `tools` are JSON schemas."""
+        key = None if self.is_processor else repr((messages, tools))
+        if key not in self._prompts:
+            rendered = self._rendered(messages, tools)
+            if key is None:
+                return rendered
+            if len(self._prompts) >= REMEMBERED:
+                self._prompts.clear()
+            self._prompts[key] = rendered
+        return self._prompts[key]
+
+    def _rendered(self, messages: list[Message], tools: list[dict[str, Any]] | None) -> RenderedPrompt:
         chat = self._blocks(messages)
         rendered = self.processing_class.apply_chat_template(
             conversation=[chat],
@@ -91,13 +105,24 @@ class ChatRenderer:
 
     def split_results(self, messages: list[Message]) -> tuple[str, str]:
         """The text of the token that ends a turn ("" where the template has none), and the text that follows it."""
-        call = ToolCall(messages[0]["name"], DUMMY_ARGUMENTS)
-        turn = [{"role": "user", "content": DUMMY_QUESTION}, dummy_turn(call)]
-        before, after = self.text(turn), self.text([*turn, *messages], opens_turn=True)
+        turn, before = self._dummy(messages[0]["name"])
+        after = self.text([*turn, *messages], opens_turn=True)
+        if not after.startswith(before):  # a template with a date in it, and the day is another
+            self._dummies.clear()
+            turn, before = self._dummy(messages[0]["name"])
+            after = self.text([*turn, *messages], opens_turn=True)
         if not after.startswith(before):
             raise RecipeError(NOT_PREFIX_PRESERVING)
         begin, end = self.end_of_turn(before)
         return before[begin:end], after[end:]
+
+    def _dummy(self, name: str) -> tuple[list[Message], str]:
+        if name not in self._dummies:
+            turn = [{"role": "user", "content": DUMMY_QUESTION}, dummy_turn(ToolCall(name, DUMMY_ARGUMENTS))]
+            if len(self._dummies) >= REMEMBERED:  # names that a model makes up
+                self._dummies.clear()
+            self._dummies[name] = turn, self.text(turn)
+        return self._dummies[name]
 
     def end_of_turn(self, text: str) -> tuple[int, int]:
         """Where the last token that ends a turn begins and ends in a text that ends with a turn of the model.

@@ -53,12 +53,12 @@ class ToolCaller:
         if tool is None:
             known = ", ".join(tools)
             return self._failed(call.name, "unknown", f"Tool {call.name} not found. There are: {known}.")
-        function = tool.of(instance.value if instance is not None else None)
-        if reason := misfit(function, call.arguments):
+        if reason := misfit(tool.signature, call.arguments):
             return self._failed(call.name, "arguments", f"{call.name}(): {reason}.")
         try:
             if tool.is_async:
                 with lost_unless_over(None if tool.function else instance):
+                    function = tool.of(None if instance is None else instance.value)
                     result = await in_loop(partial(function, **call.arguments), self._config.tool_timeout)
                 content = content_of(result, self._config.max_tool_output)
             else:

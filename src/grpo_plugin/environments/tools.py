@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from grpo_plugin.errors import RecipeError
@@ -22,6 +22,7 @@ class Tool:
 
     name: str
     schema: dict[str, Any]
+    signature: inspect.Signature
     is_async: bool
     function: Callable[..., Any] | None = None
     spec: str | None = None
@@ -46,7 +47,7 @@ def method_tools(where: str, instance: Any) -> list[Tool]:
 def function_tool(where: str, function: Callable[..., Any], spec: str) -> Tool:
     """A function of the recipe as a tool; RecipeError as in `method_tools`."""
     tool = _tool(where, function)
-    return Tool(tool.name, tool.schema, tool.is_async, function, spec)
+    return replace(tool, function=function, spec=spec)
 
 
 def check_names(where: str, tools: Sequence[Tool]) -> None:
@@ -58,10 +59,10 @@ def check_names(where: str, tools: Sequence[Tool]) -> None:
         seen.add(tool.name)
 
 
-def misfit(function: Callable[..., Any], arguments: dict[str, Any]) -> str | None:
+def misfit(signature: inspect.Signature, arguments: dict[str, Any]) -> str | None:
     """Why a function cannot be called with these arguments; None where it can."""
     try:
-        inspect.signature(function).bind(**arguments)
+        signature.bind(**arguments)
     except TypeError as error:
         return str(error)
     return None
@@ -69,7 +70,7 @@ def misfit(function: Callable[..., Any], arguments: dict[str, Any]) -> str | Non
 
 def _is_of_the_contract(name: str, method: Callable[..., Any]) -> bool:
     """reset, get_reward, and a `close` that needs no argument."""
-    return name in _OF_THE_CONTRACT or (name == "close" and misfit(method, {}) is None)
+    return name in _OF_THE_CONTRACT or (name == "close" and misfit(inspect.signature(method), {}) is None)
 
 
 def _tool(where: str, function: Callable[..., Any]) -> Tool:
@@ -83,4 +84,4 @@ def _tool(where: str, function: Callable[..., Any]) -> Tool:
             f"{where}: {name}() is no tool, because the model cannot be told how to call it ({error}); give it a "
             "docstring in Google's style and a type hint for every argument, or begin its name with an underscore."
         ) from error
-    return Tool(name, schema, inspect.iscoroutinefunction(function))
+    return Tool(name, schema, inspect.signature(function), inspect.iscoroutinefunction(function))

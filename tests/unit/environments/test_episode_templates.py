@@ -125,6 +125,18 @@ def test_thinking_that_is_turned_off_stays_so_after_a_result(tmp_path):
     assert tokenizer("qwen3").decode(results).endswith(f"<|im_start|>assistant\n{NO_THOUGHT}")
 
 
+def test_a_template_with_a_date_is_rendered_on_another_day(tmp_path):
+    """Llama 3.2's; the clock that its template reads is a mock."""
+    days = iter(["31 Dec 2026", "31 Dec 2026", *["01 Jan 2027"] * 9])
+    chosen = rendering(tmp_path, "llama3_2", options={"template_kwargs": {"strftime_now": lambda _: next(days)}})
+    days = iter(["31 Dec 2026", "31 Dec 2026", *["01 Jan 2027"] * 9])
+    result = [{"role": "tool", "name": "f", "content": "3"}]
+    end = tokenizer("llama3_2").eos_token_id
+    first = chosen.renderer.results(result, end)
+    assert chosen.renderer.results(result, end) == first
+    assert next(days) == "01 Jan 2027"
+
+
 def test_a_template_that_changes_earlier_turns_is_replaced_by_trl_s(tmp_path):
     chosen = rendering(tmp_path, "qwen3")
     assert chosen.notes == ("episodes are rendered with TRL's training version of the chat template",)
