@@ -147,18 +147,27 @@ def _check_tokens(generated: pandas.DataFrame) -> None:
         )
 
 
-def test_an_environment_makes_prompts_and_rewards_without_data(tmp_path: Path, base: Path) -> None:
-    """Hugging Face generates; there are neither `prompts:` nor `rewards:`."""
+def test_two_ranks_whose_environment_makes_prompts_and_rewards(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hugging Face generates, in rounds of both ranks; there are neither `prompts.train` nor `rewards:`."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     trl = {"use_vllm": False, "num_generations": 4, "max_completion_length": 80, "temperature": 1.0}
-    without = {"prompts": None, "rewards": None, "rollout": None, "validation": None}
-    training = Training(write_recipe(tmp_path, base, trl=trl, **without))
+    prompts = {"validation": str(base / "held_out.jsonl"), "prompt_key": "question", "answer_key": "answer"}
+    validation = {"before_train": False, "every": 3, "samples": 1, "greedy": False, "max_prompts": 7}
+    options: dict[str, Any] = {"micro_batch_size": 8, "rewards": None, "rollout": None}
+    recipe = write_recipe(tmp_path, base, trl=trl, prompts=prompts, validation=validation, **options)
+    training = Training(recipe, "--launcher", "torchrun", "--", "--nproc_per_node=2", launcher_words=())
     try:
         finish(training)
     finally:
         training.destroy()
     rows = steps(tmp_path)
     assert len(rows) == 3 and all(row["episode/tool_calls"] > 0 for row in rows)
+    held_out = pandas.read_parquet(tmp_path / "out" / "validation")
+    assert len(held_out) == 7 and (held_out["Desk"] <= 0.1 * held_out["tool_calls"] + 1e-6).all()
     generated = pandas.read_parquet(tmp_path / "out" / "generations")
+    assert len(generated) == 3 * 16
     calls, failures = generated["tool_calls"], generated["tool_failures"]
     assert (generated["Desk"] <= 0.1 * calls + 1e-6).all() and (
         generated["Desk"] >= 0.1 * (calls - failures) - 1e-6

@@ -11,8 +11,11 @@ class QuickstartConfig(Block):
     """The small model that the quickstart makes at `base_model`."""
 
     task: Annotated[
-        Literal["addition", "calculator"],
-        Field(description="What it is taught: sums of two numbers, or products for which it may ask a calculator."),
+        Literal["addition", "calculator", "guessing"],
+        Field(
+            description="What it is taught: sums of two numbers, products for which it may ask a calculator, or a game "
+            "of two guesses."
+        ),
     ] = "addition"
     seed: Annotated[
         int, Field(ge=0, description="Seed of the weights, the demonstrations and the held-out problems.")

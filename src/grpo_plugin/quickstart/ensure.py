@@ -9,6 +9,8 @@ from grpo_plugin.errors import RecipeError
 from grpo_plugin.quickstart.fingerprint import is_ready
 from grpo_plugin.quickstart.progress import Progress
 
+TAUGHT = {"addition": "to add", "calculator": "to use a calculator", "guessing": "to play a game"}
+
 
 def ensure(folder: str | Path, settings: QuickstartConfig) -> None:
     """Make the model in `folder` unless it is there, with one line of progress on stderr.
@@ -20,7 +22,7 @@ def ensure(folder: str | Path, settings: QuickstartConfig) -> None:
         return
     from grpo_plugin.quickstart.model import make
 
-    with Progress(sys.stderr, f"quickstart: teaching a small model to add, into {folder}") as progress:
+    with Progress(sys.stderr, f"quickstart: teaching a small model {TAUGHT[settings.task]}, into {folder}") as progress:
         make(folder, settings, progress)
 
 

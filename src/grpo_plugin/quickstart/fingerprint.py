@@ -11,6 +11,7 @@ FILE = "quickstart.json"
 MAKERS = (
     "additions.py",
     "products.py",
+    "games.py",
     "problems.py",
     "tasks.py",
     "templates.py",

@@ -1,11 +1,13 @@
-"""What a model of the quickstart is taught: sums that it works out, or products that it asks a calculator for."""
+"""What a model of the quickstart is taught: sums, products that it may ask a calculator for, or a game of guesses."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from environments.calculator import calculate
+from environments.guessing import GuessingGame
 from grpo_plugin.quickstart.additions import Addition
+from grpo_plugin.quickstart.games import Game
 from grpo_plugin.quickstart.problems import MakeProblem
 from grpo_plugin.quickstart.products import Product
 from grpo_plugin.quickstart.templates import CHAT, CHAT_WITH_TOOLS
@@ -38,4 +40,5 @@ class Task:
 TASKS = {
     "addition": Task(Addition, CHAT, vocabulary=320),
     "calculator": Task(Product, CHAT_WITH_TOOLS, vocabulary=400, tools=(calculate,)),
+    "guessing": Task(Game, CHAT_WITH_TOOLS, vocabulary=400, tools=(GuessingGame().guess,)),
 }

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from grpo_plugin.errors import TrainingError
 from grpo_plugin.trainer.metrics import Sums
-from grpo_plugin.trainer.rollout import Rollout
+from grpo_plugin.trainer.rollout import EpisodeRecord, Rollout
 from grpo_plugin.trainer.training_sample import TrainingSample
 
 
@@ -26,7 +26,7 @@ class _Png:
     data: bytes
 
 
-_RECORDS = (Rollout, TrainingSample, Sums)
+_RECORDS = (Rollout, EpisodeRecord, TrainingSample, Sums)
 _DATES = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone, decimal.Decimal)
 _PLAIN = (bool, int, float, str, bytes, Tensor, *_DATES)
 

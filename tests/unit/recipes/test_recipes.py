@@ -17,7 +17,11 @@ from grpo_plugin.planning.problems import serving_gpus
 from grpo_plugin.recipe import Recipe, check, read
 
 ROOT = Path(__file__).parents[3]
-QUICKSTARTS = ("quickstart.yaml", "calculator.yaml")  # make their own models, and are tested by being trained
+QUICKSTARTS = (
+    "quickstart.yaml",
+    "calculator.yaml",
+    "guessing.yaml",
+)  # make their own models, and are tested by being trained
 NAMES = sorted(path.name for path in (ROOT / "recipes").glob("*.yaml") if path.name not in QUICKSTARTS)
 PLUGINS = ("Prompt", "Environment", "Reward", "Algorithm", "Rollout", "Validation")
 USERS_DATA = "data/raiden.jsonl"  # what a user brings

@@ -16,6 +16,7 @@ from grpo_plugin.trainer import checkpoint
 from grpo_plugin.trainer.current_batch import CurrentBatch
 from grpo_plugin.trainer.dynamic_sampler import DynamicSampler
 from grpo_plugin.trainer.prompt_sampler import PromptSampler
+from grpo_plugin.trainer.rollout import EpisodeRecord
 from grpo_plugin.trainer.training_sample import TrainingSample
 from tests.unit.trainer.rollouts import make_step, one_process, rollout, rollouts
 
@@ -28,7 +29,12 @@ def test_the_state_comes_back(tmp_path):
 
 
 def test_samples_and_streamed_rows_come_back_as_they_were(tmp_path):
-    sample = TrainingSample(rollout(1.0), torch.tensor([0.5, -0.5]), policy_mask=torch.tensor([True, False]))
+    call = {"type": "function", "function": {"name": "look", "arguments": {"where": "here"}}}
+    messages = [{"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "tool", "content": "A door."}]
+    episode = EpisodeRecord(turns=1, tool_calls=2, failures={"timeout": 1}, messages=messages)
+    sample = TrainingSample(
+        rollout(1.0, episode=episode), torch.tensor([0.5, -0.5]), policy_mask=torch.tensor([True, False])
+    )
     row = {"prompt": [{"role": "user", "content": "Why?"}], "seen": datetime.datetime(2026, 1, 2, 3), "n": np.int64(7)}
     image = Image.effect_noise((5, 4), 90).convert("RGB")
     state = {"samples": [sample], "sums": {"loss": (1.5, 2.0)}, "buffer": {3: row | {"images": [image]}}}
