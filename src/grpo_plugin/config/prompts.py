@@ -103,9 +103,13 @@ class PromptsConfig(Block):
         HeldOutSets | None,
         Field(description="Held-out rows, written like `train`; or several sets of them, by name."),
     ] = None
-    prompt_key: Annotated[str, Field(description="Column with the question, or with a list of chat messages.")] = (
-        "prompt"
-    )
+    prompt_key: Annotated[
+        str | None,
+        Field(
+            description="Column with the question, or with a list of chat messages; null where the data has none and "
+            "the environment's reset() makes all of the prompt."
+        ),
+    ] = "prompt"
     answer_key: Annotated[
         str | None, Field(description="Column with the gold answer; reward functions get it as `answer`.")
     ] = None
@@ -177,6 +181,8 @@ def held_out_field(name: str) -> str:
 
 
 def _check_needs(config: PromptsConfig) -> None:
+    if config.prompt_key is None and (config.template or config.image_key):
+        raise ValueError("'template' and 'image_key' need 'prompt_key'; name the column that holds the question")
     if config.answer_extract and not config.answer_key:
         raise ValueError("'answer_extract' needs 'answer_key'; name the column that holds the solution")
     if (config.min_pixels or config.max_pixels) and not config.shows_images:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.prompts.loading import PromptData, load
+from grpo_plugin.prompts.wording import empty_prompt
 from grpo_plugin.recipe import Recipe
 from grpo_plugin.recipe.length_budget import check_longest_prompt
 from grpo_plugin.recipe.positions import with_overrides
@@ -54,7 +55,7 @@ def _empty(rows: int) -> Dataset:
     """Rows whose prompt is an empty message of the user, which an environment's observation is appended to."""
     from datasets import Dataset
 
-    return Dataset.from_dict({"prompt": [[{"role": "user", "content": ""}]] * rows})
+    return Dataset.from_dict({"prompt": [empty_prompt(None)] * rows})
 
 
 def _model_config(recipe: Recipe, cfg: Any) -> dict[str, Any] | None:

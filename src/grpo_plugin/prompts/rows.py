@@ -16,7 +16,7 @@ from grpo_plugin.prompts.gold_answers import EXTRACTORS
 from grpo_plugin.prompts.images import Picture, PixelBounds, pictures, place
 from grpo_plugin.prompts.readers import CHUNK, CHUNK_WITH_IMAGES, Chunk, Row, read
 from grpo_plugin.prompts.row_errors import RowError, RowErrors
-from grpo_plugin.prompts.wording import Message, chat_messages, compile_template, template_text
+from grpo_plugin.prompts.wording import Message, chat_messages, compile_template, empty_prompt, template_text
 from grpo_plugin.recipe.sources import Source
 
 Result = TypeVar("Result")
@@ -98,7 +98,10 @@ class RowReader:
 
     def _prompt(self, number: int, row: Row, folders: tuple[Path, ...]) -> Prompt:
         config = self.config
-        messages = chat_messages(value(row, config.prompt_key, "prompt_key"), row, self.template, config.system)
+        if config.prompt_key is None:
+            messages = empty_prompt(config.system)
+        else:
+            messages = chat_messages(value(row, config.prompt_key, "prompt_key"), row, self.template, config.system)
         columns = self.columns(row)
         if not config.image_key:
             return Prompt(number, messages, [], columns)
@@ -122,7 +125,7 @@ class RowReader:
         if names not in self._known:
             config = self.config
             taken = TAKEN | ({"answer"} if config.answer_key else set())
-            meant = {config.prompt_key.split(".")[0], config.image_key, config.answer_key}
+            meant = {(config.prompt_key or "").split(".")[0], config.image_key, config.answer_key}
             self.replaced.update(taken & set(names) - meant)
             self._known[names] = tuple(name for name in names if name not in taken and name != config.image_key)
         return self._known[names]

@@ -66,6 +66,12 @@ def chat_messages(question: Any, row: dict[str, Any], template: Template | None,
     return [{"role": "system", "content": system}, *messages]
 
 
+def empty_prompt(system: str | None) -> list[Message]:
+    """The chat that an environment's observation is appended to."""
+    user = {"role": "user", "content": ""}
+    return [user] if system is None else [{"role": "system", "content": system}, user]
+
+
 def _messages(question: Any) -> list[Message]:
     if isinstance(question, str):
         if not question.strip():

@@ -1,5 +1,6 @@
-"""Games of two guesses, played at random."""
+"""Games of two guesses, and the two ways of playing them: by the hint, or at random."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from environments.guessing import GUESSES, NUMBERS, PROMPT, hint
@@ -21,8 +22,15 @@ class Game:
         return str(NUMBERS[self.left % len(NUMBERS)])
 
     def worked(self) -> list[str]:
-        """A guess, its hint, and another one where it was wrong, whatever the hint was; then `Done.`"""
-        guesses = [NUMBERS[self.right // len(NUMBERS) ** place % len(NUMBERS)] for place in range(GUESSES)]
+        """The number in the middle, and then what the hint says: a game that is always won."""
+        return self._played([NUMBERS[1], int(self.answer)])
+
+    def estimated(self) -> list[str]:
+        """Numbers whatever the hint is; they win five games of nine."""
+        return self._played([NUMBERS[self.right // len(NUMBERS) ** place % len(NUMBERS)] for place in range(GUESSES)])
+
+    def _played(self, guesses: Sequence[int]) -> list[str]:
+        """Each guess and its hint, as far as they are needed; then `Done.`"""
         parts: list[str] = []
         for number in guesses:
             call = f'{{"name": "guess", "arguments": {{"number": {number}}}}}'
@@ -30,7 +38,3 @@ class Game:
             if parts[-1] == "right":
                 break
         return [*parts, "Done."]
-
-    def estimated(self) -> list[str]:
-        """There is no other way."""
-        return self.worked()

@@ -138,6 +138,8 @@ def _check_needs(recipe: Recipe) -> None:
     only = recipe.validation is not None and recipe.validation.only
     if recipe.environments is not None:
         _check_episodes(recipe)
+    elif recipe.prompts is not None and recipe.prompts.prompt_key is None:
+        raise RecipeError("prompts.prompt_key: null, and no environment makes the prompts; name the column.")
     if recipe.makes_prompts and not only:
         _check_made_prompts(recipe)
     elif recipe.prompts is not None and not recipe.prompts.train and not only:

@@ -32,6 +32,14 @@ def test_rows_have_prompt_answer_and_every_other_column(jsonl, prompts):
     assert (data.validation, data.longest, data.notes) == ({}, None, ())
 
 
+def test_without_a_column_of_prompts_the_environment_makes_them(jsonl, prompts):
+    jsonl([{"environment": "maze", "prompt": "not meant"}, {"environment": "chess", "prompt": "not meant"}])
+    data = prompts(prompt_key=None, system="Play.")
+    chat = [{"role": "system", "content": "Play."}, {"role": "user", "content": ""}]
+    assert list(data.train) == [{"prompt": chat, "environment": name} for name in ("maze", "chess")]
+    assert len(data.notes) == 1 and "the data's own columns prompt" in data.notes[0]
+
+
 @pytest.mark.parametrize(
     "values",
     [
