@@ -154,6 +154,7 @@ def _recipe(prompts: Path, trained: str) -> tuple[Recipe, Any, EvaluationOptions
         values = read(prompts)
         evaluates = not values.get("base_model")  # a suite, whose sets have what scores them
         recipe = check({**values, "base_model": _served_name(trained)} if evaluates else values, evaluates=evaluates)
+        _refuse_episodes(recipe)
         if recipe.prompts is None:
             raise RecipeError(f"--prompts: {prompts} has no `prompts:` block; name another recipe, or a file of rows.")
         held_out = next(iter(recipe.prompts.validation or ()), None)
@@ -163,7 +164,14 @@ def _recipe(prompts: Path, trained: str) -> tuple[Recipe, Any, EvaluationOptions
     found = recipe_of(model_folder(Path(trained))) if Path(trained).is_dir() else None
     if found is None or found.prompts is None:
         raise RecipeError(f"--prompts: {trained} has no recipe that says how to word and score rows; name a recipe.")
+    _refuse_episodes(found)
     return found, [type(found.prompts.train[0])(source=str(prompts.absolute()))], EvaluationOptions()
+
+
+def _refuse_episodes(recipe: Recipe) -> None:
+    """Raise RecipeError where completions would be episodes, which are played in training alone."""
+    if recipe.environments is not None:
+        raise RecipeError("environments: episodes are compared in training alone (`validation:`); remove the block.")
 
 
 def _served_name(name: str) -> str:

@@ -95,3 +95,16 @@ def test_a_file_needs_a_recipe_of_the_trained_model(tmp_path: Path, asked) -> No
     rows.write_text(json.dumps({"prompt": "9+9=", "answer": "18"}))
     result = CliRunner().invoke(module.compare, [base, trained, "--prompts", str(rows)])
     assert result.exit_code == 2 and "has no recipe that says how" in result.output and not asked
+
+
+def test_episodes_are_not_compared_as_single_turns(tmp_path: Path, asked) -> None:
+    plugins = [f"grpo_plugin.{name}Plugin" for name in ("Prompt", "Environment", "Reward", "Rollout")]
+    write_recipe(
+        tmp_path, plugins=plugins, environments={"tools": ["my_tools.py:look"]}, algorithm=None, validation=None
+    )
+    recipe = yaml.safe_load((tmp_path / "recipe.yaml").read_text())
+    base, trained = models(tmp_path)
+    kept = {key: value for key, value in recipe.items() if value is not None} | {"base_model": base}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(kept))
+    result = CliRunner().invoke(module.compare, [base, trained, "--prompts", str(tmp_path / "recipe.yaml")])
+    assert result.exit_code == 2 and "episodes are compared in training alone" in result.output and not asked

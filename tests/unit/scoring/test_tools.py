@@ -35,6 +35,13 @@ def test_check_rewards_is_content_with_good_data(tmp_path: Path) -> None:
     assert "rewards on 4 rows" in result.output
 
 
+def test_check_rewards_leaves_out_what_scores_environments(tmp_path: Path) -> None:
+    (tmp_path / "world.py").write_text("def won(completions, environments): raise AssertionError\n")
+    result = CliRunner().invoke(check_rewards, [recipe(tmp_path, ["1", "2"], "world.py:won")])
+    assert result.exit_code == 0, result.output
+    assert "Not tried, as they score environments: won." in result.output and "format" in result.output
+
+
 def test_check_rewards_names_rows_whose_gold_cannot_be_read(tmp_path: Path) -> None:
     result = CliRunner().invoke(check_rewards, [recipe(tmp_path, ["1", r"\frac{1}{", "3", "4"])])
     assert result.exit_code == 1
