@@ -119,7 +119,8 @@ class TrainerMark:
 
     def write(self, text: str) -> None:
         """Say where the run is, in at most WIDTH characters; takes two microseconds."""
-        os.pwrite(self._file, text.ljust(WIDTH)[:WIDTH].encode("ascii", "replace"), 0)
+        with suppress(OSError):  # the temporary folder is full
+            os.pwrite(self._file, text.ljust(WIDTH)[:WIDTH].encode("ascii", "replace"), 0)
 
     def remove(self) -> None:
         """The run of this process has ended, or its failure is on the screen."""

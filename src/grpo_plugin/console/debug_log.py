@@ -23,12 +23,16 @@ class DebugLog:
         """A descriptor that appends; the file is emptied first unless `append`, which a resumed run sets.
 
         Raises:
-            RecipeError: output_dir cannot be made or written.
+            RecipeError: output_dir cannot be made or written, or its disk is full.
         """
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if append else os.O_TRUNC)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            return os.open(self.path, flags, 0o644)
+            descriptor = os.open(self.path, flags, 0o644)
+            size = os.fstat(descriptor).st_size
+            os.write(descriptor, b"\n")  # on a full disk a file can be opened, and takes no byte
+            os.ftruncate(descriptor, size)
+            return descriptor
         except OSError as error:
             folder = str(self.path.parent)
             raise RecipeError(

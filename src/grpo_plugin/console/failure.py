@@ -17,7 +17,10 @@ from grpo_plugin.recipe.checkpoints import newest_whole
 FRAMES = 3
 LONGEST = 500  # characters of a library's message; torch adds C++ stacks to some
 # The system's words, and those of torch.save.
-NO_SPACE = re.compile(r"No space left|[Dd]isk quota exceeded|PytorchStreamWriter failed|file write failed")
+NO_SPACE = re.compile(
+    r"No space left|[Dd]isk quota exceeded|PytorchStreamWriter failed|unexpected pos \d+ vs|file write failed"
+)
+FULL = 256 * 2**10  # bytes; a disk with fewer free counts as full
 
 
 def report_failure(console: TextIO, error: BaseException, output_dir: Path) -> None:
@@ -38,17 +41,24 @@ def _lines(error: BaseException, output_dir: Path) -> list[str]:
     message = " ".join(str(error).split())
     if isinstance(error, GrpoPluginError):
         return [f"error: {message}"]
-    if full := _full_disk(error, output_dir):
-        return [f"error: {_of_full_disk(full, output_dir)}"]
+    if any(NO_SPACE.search(str(cause)) for cause in _causes(error)):
+        return [f"error: {_of_full_disk(_fullest(output_dir), output_dir)}"]
     frames = [_frame(frame) for frame in _own_frames(error)[-FRAMES:]]
     headline = f"error: {type(error).__name__}" + (f": {message[:LONGEST]}" if message else "")
     return [headline, *frames, f"  full traceback in {output_dir / 'debug.log'}"]
 
 
-def _full_disk(error: BaseException, output_dir: Path) -> Path | None:
-    """The folder whose disk is full, if the error or one behind it says that a write found no space."""
-    if not any(NO_SPACE.search(str(cause)) for cause in _causes(error)):
-        return None
+def full_disk(output_dir: Path) -> str | None:
+    """The sentence about a disk of the run that is full now; None where there is none.
+
+    For a process that ended without a word, as one does that has nowhere to write its traceback.
+    """
+    folder = _fullest(output_dir)
+    return _of_full_disk(folder, output_dir) if shutil.disk_usage(folder).free < FULL else None
+
+
+def _fullest(output_dir: Path) -> Path:
+    """Of the folders that a run writes to, the one whose disk has the least space free."""
     folders = [folder for folder in (output_dir, Path("/dev/shm"), Path(tempfile.gettempdir())) if folder.is_dir()]
     return min(folders, key=lambda folder: shutil.disk_usage(folder).free)
 

@@ -1,5 +1,6 @@
 """A file with one JSON object per line, such as `metrics.jsonl`: a line for each logged step."""
 
+import errno
 import json
 import math
 import os
@@ -19,11 +20,19 @@ class JsonLines:
         self.path = path
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Add a row; numbers that are not finite become null, since JSON has none."""
+        """Add a row; numbers that are not finite become null, since JSON has none.
+
+        Raises:
+            OSError: it cannot be written whole, and is not there.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        line = _line(row).encode()
         target = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(target, _line(row).encode())
+            size = os.fstat(target).st_size
+            if os.write(target, line) < len(line):
+                os.ftruncate(target, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         finally:
             os.close(target)
 

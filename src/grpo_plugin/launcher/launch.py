@@ -19,6 +19,7 @@ from grpo_plugin import session
 from grpo_plugin.compat import telemetry
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.console.debug_log import DebugLog
+from grpo_plugin.console.failure import full_disk
 from grpo_plugin.errors import GrpoPluginError, RecipeError
 from grpo_plugin.launcher.arguments import TrainArguments, read_train
 from grpo_plugin.launcher.machines import check_machine
@@ -190,7 +191,10 @@ class Launch:
         """Have the trainers save a checkpoint, if they can and a scheduler asks; returns the seconds they may take."""
         if number not in SCHEDULERS or not self.session.can_save:
             return None
-        self.session.ask_to_stop(number)
+        try:
+            self.session.ask_to_stop(number)
+        except OSError:  # the temporary folder is full
+            return None
         line = f"{signal.Signals(number).name}: saving a checkpoint after this step, for up to {self.stop_timeout:g} s"
         with suppress(OSError, ValueError):  # a terminal or pipe that is gone does not keep the run from saving
             os.write(sys.stdout.fileno(), f"{line}; once more to end at once\n".encode())
@@ -220,6 +224,8 @@ def _unreported(code: int, lost: str | None, log: DebugLog) -> str:
     where, ending = f" {lost}" if lost else "", log.ending()
     if killed := KILLED.search(ending):
         return f"the trainer was ended{where} by {killed[1]}; the log is {log.path}"
+    if full := full_disk(log.path.parent):
+        return full
     if code:
         return f"training ended with exit code {code}{where}; {ending}"
     return (

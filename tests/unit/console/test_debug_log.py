@@ -6,6 +6,7 @@ import pytest
 from grpo_plugin.console import debug_log
 from grpo_plugin.console.debug_log import DebugLog
 from grpo_plugin.errors import RecipeError
+from tests.small_disk import fill, small_disk
 
 
 def test_a_new_run_empties_the_log_and_a_resumed_one_appends(tmp_path):
@@ -60,6 +61,15 @@ def test_an_output_dir_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RecipeError, match=r"'.*/file/out' cannot be written \(Not a directory\); free space"):
         DebugLog(tmp_path / "file" / "out").open(append=False)
+
+
+@pytest.mark.parametrize(("options", "reason"), [((), "No space left on device"), (("ro",), "Read-only file system")])
+def test_a_disk_that_is_full_or_read_only_is_one_sentence_before_anything_starts(tmp_path, options, reason):
+    with small_disk(tmp_path / "out", 0.1, *options) as out:
+        if not options:
+            fill(out)
+        with pytest.raises(RecipeError, match=rf"'.*/out' cannot be written \({reason}\); free space, or name another"):
+            DebugLog(out).open(append=False)
 
 
 def test_the_ending_of_a_log_for_the_screen(tmp_path):

@@ -7,8 +7,9 @@ from collections import namedtuple
 
 import pytest
 
-from grpo_plugin.console.failure import report_failure
+from grpo_plugin.console.failure import full_disk, report_failure
 from grpo_plugin.errors import RolloutError
+from tests.small_disk import fill, small_disk
 
 
 def reported(call, tmp_path):
@@ -85,7 +86,10 @@ def test_a_full_disk_is_one_sentence_that_names_what_is_whole(tmp_path, monkeypa
         except OSError as error:
             raise ValueError("could not save") from error
 
-    for failing in (fail, fail_later):
+    def fail_at_the_end():
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 2855680 vs 2855568")
+
+    for failing in (fail, fail_later, fail_at_the_end):
         (line,), log = reported(failing, tmp_path)
         assert line == (
             f"error: no space left on the disk of {tmp_path}; no checkpoint is whole. "
@@ -98,6 +102,15 @@ def test_a_full_disk_is_one_sentence_that_names_what_is_whole(tmp_path, monkeypa
     (line,), _ = reported(fail, tmp_path)
     assert f"{tmp_path / 'checkpoint-5'} is whole." in line
     assert line.endswith(", then give the same command with --auto-resume-from-checkpoints.")
+
+
+def test_a_run_that_ended_without_a_word_on_a_full_disk(tmp_path):
+    with small_disk(tmp_path / "out", 1) as out:
+        assert full_disk(out) is None
+        fill(out)
+        assert full_disk(out) == (
+            f"no space left on the disk of {out}; no checkpoint is whole. Free space, or set save_total_limit."
+        )
 
 
 def test_the_sentence_comes_also_where_the_log_cannot_be_written(tmp_path):

@@ -225,7 +225,9 @@ def main() -> int:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
         tree = Tree(options.command)
-        print(f"[guard] {watch(tree, options.owner, options.owner_started)}", flush=True)
+        why = watch(tree, options.owner, options.owner_started)
+        with contextlib.suppress(OSError):  # the disk of the log is full
+            print(f"[guard] {why}", flush=True)
         tree.end()
     finally:
         remove(options.remove, options.remove_prefix)
