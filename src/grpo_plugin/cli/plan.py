@@ -12,6 +12,7 @@ from grpo_plugin.errors import RecipeError
 from grpo_plugin.launcher.arguments import config_first, read_train
 from grpo_plugin.launcher.options import override_names, unknown
 from grpo_plugin.planning.machine import GIB, Machine
+from grpo_plugin.planning.main_memory import installed
 from grpo_plugin.planning.plan import Plan
 from grpo_plugin.planning.plan_text import report
 from grpo_plugin.planning.row_count import count_rows
@@ -78,6 +79,8 @@ def _overrides(context: click.Context, recipe: str) -> dict[str, Any]:
 def _plan(values: dict[str, Any], options: dict[str, Any]) -> Plan:
     recipe = parse(values)
     gpus = len(visible_gpus()) if options["gpus"] is None else options["gpus"]
-    machine = Machine(gpus, options["num_processes"], options["nodes"], int(options["gpu_memory"] * GIB))
+    here = installed() if options["gpus"] is None else None
+    gpu_memory = int(options["gpu_memory"] * GIB)
+    machine = Machine(gpus, options["num_processes"], options["nodes"], gpu_memory, memory=here)
     rows = options["rows"] or count_rows(recipe)
     return Plan(recipe, machine, rows=rows, online=not os.environ.get("HF_HUB_OFFLINE"))

@@ -6,6 +6,7 @@ from pathlib import Path
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.launcher.arguments import TrainArguments
 from grpo_plugin.planning.machine import Machine
+from grpo_plugin.planning.main_memory import installed
 from grpo_plugin.planning.problems import problems
 from grpo_plugin.recipe import Recipe
 from grpo_plugin.rollout.server.devices import visible_gpus
@@ -21,7 +22,7 @@ def check_machine(recipe: Recipe, arguments: TrainArguments) -> None:
         return
     _check_meeting(arguments)
     gpus, rank = len(visible_gpus(os.environ)), arguments.machine_rank or 0
-    machine = Machine(gpus, arguments.num_processes, max(1, arguments.num_machines), rank=rank)
+    machine = Machine(gpus, arguments.num_processes, max(1, arguments.num_machines), rank=rank, memory=installed())
     for problem in problems(recipe, machine):
         raise RecipeError(problem)
 

@@ -1,8 +1,11 @@
-"""What a machine without a GPU cannot run: half precision, FlashAttention, FSDP."""
+"""What a machine without a GPU cannot run: half precision, FlashAttention, FSDP, a model larger than its memory."""
 
 from collections.abc import Iterator
 
-from grpo_plugin.planning.machine import Machine
+from grpo_plugin.planning.machine import GIB, Machine
+from grpo_plugin.planning.main_memory import main_memory
+from grpo_plugin.planning.model_shapes import find_model
+from grpo_plugin.planning.training import from_recipe
 from grpo_plugin.recipe import Recipe
 
 _ELSEWHERE = "(--gpus=N plans for a machine with N)"
@@ -28,3 +31,21 @@ def cpu_problems(recipe: Recipe, machine: Machine) -> Iterator[str]:
         yield f"attn_implementation: {kind!r} needs a GPU, and there is none; remove it {_ELSEWHERE}."
     if values.get("fsdp_config") or values.get("fsdp"):
         yield f"fsdp_config: divides the model over GPUs, and there is none; remove it {_ELSEWHERE}."
+
+
+def memory_problems(recipe: Recipe, machine: Machine) -> Iterator[str]:
+    """The sentence for a model that does not fit the main memory of this machine, which has no GPU."""
+    name = str(recipe.values.get("base_model"))
+    model = None if machine.gpus or machine.memory is None else find_model(name)
+    if model is None or machine.memory is None:
+        return
+    training = from_recipe(recipe)
+    needed = main_memory(model.shape, training, serves=recipe.serves)
+    if needed.least > machine.memory:
+        server = f", vLLM {needed.server / GIB:.1f}" if needed.server else ""
+        adapter = "" if training.lora_rank else "train an adapter (adapter: lora), "
+        yield (
+            f"base_model: {name!r} needs at least {needed.least / GIB:.1f} GiB of memory (the trainer "
+            f"{needed.lasting / GIB:.1f}{server}), and this machine has {machine.memory / GIB:.1f}; {adapter}name a "
+            f"smaller model, or use a machine with more memory {_ELSEWHERE}."
+        )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from grpo_plugin.planning.model_sizes import ModelShape
+from grpo_plugin.planning.model_shapes import Model
 from grpo_plugin.planning.training import ADAPTER_BYTES, Training
 from grpo_plugin.recipe.checkpoints import saves_checkpoints
 
@@ -35,19 +35,20 @@ class Disk:
         return self.model + (self.checkpoints + 1 if self.checkpoints else 0) * self.checkpoint
 
 
-def disk(shape: ModelShape, training: Training, values: Mapping[str, Any], *, sends_file: bool) -> Disk:
+def disk(found: Model, training: Training, values: Mapping[str, Any], *, sends_file: bool) -> Disk:
     """What a run writes.
 
     Args:
         sends_file: weights reach vLLM as a file in shared memory.
     """
+    shape = found.shape
     trained = training.trained(shape)
     model = ADAPTER_BYTES * trained if training.lora_rank else int(min(training.weight_bytes, 4) * shape.parameters)
     states = 0 if values.get("save_only_model") else training.state_bytes * trained
-    whole = 2 * shape.parameters
+    whole = int(min(max(training.weight_bytes, 2), 4) * shape.parameters)
     carried = model if (values.get("rollout") or {}).get("lora") == "adapter" else whole
     return Disk(
-        download=whole,
+        download=found.stored_bytes,
         checkpoint=model + states,
         checkpoints=(values.get("save_total_limit") or KEPT_BY_DEFAULT) if saves_checkpoints(values) else 0,
         model=model,

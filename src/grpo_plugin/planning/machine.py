@@ -17,6 +17,7 @@ class Machine:
         nodes: machines.
         gpu_memory: bytes of one GPU.
         rank: which of the machines this one is; vLLM runs on the first, 0.
+        memory: bytes of main memory, where the run is to start here; None for another machine.
     """
 
     gpus: int
@@ -24,6 +25,7 @@ class Machine:
     nodes: int = 1
     gpu_memory: int = 80 * GIB
     rank: int = 0
+    memory: int | None = None
 
     @property
     def usable(self) -> float:

@@ -44,6 +44,7 @@ SHAPES = {
     "Qwen3-VL-30B-A3B": ModelShape(
         48, 2048, 32, 4, 128, 768, 151936, False, 262144, 128, _qwen3_tower(27, 1152, 4304, 2048)
     ),
+    "SmolLM2-135M": ModelShape(30, 576, 9, 3, 64, 1536, 49152, True, 8192),
     "Llama-3.2-1B": ModelShape(16, 2048, 32, 8, 64, 8192, 128256, True, 131072),
     "Llama-3.2-3B": ModelShape(28, 3072, 24, 8, 128, 8192, 128256, True, 131072),
     "Llama-3.1-8B": ModelShape(32, 4096, 32, 8, 128, 14336, 128256, False, 131072),
@@ -52,16 +53,27 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Model:
-    """A shape, where it was found, and the configuration (config.json) that it was read from."""
+    """A shape, where it was found, and the configuration (config.json) that it was read from, in `folder` if it is here."""
 
     shape: ModelShape
     source: str
     config: Mapping[str, Any]
+    folder: Path | None = None
 
     @property
     def exact(self) -> bool:
         """Whether the sizes are those of this model; the table has those of its family."""
         return self.source != TABLE
+
+
+    @property
+    def stored_bytes(self) -> int:
+        """Of its weights as files: their sizes, where they are here; else as many as its configuration's type takes."""
+        files = [*self.folder.glob("*.safetensors")] if self.folder else []
+        if files:
+            return sum(file.stat().st_size for file in files)
+        dtype = str(self.config.get("dtype") or self.config.get("torch_dtype") or "")
+        return self.shape.parameters * (4 if dtype.endswith("float32") else 2)
 
 
 TABLE = "the table of well-known shapes"
@@ -87,7 +99,7 @@ def find_model(name: str, *, online: bool = False) -> Model | None:
 def _read(path: Path, source: str) -> Model | None:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        return Model(from_config(config), source, config)
+        return Model(from_config(config), source, config, path.parent)
     except (OSError, ValueError, KeyError):
         return None
 

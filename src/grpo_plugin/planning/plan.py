@@ -7,6 +7,7 @@ from pathlib import Path
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.planning.disk import Disk, disk
 from grpo_plugin.planning.machine import Machine, card
+from grpo_plugin.planning.main_memory import MainMemory, main_memory
 from grpo_plugin.planning.memory import Estimate, trainer_memory
 from grpo_plugin.planning.model_shapes import Model, find_model
 from grpo_plugin.planning.problems import batch_of, plan_of_server, problems, serving_gpus
@@ -72,11 +73,18 @@ class Plan:
         return serving(self.model.shape, self.recipe.vllm, prompt + completion if prompt else None)
 
     @cached_property
+    def main_memory(self) -> MainMemory | None:
+        """Of the run on a machine without a GPU."""
+        if self.model is None:
+            return None
+        return main_memory(self.model.shape, self.training, serves=self.recipe.serves)
+
+    @cached_property
     def disk(self) -> Disk | None:
         if self.model is None:
             return None
         sends_file = self.recipe.serves and self._sync == "file"
-        return disk(self.model.shape, self.training, self.recipe.values, sends_file=sends_file)
+        return disk(self.model, self.training, self.recipe.values, sends_file=sends_file)
 
     @property
     def _sync(self) -> str | None:

@@ -21,6 +21,10 @@ def report(plan: Plan) -> str:
 
 def requirement(plan: Plan) -> str:
     """`8 GPUs of 48 GiB: 7 train (34 GiB each), 1 serves vLLM (20 GiB).`, as recipes have it in their first lines."""
+    if not plan.machine.gpus and plan.main_memory:
+        needed = plan.main_memory
+        server = f", {_size(needed.server)} vLLM" if needed.server else ""
+        return f"no GPU, and {_size(needed.most)} of memory: {_size(needed.lasting + needed.passing)} the trainer{server}."
     if plan.trainer is None or plan.card is None:
         return f"{_gpus(plan.batch.processes + plan.serving_gpus)}; the model's shape is not known here."
     trainers, servers = plan.batch.processes, plan.serving_gpus
@@ -100,7 +104,8 @@ def _serving(plan: Plan) -> Iterator[str]:
         return
     memory, serving = plan.machine.gpu_memory, plan.serving
     if not plan.machine.gpus:
-        yield _line("vLLM", f"weights {_size(2 * serving.weights)}, and the cache that VLLM_CPU_KVCACHE_SPACE allows")
+        assert plan.main_memory is not None
+        yield _line("vLLM", f"about {_size(plan.main_memory.server)}: weights, and a cache of 1 GiB")
         return
     yield _line("vLLM", f"takes {serving.utilization:.0%} of {_size(memory)} per GPU: weights {_size(serving.weights)}")
     if serving.sequence:

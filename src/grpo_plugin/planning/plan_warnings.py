@@ -14,8 +14,8 @@ LONG = 8192  # tokens; for longer sequences vLLM reserves memory that shorter on
 
 def warnings_of(plan: Plan) -> list[str]:
     """One sentence for each, with its remedy; empty if there is none."""
-    on_gpus = [*_memory(plan), *_idle(plan)] if plan.machine.gpus else []
-    return [*on_gpus, *_gradients(plan), *_rounding(plan), *_lengths(plan)]
+    of_machine = [*_memory(plan), *_idle(plan)] if plan.machine.gpus else _main_memory(plan)
+    return [*of_machine, *_gradients(plan), *_rounding(plan), *_lengths(plan)]
 
 
 def _memory(plan: Plan) -> Iterator[str]:
@@ -30,6 +30,15 @@ def _memory(plan: Plan) -> Iterator[str]:
         yield (
             f"vLLM needs about {plan.serving.needs() / GIB:.0f} GiB per GPU for the weights and one sequence of "
             "full length; raise vllm.tensor_parallel_size, or lower vllm.max_model_len."
+        )
+
+
+def _main_memory(plan: Plan) -> Iterator[str]:
+    needed, there = plan.main_memory, plan.machine.memory
+    if needed and there and needed.least <= there < needed.most:
+        yield (
+            f"The run may need {needed.most / GIB:.1f} GiB of memory where every sequence is at its limit, and this "
+            f"machine has {there / GIB:.1f}; lower micro_batch_size or trl.max_completion_length if the system ends it."
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.planning.cpu_problems import cpu_problems
+from grpo_plugin.planning.cpu_problems import cpu_problems, memory_problems
 from grpo_plugin.planning.data_problems import data_problems
 from grpo_plugin.planning.machine import Machine
 from grpo_plugin.planning.model_shapes import Model, find_model
@@ -29,6 +29,7 @@ def problems(recipe: Recipe, machine: Machine) -> list[str]:
         *_model(recipe),
         *data_problems(recipe),
         *cpu_problems(recipe, machine),
+        *memory_problems(recipe, machine),
     ]
     return list(dict.fromkeys(found))
 

@@ -5,9 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from grpo_plugin.planning import main_memory as module
 from grpo_plugin.planning.disk import disk
 from grpo_plugin.planning.machine import GIB
+from grpo_plugin.planning.main_memory import CACHE, installed, main_memory
 from grpo_plugin.planning.memory import OVERHEAD, activations, layer_width, trainer_memory
+from grpo_plugin.planning.model_shapes import Model
 from grpo_plugin.planning.model_sizes import from_config
 from grpo_plugin.planning.serving import GRAPHS, serving
 from grpo_plugin.planning.training import Training, from_recipe
@@ -169,12 +172,42 @@ def test_too_small_a_gpu_caches_nothing():
     assert serving(SHAPE, {}, 128).at_once(GIB) == 0
 
 
+MODEL = Model(SHAPE, "its config.json", {})
+
+
 def test_disk_by_hand():
-    found = disk(SHAPE, FULL, {"save_steps": 10, "save_total_limit": 3}, sends_file=True)
+    found = disk(MODEL, FULL, {"save_steps": 10, "save_total_limit": 3}, sends_file=True)
     assert (found.download, found.checkpoint, found.shared_memory) == (2 * P, 8 * P, 2 * P)
     assert found.output == 2 * P + 4 * 8 * P
 
 
 def test_disk_without_checkpoints_or_states():
-    assert disk(SHAPE, FULL, {"save_strategy": "no"}, sends_file=False).output == 2 * P
-    assert disk(SHAPE, FULL, {"save_only_model": True}, sends_file=False).checkpoint == 2 * P
+    assert disk(MODEL, FULL, {"save_strategy": "no"}, sends_file=False).output == 2 * P
+    assert disk(MODEL, FULL, {"save_only_model": True}, sends_file=False).checkpoint == 2 * P
+
+
+def test_what_is_loaded_are_the_files_where_they_are_here(tmp_path):
+    """A model in float32 is twice what its parameters take in 16 bits."""
+    assert Model(SHAPE, "its config.json", {"dtype": "float32"}).stored_bytes == 4 * P
+    assert Model(SHAPE, "its config.json", {"torch_dtype": "bfloat16"}, tmp_path).stored_bytes == 2 * P
+    (tmp_path / "model.safetensors").write_bytes(b"x" * 1234)
+    assert Model(SHAPE, "its config.json", {}, tmp_path).stored_bytes == 1234
+
+
+def test_main_memory_by_hand():
+    """Without a GPU: weights, gradients and Adam's two states in float32; vLLM's weights in float32, and its cache."""
+    found = main_memory(SHAPE, replace(FULL, weight_bytes=4, optimizer="adamw_torch"), serves=True)
+    assert found.lasting == (4 + 4 + 8) * P and found.server == 4 * P + CACHE
+    assert found.least == 20 * P + CACHE < found.most
+    assert main_memory(SHAPE, FULL, serves=False).server == 0
+
+
+def test_the_memory_of_this_machine_or_container(tmp_path, monkeypatch):
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(module, "_LIMITS", (str(limit), str(tmp_path / "none")))
+    whole = installed()
+    assert whole and whole > 2**28
+    limit.write_text("max\n")
+    assert installed() == whole
+    limit.write_text("1000000\n")
+    assert installed() == 1_000_000

@@ -9,9 +9,10 @@ from click.testing import CliRunner
 
 from grpo_plugin.cli.plan import plan as command
 from grpo_plugin.errors import RecipeError
-from grpo_plugin.planning.machine import Machine
+from grpo_plugin.planning.machine import GIB, Machine
 from grpo_plugin.planning.plan import Plan
 from grpo_plugin.planning.plan_text import report, requirement
+from grpo_plugin.planning.plan_warnings import warnings_of
 from grpo_plugin.planning.problems import problems
 from grpo_plugin.planning.row_count import count_rows
 from grpo_plugin.recipe import check
@@ -55,6 +56,22 @@ def test_what_cannot_work_is_one_sentence(recipe, changes, gpus, processes, expe
     assert any(expected in problem for problem in found), found
     assert not any("\n" in problem for problem in found)
     assert len(found) == len(set(found)), "each is said once"
+
+
+def test_a_model_larger_than_the_memory_of_this_machine_is_said(recipe):
+    """As an example a machine of 2 GiB; what every sequence at its limit would need is a warning alone."""
+    small = Machine(0, memory=2 * GIB)
+    (problem,) = problems(recipe(bf16=False, base_model="HuggingFaceTB/SmolLM2-135M-Instruct"), small)
+    assert problem == (
+        "base_model: 'HuggingFaceTB/SmolLM2-135M-Instruct' needs at least 3.5 GiB of memory (the trainer 2.0, vLLM "
+        "1.5), and this machine has 2.0; train an adapter (adapter: lora), name a smaller model, or use a machine with "
+        "more memory (--gpus=N plans for a machine with N)."
+    )
+    assert problems(recipe(bf16=False), small) == []
+    plan = Plan(recipe(bf16=False), small)
+    assert plan.main_memory.least < 2 * GIB and "in memory" in report(plan)
+    (warning,) = warnings_of(Plan(recipe(bf16=False, micro_batch_size=4096), small))
+    assert warning.startswith("The run may need ") and "lower micro_batch_size" in warning
 
 
 def test_on_a_cpu_there_is_no_gpu_to_speak_of(recipe):
