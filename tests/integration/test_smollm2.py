@@ -18,7 +18,10 @@ pytestmark = [
 ]
 
 LIMIT = 1e-4  # nats per token, which the issue and the recipe name
-ROWS = [{"question": f"Ann has {i} apples and buys {i + 2} more. How many has she?", "answer": f"#### {2 * i + 2}"} for i in range(1, 9)]
+ROWS = [
+    {"question": f"Ann has {i} apples and buys {i + 2} more. How many has she?", "answer": f"#### {2 * i + 2}"}
+    for i in range(1, 9)
+]
 
 
 @pytest.fixture(scope="module")

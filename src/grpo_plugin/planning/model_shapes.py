@@ -53,7 +53,7 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Model:
-    """A shape, where it was found, and the configuration (config.json) that it was read from, in `folder` if it is here."""
+    """A shape, where it was found, and the configuration (config.json) that it was read from, of a `folder` if any."""
 
     shape: ModelShape
     source: str
@@ -64,7 +64,6 @@ class Model:
     def exact(self) -> bool:
         """Whether the sizes are those of this model; the table has those of its family."""
         return self.source != TABLE
-
 
     @property
     def stored_bytes(self) -> int:

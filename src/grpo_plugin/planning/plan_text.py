@@ -24,7 +24,8 @@ def requirement(plan: Plan) -> str:
     if not plan.machine.gpus and plan.main_memory:
         needed = plan.main_memory
         server = f", {_size(needed.server)} vLLM" if needed.server else ""
-        return f"no GPU, and {_size(needed.most)} of memory: {_size(needed.lasting + needed.passing)} the trainer{server}."
+        trainer = _size(needed.lasting + needed.passing)
+        return f"no GPU, and {_size(needed.most)} of memory: {trainer} the trainer{server}."
     if plan.trainer is None or plan.card is None:
         return f"{_gpus(plan.batch.processes + plan.serving_gpus)}; the model's shape is not known here."
     trainers, servers = plan.batch.processes, plan.serving_gpus

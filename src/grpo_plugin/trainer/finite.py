@@ -1,9 +1,13 @@
-"""Loss, gradients and weights are finite, or the run stops: before the optimizer's step, and before a save."""
+"""Loss, gradients and weights are finite, or the run stops: before the optimizer's step, and before a save.
+
+DeepSpeed takes the step within the backward pass, before the gradients can be looked at; the loss is looked at first.
+"""
 
 import math
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor, nn
 
@@ -27,14 +31,18 @@ def check_loss(loss: Tensor, step: int, accelerator: Accelerator) -> None:
         raise TrainingError(f"the loss of step {step} is not a finite number, {_NOT_TAKEN}; {_REMEDY}")
 
 
-def check_gradients(norm: Any, step: int) -> None:
-    """Stop before the optimizer's step where the norm of the gradients, a tensor () or a number, is not finite.
+def check_gradients(norm: Any, step: int, *, taken: bool = False) -> None:
+    """Stop where the norm of the gradients, a tensor () or a number, is not finite.
+
+    Args:
+        taken: the optimizer's step was taken with them, as DeepSpeed does within the backward pass.
 
     Raises:
         TrainingError: it is not.
     """
     if norm is not None and not math.isfinite(figure := float(norm)):
-        raise TrainingError(f"the gradients of step {step} have the norm {figure}, {_NOT_TAKEN}; {_REMEDY}")
+        then = "with which DeepSpeed took the step, so nothing was saved after it" if taken else _NOT_TAKEN
+        raise TrainingError(f"the gradients of step {step} have the norm {figure}, {then}; {_REMEDY}")
 
 
 def check_weights(model: nn.Module, step: int, accelerator: Accelerator) -> None:
@@ -65,6 +73,15 @@ def _finite_by_name(model: nn.Module) -> dict[str, bool]:
 
 
 def _local(weight: Tensor) -> Tensor:
-    """This rank's part of a parameter that FSDP divides; the parameter itself otherwise."""
+    """This rank's part of a parameter that FSDP or ZeRO-3 divides; the parameter itself otherwise."""
+    if hasattr(weight, "ds_tensor"):
+        return _zero3_part(weight)
     local: Tensor = getattr(weight, "_local_tensor", weight)
     return local.detach()
+
+
+def _zero3_part(weight: Any) -> Tensor:
+    """Without the padding at the end, which is not initialised; empty where the part is on a disk."""
+    part: Tensor = weight.ds_tensor.detach().flatten()
+    before = dist.get_rank(weight.ds_process_group) * weight.ds_tensor.ds_numel
+    return part[: max(0, weight.ds_numel - before)]

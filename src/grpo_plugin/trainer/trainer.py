@@ -55,10 +55,7 @@ class PolicyTrainer(TrainerSetup):
             for index, micro_batch in enumerate(micro_batches):
                 with nullcontext() if index == len(micro_batches) - 1 else self._local_gradients(model):
                     loss += Trainer.training_step(self, model, micro_batch)  # type: ignore[arg-type]
-            self._step_loss += loss.detach()
             if self.accelerator.gradient_state.sync_gradients:
-                check_loss(self._step_loss, self.state.global_step + 1, self.accelerator)
-                self._step_loss = torch.zeros_like(self._step_loss)
                 self.kl_coef.update(self.metrics, self.batch_plan.per_step)
             return loss
 
@@ -99,8 +96,13 @@ class PolicyTrainer(TrainerSetup):
         return [reward for reward in self.rollout_sampler.greedy_rewards(rows) for _ in range(self.num_generations)]
 
     def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """The loss of a micro-batch."""
-        return self.loss(model, inputs)
+        """The loss of a micro-batch; with the last of a step, the loss of all is looked at before its backward pass."""
+        loss = self.loss(model, inputs)
+        self._step_loss += loss.detach()
+        if self.accelerator.gradient_state.sync_gradients:
+            check_loss(self._step_loss, self.state.global_step + 1, self.accelerator)
+            self._step_loss = torch.zeros_like(self._step_loss)
+        return loss
 
     def _record(self, batch: RolloutBatch, samples: list[TrainingSample]) -> None:
         """Metrics of all that was generated for a batch, and its rows in the generation log."""
@@ -241,8 +243,9 @@ class PolicyTrainer(TrainerSetup):
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm)
-        if self.accelerator.scaler is None:  # fp16's scaler skips such a step by itself
-            check_gradients(norm, self.state.global_step + 1)
+        if not self.args.fp16:  # whose scaler skips such a step by itself
+            taken = self.accelerator.distributed_type == DistributedType.DEEPSPEED
+            check_gradients(norm, self.state.global_step + 1, taken=taken)
         return norm
 
     def _load_optimizer_and_scheduler(self, checkpoint_folder: str | None) -> None:

@@ -1,5 +1,6 @@
 """A loss, a gradient or a weight that is no number stops the run before the optimizer's step or before a save."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from grpo_plugin.errors import TrainingError
+from grpo_plugin.trainer import finite as module
 from grpo_plugin.trainer.finite import check_gradients, check_loss, check_weights
 
 NAN, INF = float("nan"), float("inf")
@@ -35,6 +37,35 @@ def test_finite_figures_pass():
 def test_gradients_that_are_not_finite_stop(norm, shown):
     with pytest.raises(TrainingError, match=f"the gradients of step 7 have the norm {shown}, so the step was not"):
         check_gradients(norm, 7)
+
+
+def test_the_step_that_deepspeed_took_within_the_backward_pass_is_not_denied():
+    with pytest.raises(TrainingError, match="the gradients of step 7 have the norm inf, with which DeepSpeed took the"):
+        check_gradients(INF, 7, taken=True)
+
+
+class Divided(nn.Parameter):
+    """A stand-in for a parameter that ZeRO-3 divides over three ranks: 4 elements in parts of 2, the last padding."""
+
+    def __new__(cls, part: list[float]) -> "Divided":
+        made = super().__new__(cls, torch.empty(0))
+        made.ds_tensor, made.ds_numel, made.ds_process_group = torch.tensor(part), 4, None
+        made.ds_tensor.ds_numel = len(part)
+        return made
+
+
+@pytest.mark.parametrize(
+    ("rank", "part", "broken"), [(0, [1, NAN], True), (1, [1, 2], False), (1, [1, INF], True), (2, [NAN, NAN], False)]
+)
+def test_the_part_of_a_weight_that_zero_3_leaves_a_rank_is_looked_at_without_its_padding(
+    monkeypatch, rank, part, broken
+):
+    monkeypatch.setattr(module.dist, "get_rank", lambda group: rank)
+    model = nn.Module()
+    model.weight = Divided(part)
+    said = pytest.raises(TrainingError, match="not finite in 1 tensors, among them weight, so it was not saved")
+    with said if broken else nullcontext():
+        check_weights(model, 4, ranks(1))
 
 
 def test_weights_that_are_not_finite_are_named_and_not_saved():
