@@ -48,6 +48,8 @@ def read(source: Source, *, streaming: bool = False, size: int = CHUNK) -> Itera
             yield from _chunks(str(file), READERS[file.suffix.lower()](file), size)
         except UnicodeDecodeError as error:
             raise DataError(f"{file}: not UTF-8 text ({error}); convert it.") from None
+        except OSError as error:
+            raise DataError(f"{file}: cannot be read ({error.strerror or error}); check that it is there.") from None
 
 
 def _chunks(label: str, rows: Iterable[tuple[int, Row]], size: int) -> Iterator[Chunk]:

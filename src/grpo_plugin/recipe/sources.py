@@ -119,6 +119,8 @@ def _glob(pattern: Path) -> list[Path]:
 def _not_found(field: str, spec: str, base_dir: Path) -> str:
     if _HUB_WITHOUT_SPLIT.fullmatch(spec) and not spec.endswith(FORMATS):
         return f"{field}: {spec!r} is no local file, and as a dataset it names no split; write {spec}@train."
+    if any((root / spec).exists() for root in (base_dir, Path.cwd())):
+        return f"{field}: {spec!r} is neither a file nor a folder; name one (a pipe or a device cannot be read twice)."
     tried = " or ".join(dict.fromkeys((str(base_dir), str(Path.cwd()))))
     beside = {} if has_magic(spec) else _data_beside(base_dir / spec)
     otherwise = "check the path; a dataset of the hub is written user/name@split."

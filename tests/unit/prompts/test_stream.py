@@ -50,6 +50,22 @@ def test_bad_rows_stop_at_once_or_when_reached(jsonl, prompts):
         list(prompts(streaming=True).train)
 
 
+def test_a_file_that_vanishes_in_mid_epoch(jsonl, prompts):
+    """A stream names it; a table was prepared as a whole, and goes on."""
+    block = {"train": ["a.jsonl", "b.jsonl"]}
+    for name in "ab":
+        jsonl([{"prompt": f"{name}{number}"} for number in range(3)], f"{name}.jsonl")
+    stream, table = iter(prompts(**block, streaming=True).train), iter(prompts(**block).train)
+    assert next(stream) == next(table)
+    gone = jsonl([], "b.jsonl")
+    gone.unlink()
+    with pytest.raises(
+        DataError, match=r"/b.jsonl: cannot be read \(No such file or directory\); check that it is there"
+    ):
+        list(stream)
+    assert len(list(table)) == 5
+
+
 def test_images_are_streamed_as_images(tmp_path, jsonl, prompts):
     from PIL import Image
 

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,9 @@ def test_what_is_not_there_is_said_before_anything_loads(spec, words, tmp_path, 
     config = PromptsConfig.parse("prompts", {"train": "train.jsonl", "validation": spec})
     with pytest.raises(DataError, match=f"^prompts.validation: .*{words}"):
         check_sources(config, tmp_path)
+
+
+def test_a_pipe_is_named_and_nobody_waits_for_it(tmp_path):
+    os.mkfifo(tmp_path / "rows.jsonl")
+    with pytest.raises(DataError, match="prompts.train: 'rows.jsonl' is neither a file nor a folder; name one"):
+        one("rows.jsonl", tmp_path)
