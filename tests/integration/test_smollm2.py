@@ -17,11 +17,15 @@ pytestmark = [
     pytest.mark.skipif(not VLLM_PYTHON.exists(), reason="no .venv-vllm: run `make vllm`"),
 ]
 
-LIMIT = 1e-4  # nats per token, which the issue and the recipe name
+LIMIT = 1e-4  # nats per token
 ROWS = [
-    {"question": f"Ann has {i} apples and buys {i + 2} more. How many has she?", "answer": f"#### {2 * i + 2}"}
-    for i in range(1, 9)
+    {"Body": f"Ann has {i} apples and buys {i + 2} more.", "Question": "How many?", "Answer": 2 * i + 2}
+    for i in range(8)
 ]
+REWARD = """
+def letters(completions, **columns):
+    return [sum(map(str.isalpha, completion[0]["content"])) / 100 for completion in completions]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +43,21 @@ def started() -> Iterator[list[Training]]:
 
 @pytest.mark.parametrize("name", ["smollm2_cpu", "smollm2_cpu_lora"])
 def test_vllm_has_the_weights_of_each_step(name: str, model: Path, tmp_path: Path, started: list[Training]) -> None:
-    """Short: three steps of 8 completions; a learning rate 20 times the recipe's, so that an old head would show."""
+    """Short: three steps of 8 completions; a learning rate at which an old head shows, and a reward that differs."""
     for folder in ("recipes", "rewards", ".venv-vllm"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    (tmp_path / "my_rewards.py").write_text(REWARD)
     recipe = {
         "base": f"recipes/{name}.yaml",
         "base_model": str(model),
         "plugins": yaml.safe_load((ROOT / "recipes" / f"{name}.yaml").read_text())["plugins"],
         "prompts": {"train": "rows.jsonl", "validation": None},
+        "rewards": {"functions": [{"function": "my_rewards.py:letters"}]},
         "validation": None,
         "trl": {"num_generations": 4, "max_completion_length": 24},
+        "micro_batch_size": 8,
         "gradient_accumulation_steps": 1,
-        "warmup_ratio": 0.0,
         "learning_rate": 2e-4,
         "max_steps": 3,
         "save_steps": None,

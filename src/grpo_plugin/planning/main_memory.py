@@ -10,6 +10,8 @@ from grpo_plugin.planning.memory import trainer_memory
 from grpo_plugin.planning.model_sizes import ModelShape
 from grpo_plugin.planning.training import Training
 
+LIBRARIES = GIB  # of the trainer: torch, transformers, Axolotl
+SERVER = 2 * GIB  # vLLM's three processes before they hold weights
 CACHE = GIB  # of keys and values: VLLM_CPU_KVCACHE_SPACE, unless rollout.env says otherwise
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _LASTING = ("weights", "adapter", "gradients", "optimizer", "reference model")
@@ -20,9 +22,10 @@ class MainMemory:
     """Bytes.
 
     Attributes:
-        lasting: what the trainer holds from its first step to its last.
+        lasting: what the trainer holds from its first step to its last, its libraries among it.
         passing: activations and logits, with every sequence at its limit.
-        server: vLLM's weights, in float32, and its cache; 0 where the run starts no server.
+        server: vLLM's weights in float32, a copy of them packed for the processor, its cache and its libraries; 0 where
+            the run starts no server.
     """
 
     lasting: int
@@ -47,7 +50,8 @@ def main_memory(shape: ModelShape, training: Training, *, serves: bool) -> MainM
     """
     parts = trainer_memory(shape, training, 0).parts
     lasting = sum(parts.get(name, 0) for name in _LASTING)
-    return MainMemory(lasting, sum(parts.values()) - lasting, 4 * shape.parameters + CACHE if serves else 0)
+    server = 2 * 4 * shape.parameters + CACHE + SERVER if serves else 0
+    return MainMemory(LIBRARIES + lasting, sum(parts.values()) - lasting, server)
 
 
 def installed() -> int | None:

@@ -106,7 +106,9 @@ def _serving(plan: Plan) -> Iterator[str]:
     memory, serving = plan.machine.gpu_memory, plan.serving
     if not plan.machine.gpus:
         assert plan.main_memory is not None
-        yield _line("vLLM", f"about {_size(plan.main_memory.server)}: weights, and a cache of 1 GiB")
+        yield _line(
+            "vLLM", f"about {_size(plan.main_memory.server)}: weights, a packed copy, a cache of 1 GiB, libraries"
+        )
         return
     yield _line("vLLM", f"takes {serving.utilization:.0%} of {_size(memory)} per GPU: weights {_size(serving.weights)}")
     if serving.sequence:

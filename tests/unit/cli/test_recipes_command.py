@@ -36,7 +36,7 @@ def test_a_copy_means_the_same_from_any_folder(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     copy = read(f"mine/{name}.yaml")
     template = original["prompts"].get("template")
-    if template:
+    if template and "{{" not in template:
         assert (tmp_path / "mine" / copy["prompts"]["template"]).read_text() == (ROOT / template).read_text()
     for values in (original, copy):
         values["prompts"].pop("template", None)

@@ -8,7 +8,7 @@ import pytest
 from grpo_plugin.planning import main_memory as module
 from grpo_plugin.planning.disk import disk
 from grpo_plugin.planning.machine import GIB
-from grpo_plugin.planning.main_memory import CACHE, installed, main_memory
+from grpo_plugin.planning.main_memory import CACHE, LIBRARIES, SERVER, installed, main_memory
 from grpo_plugin.planning.memory import OVERHEAD, activations, layer_width, trainer_memory
 from grpo_plugin.planning.model_shapes import Model
 from grpo_plugin.planning.model_sizes import from_config
@@ -195,10 +195,10 @@ def test_what_is_loaded_are_the_files_where_they_are_here(tmp_path):
 
 
 def test_main_memory_by_hand():
-    """Without a GPU: weights, gradients and Adam's two states in float32; vLLM's weights in float32, and its cache."""
+    """Without a GPU: weights, gradients and Adam's two states in float32; vLLM's weights twice, and its cache."""
     found = main_memory(SHAPE, replace(FULL, weight_bytes=4, optimizer="adamw_torch"), serves=True)
-    assert found.lasting == (4 + 4 + 8) * P and found.server == 4 * P + CACHE
-    assert found.least == 20 * P + CACHE < found.most
+    assert found.lasting == (4 + 4 + 8) * P + LIBRARIES and found.server == 8 * P + CACHE + SERVER
+    assert found.least == 24 * P + 4 * GIB < found.most
     assert main_memory(SHAPE, FULL, serves=False).server == 0
 
 

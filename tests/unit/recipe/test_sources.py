@@ -79,5 +79,5 @@ def test_what_is_not_there_is_said_before_anything_loads(spec, words, tmp_path, 
 
 def test_a_pipe_is_named_and_nobody_waits_for_it(tmp_path):
     os.mkfifo(tmp_path / "rows.jsonl")
-    with pytest.raises(DataError, match="prompts.train: 'rows.jsonl' is neither a file nor a folder; name one"):
+    with pytest.raises(DataError, match=r"prompts\.train: 'rows\.jsonl' is neither a file nor a folder; name one"):
         one("rows.jsonl", tmp_path)

@@ -1,0 +1,35 @@
+"""Rewards for word problems whose answer is a number, for models too small to keep to a form.
+
+Reads the column `answer`: the gold number.
+
+>>> accuracy(["5 + 7 = 12, so Ann has 12 apples.", "She has 11."], ["12.0", "12"])
+[1.0, 0.0]
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from grpo_plugin.scoring.completions import text_of
+
+NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+
+
+def accuracy(completions: Sequence[Any], answer: Sequence[Any], **columns: Any) -> list[float]:
+    """1.0 where the last number of the text is the gold one, else 0.0."""
+    return [float(equivalent(extract(text_of(text)), gold)) for text, gold in zip(completions, answer, strict=True)]
+
+
+def extract(text: str) -> str | None:
+    """The last number of the text; None where there is none."""
+    numbers = NUMBER.findall(text)
+    return numbers[-1] if numbers else None
+
+
+def equivalent(answer: str | None, other: Any) -> bool:
+    """Whether two answers are the same number."""
+    return answer is not None and _value(answer) == _value(str(other))
+
+
+def _value(number: str) -> float:
+    return float(number.replace(",", ""))
