@@ -12,7 +12,7 @@ test: lint docs vllm  ## everything .ci/run checks, in two processes
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25
 
 faults: env vllm  ## what docs/reliability.md says, done to real processes
-	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile tests/faults tests/integration/test_weight_sync.py \
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile -m "thorough or not thorough" tests/faults tests/integration/test_weight_sync.py \
 		tests/unit/scoring/test_misbehaving.py tests/unit/scoring/test_sandbox.py tests/unit/launcher tests/unit/rollout
 
 soak: env vllm  ## half an hour of random faults; the growth of each process's memory

@@ -1,18 +1,22 @@
 """Whole runs, without vLLM, that something ends: what they say, what they leave, how they go on."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from grpo_plugin.recipe.checkpoints import checkpoints, defect, newest_whole
+from tests.small_disk import fill, small_disk
 from tests.training import Training, function, write_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 HUGGING_FACE = {"use_vllm": False, "num_generations": 4, "max_completion_length": 16, "temperature": 1.0}
 MISBEHAVING = """
-import os, subprocess
+import os, subprocess, time
 
 
 def ends_the_trainer(completions, trainer_state, **columns):
@@ -20,6 +24,19 @@ def ends_the_trainer(completions, trainer_state, **columns):
         daemon = subprocess.Popen(["sleep", "600"], start_new_session=True)
         open("daemon.pid", "w").write(str(daemon.pid))
         os._exit(0)
+    return [float(i % 2) for i in range(len(completions))]
+
+
+def fills_the_disk(completions, trainer_state, **columns):
+    if trainer_state.global_step == 1:
+        os.system("cat /dev/zero > disk/filler 2> /dev/null")
+    return [float(i % 2) for i in range(len(completions))]
+
+
+def tells_and_waits(completions, trainer_state, **columns):
+    if trainer_state.global_step == 1:
+        open("scoring", "w").close()
+        time.sleep(60)
     return [float(i % 2) for i in range(len(completions))]
 """
 
@@ -59,10 +76,7 @@ def test_a_reward_that_ends_the_trainer_with_code_0_and_leaves_a_daemon(tmp_path
 def test_a_kill_in_a_save_leaves_the_last_whole_checkpoint_and_the_next_start_says_so(tmp_path, start):
     recipe, out = recipe_of(tmp_path, save_strategy="steps", save_steps=1), tmp_path / "out"
     training = start(recipe)
-    deadline = time.monotonic() + 200
-    while not (out / ".unfinished" / "checkpoint-3").exists():
-        assert time.monotonic() < deadline and training.process.poll() is None, training.screen
-        time.sleep(0.0005)
+    wait_for_path(out / ".unfinished" / "checkpoint-3", training)
     training.kill("python -m axolotl.cli.train", spare="accelerate launch")
     assert training.wait() not in (0, None)
     assert "by SIGKILL" in training.screen
@@ -74,3 +88,59 @@ def test_a_kill_in_a_save_leaves_the_last_whole_checkpoint_and_the_next_start_sa
         assert "checkpoint-3 was not saved to its end; the run resumes from " in again.screen
     assert f"resume     from {out / names[-1]}" in again.screen
     assert (out / "model.safetensors").exists() and not (out / ".unfinished").exists()
+
+
+def wait_for_path(path: Path, training: Training) -> None:
+    deadline = time.monotonic() + 200
+    while not path.exists():
+        assert time.monotonic() < deadline and training.process.poll() is None, training.screen
+        time.sleep(0.0005)
+
+
+def test_a_disk_that_is_full_at_a_checkpoint(tmp_path, start):
+    """It holds one checkpoint of about 10 MB, and not two."""
+    with small_disk(tmp_path / "disk", 20) as disk:
+        out = disk / "out"
+        training = start(recipe_of(tmp_path, output_dir=str(out), save_strategy="steps", save_steps=1))
+        assert training.wait(240) not in (0, None)
+        said = f"error: no space left on the disk of {out}; {out / 'checkpoint-1'} is whole."
+        assert said in training.screen and training.screen.count("error:") == 1
+        training.wait_for_end_of_all(10)
+        assert [path.name for path in checkpoints(out)] == ["checkpoint-1"] and defect(out / "checkpoint-1") is None
+        assert not (out / "model.safetensors").exists()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("what", ["generations and logs", "the last model", "temporary files"])
+def test_a_disk_that_is_full_at(tmp_path, start, monkeypatch, what):
+    with small_disk(tmp_path / "disk", 2 if what == "the last model" else 20) as disk:
+        changes = {"output_dir": str(disk / "out")}
+        if what == "temporary files":
+            monkeypatch.setenv("TMPDIR", str(disk))
+            fill(disk, leave=64 * 1024)
+            changes = {}
+        if what != "the last model":
+            changes["rewards"] = {"functions": [function("fills_the_disk")], "workers": 0}
+        training = start(recipe_of(tmp_path, **changes))
+        code = training.wait(240)
+        training.wait_for_end_of_all(10)
+        if what == "temporary files":  # where the run goes on to write little, and can do without
+            assert code == 0, training.screen
+        else:
+            assert code != 0 and f"error: no space left on the disk of {disk / 'out'}; no checkpoint" in training.screen
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize("phase", ["scoring", "save"])
+def test_a_signal_in(tmp_path, start, phase, number):
+    rewards = {"functions": [function("tells_and_waits" if phase == "scoring" else "digits")], "workers": 0}
+    training = start(recipe_of(tmp_path, rewards=rewards, save_strategy="steps", save_steps=1))
+    out = tmp_path / "out"
+    wait_for_path(tmp_path / "scoring" if phase == "scoring" else out / ".unfinished" / "checkpoint-2", training)
+    os.kill(training.process.pid, number)
+    training.wait_for_end_of_all(30)
+    assert training.process.wait() == 128 + number
+    newest = newest_whole(out)
+    assert newest is not None and f"stopped by {number.name}; to go on from {newest}, give the same" in training.screen
+    assert all(defect(path) is None for path in checkpoints(out))

@@ -17,7 +17,7 @@ from grpo_plugin.recipe import Recipe, check, checkpoints
 from grpo_plugin.recipe.resuming import resumption
 from grpo_plugin.session import Session, end_with_parent, is_main
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def begin(cfg: Any) -> tuple[Recipe, Screen]:
@@ -81,7 +81,7 @@ def _choose_checkpoint(recipe: Recipe, cfg: Any, screen: Screen) -> None:
 
 
 def end_on_signals(screen: Screen, recipe: Recipe) -> None:
-    """Let Ctrl-C and SIGTERM end this process with exit code 128 + signal; the screen then says how to resume.
+    """Let Ctrl-C, SIGTERM and a hang-up end this process with code 128 + signal; the screen then says how to resume.
 
     Axolotl sets a handler of its own just before training, which exits with 0: call this again after it.
     """
@@ -94,4 +94,5 @@ def end_on_signals(screen: Screen, recipe: Recipe) -> None:
         raise SystemExit(128 + number)
 
     for number in STOP_SIGNALS:
-        signal.signal(number, stop)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, stop)

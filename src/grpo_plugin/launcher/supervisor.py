@@ -77,7 +77,8 @@ class Supervisor:
         self.signal: int | None = None
         self._stop_at = self._kill_at = float("inf")
         for number in SIGNALS:
-            signal.signal(number, self._pass_on)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # which nohup ignores for the run
+                signal.signal(number, self._pass_on)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def wait(self) -> int:

@@ -61,7 +61,19 @@ def test_a_child_killed_by_a_signal(run):
     assert process.returncode == 128 + signal.SIGKILL
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_hang_up_that_nohup_ignores_ends_nothing(run, tmp_path):
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = run(f"import time; open({str(tmp_path / 'up')!r}, 'w').write('up'); time.sleep(2); sys.exit(7)")
+    finally:
+        signal.signal(signal.SIGHUP, ignored)
+    wait_for(tmp_path / "up")
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate(timeout=10)[0] == "ended\n"
+    assert process.returncode == 7
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_signals_reach_the_child_and_become_the_exit_code(run, tmp_path, number):
     process = run(f"""
         import signal, time
