@@ -43,7 +43,7 @@ def started() -> Iterator[list[Training]]:
 
 @pytest.mark.parametrize("name", ["smollm2_cpu", "smollm2_cpu_lora"])
 def test_vllm_has_the_weights_of_each_step(name: str, model: Path, tmp_path: Path, started: list[Training]) -> None:
-    """Short: three steps of 8 completions; a learning rate at which an old head shows, and a reward that differs."""
+    """Short: three steps of 4 completions; a learning rate at which an old head shows, and a reward that differs."""
     for folder in ("recipes", "rewards", ".venv-vllm"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
@@ -55,8 +55,8 @@ def test_vllm_has_the_weights_of_each_step(name: str, model: Path, tmp_path: Pat
         "prompts": {"train": "rows.jsonl", "validation": None},
         "rewards": {"functions": [{"function": "my_rewards.py:letters"}]},
         "validation": None,
-        "trl": {"num_generations": 4, "max_completion_length": 24},
-        "micro_batch_size": 8,
+        "trl": {"num_generations": 4, "max_completion_length": 16},
+        "micro_batch_size": 4,
         "gradient_accumulation_steps": 1,
         "learning_rate": 2e-4,
         "max_steps": 3,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from grpo_plugin.prompts.chat_ending import ending
 from grpo_plugin.prompts.chat_template import ChatTemplate
 from grpo_plugin.prompts.segments import SegmentCounter
+from grpo_plugin.prompts.template_limit import LimitedRenderer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -59,11 +60,16 @@ class ChatCounter:
         self._template_kwargs = dict(template_kwargs or {})
         self._segments = SegmentCounter(tokenizer.backend_tokenizer) if _is_stock(tokenizer) else None
         self.chats = bool(chat_template or tokenizer.chat_template)
-        self._template = self._compiled() if self._segments and self.chats else None
+        self._render = LimitedRenderer(lambda: self._compiled().render) if self._segments and self.chats else None
 
     def _compiled(self) -> ChatTemplate:
         variables = {**self._tokenizer.special_tokens_map, **self._template_kwargs}
         return ChatTemplate(self._tokenizer.get_chat_template(self._chat_template), variables)
+
+    def close(self) -> None:
+        """End the process that renders; it is made again when it is needed."""
+        if self._render is not None:
+            self._render.close()
 
     @property
     def identity(self) -> str:
@@ -101,15 +107,13 @@ class ChatCounter:
         Raises:
             RefusedChat: the chat template raised on one of them.
         """
-        if self._template is None:
+        if self._render is None:
             return chats
-        rendered = []
-        for position, chat in enumerate(chats):
-            try:
-                rendered.append(self._template.render(cast(Any, chat)))
-            except Exception as error:  # a template may raise on purpose, or on what it did not expect
-                raise RefusedChat(position, error) from error
-        return rendered
+        rendered = self._render(chats)
+        for position, text in enumerate(rendered):
+            if isinstance(text, Exception):
+                raise RefusedChat(position, text)
+        return cast(list[Chat], rendered)
 
     def count_rendered(self, rendered: Sequence[Any]) -> list[int]:
         """Tokens of what `render` returned; most of the time Python's lock is not held."""

@@ -86,6 +86,8 @@ def load(
         train = loader.stream()
     else:
         train = loader.split("prompts.train", config.train) if config.train else next(iter(held_out.values()))
+    if counter is not None and not config.streaming:
+        counter.close()
     parts = [train, *(part for part in held_out.values() if part is not train)]
     notes = tuple(note for part in parts for note in part.notes)
     for note in notes:

@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 from jinja2 import Template
 
 from grpo_plugin.config.prompts import PromptsConfig
-from grpo_plugin.errors import suggestion
+from grpo_plugin.errors import RecipeError, suggestion
 from grpo_plugin.prompts.gold_answers import EXTRACTORS
 from grpo_plugin.prompts.images import Picture, PixelBounds, pictures, place
 from grpo_plugin.prompts.readers import CHUNK, CHUNK_WITH_IMAGES, Chunk, Row, read
 from grpo_plugin.prompts.row_errors import RowError, RowErrors
+from grpo_plugin.prompts.template_limit import TooMuch, limited
 from grpo_plugin.prompts.wording import Message, chat_messages, compile_template, empty_prompt, template_text
 from grpo_plugin.recipe.sources import Source
 
@@ -56,6 +57,7 @@ class RowReader:
     base_dir: Path
     replaced: set[str] = field(default_factory=set)
     _known: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
+    _checked: set[Template] = field(default_factory=set)
 
     @cached_property
     def template(self) -> Template | None:
@@ -80,11 +82,34 @@ class RowReader:
             except RowError as error:
                 return error
 
+        self._check_template(chunk.rows[0])
         for number, found in zip(chunk.numbers, self._map(attempt, chunk.numbers, chunk.rows), strict=True):
             if isinstance(found, RowError):
                 row_errors.add(chunk.label, number, found)
             else:
                 yield found
+
+    def _check_template(self, row: Row) -> None:
+        """Render the first row where it can be ended.
+
+        Raises:
+            RecipeError: it takes too long, or too much memory.
+        """
+        if self.template is None or self._checked:
+            return
+        self._checked.add(self.template)
+        try:
+            limited(lambda: str(self._messages(row)))
+        except TooMuch as error:
+            raise RecipeError(f"prompts.template: the first row cannot be rendered: {error}; correct it.") from None
+        except ValueError:  # told with its row, when that is read
+            return
+
+    def _messages(self, row: Row) -> list[Message]:
+        config = self.config
+        if config.prompt_key is None:
+            return empty_prompt(config.system)
+        return chat_messages(value(row, config.prompt_key, "prompt_key"), row, self.template, config.system)
 
     def _map(
         self, attempt: Callable[[int, Row], Result], numbers: Iterable[int], rows: Iterable[Row]
@@ -98,10 +123,7 @@ class RowReader:
 
     def _prompt(self, number: int, row: Row, folders: tuple[Path, ...]) -> Prompt:
         config = self.config
-        if config.prompt_key is None:
-            messages = empty_prompt(config.system)
-        else:
-            messages = chat_messages(value(row, config.prompt_key, "prompt_key"), row, self.template, config.system)
+        messages = self._messages(row)
         columns = self.columns(row)
         if not config.image_key:
             return Prompt(number, messages, [], columns)

@@ -8,6 +8,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.prompts.row_errors import RowError
+from grpo_plugin.prompts.template_limit import TooMuch, limited
 
 Message = dict[str, Any]
 
@@ -37,10 +38,17 @@ def compile_template(text: str) -> Template:
     """Compile Jinja text in a sandbox in which an unknown column is an error.
 
     Raises:
-        RecipeError: Jinja that does not parse.
+        RecipeError: Jinja that does not parse, or whose constants are computed without end.
     """
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
     try:
-        return ImmutableSandboxedEnvironment(undefined=StrictUndefined).from_string(text)
+        limited(lambda: environment.compile(text, raw=True))  # which computes what is constant in it
+    except TooMuch as error:
+        raise RecipeError(f"prompts.template: it cannot be compiled: {error}; correct it.") from None
+    except ValueError:  # a mistake, which is told with its line below
+        pass
+    try:
+        return environment.from_string(text)
     except TemplateSyntaxError as error:
         raise RecipeError(f"prompts.template: line {error.lineno}: {error.message}; correct the template.") from None
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from grpo_plugin.prompts.template_limit import limited
+
 
 def terminators(tokenizer: Any, model: Any) -> list[int]:
     """Token ids, in ascending order.
@@ -26,7 +28,7 @@ def _end_of_turn(tokenizer: Any) -> int | None:
     marker = "grpo"
     messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": marker}]
     try:
-        text: str = tokenizer.apply_chat_template(messages, tokenize=False)
+        text = limited(lambda: str(tokenizer.apply_chat_template(messages, tokenize=False)))
     except Exception:  # a template that refuses this chat does not show how it ends one
         return None
     ending = text.rpartition(marker)[2].lstrip()
