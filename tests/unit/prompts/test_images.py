@@ -80,6 +80,13 @@ def test_bad_images(value, words, tmp_path):
         pictures(value, [tmp_path], ANY)
 
 
+def test_a_small_file_that_unpacks_to_a_huge_image_is_refused(monkeypatch):
+    """The bound is Pillow's, 179 million pixels; here less, to be quick."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    with pytest.raises(RowError, match="an image that cannot be read"):
+        pictures(RED, [], ANY)
+
+
 def test_base64_is_not_looked_for_on_the_disk(tmp_path):
     for text in ("data:image/png;base64," + "A" * 5000, "A" * 300 + ".png"):
         with pytest.raises(RowError, match=r"give its bytes|is not there"):
