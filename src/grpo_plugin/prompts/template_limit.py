@@ -45,6 +45,10 @@ class LimitedRenderer:
         self._connection: Connection | None = None
         self._end: Callable[[], None] = lambda: None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy in another process forks a process of its own."""
+        return LimitedRenderer, (self._make,)
+
     def __call__(self, items: Sequence[Any]) -> list[str | Exception]:
         """The text of each item, or what rendering it raised; with a `TooMuch` among them, not all are there."""
         if sys.platform != "linux":

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, pass_context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.prompts.row_errors import RowError
-from grpo_plugin.prompts.template_limit import TooMuch, limited
 
 Message = dict[str, Any]
 
@@ -38,19 +37,19 @@ def compile_template(text: str) -> Template:
     """Compile Jinja text in a sandbox in which an unknown column is an error.
 
     Raises:
-        RecipeError: Jinja that does not parse, or whose constants are computed without end.
+        RecipeError: Jinja that does not parse.
     """
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
-    try:
-        limited(lambda: environment.compile(text, raw=True))  # which computes what is constant in it
-    except TooMuch as error:
-        raise RecipeError(f"prompts.template: it cannot be compiled: {error}; correct it.") from None
-    except ValueError:  # a mistake, which is told with its line below
-        pass
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, optimized=False, finalize=_unchanged)
     try:
         return environment.from_string(text)
     except TemplateSyntaxError as error:
         raise RecipeError(f"prompts.template: line {error.lineno}: {error.message}; correct the template.") from None
+
+
+@pass_context
+def _unchanged(context: Any, value: Any) -> Any:
+    """The value. With a function of the context Jinja computes no constant while it compiles, where nothing ends it."""
+    return value
 
 
 def chat_messages(question: Any, row: dict[str, Any], template: Template | None, system: str | None) -> list[Message]:
@@ -99,6 +98,8 @@ def _with_template(messages: list[Message], row: dict[str, Any], template: Templ
         raise RowError("no user message for the template")
     try:
         content = template.render({**row, "content": _as_text(messages[last]["content"])})
+    except MemoryError:
+        raise
     except Exception as error:  # a template can raise anything: TypeError, ZeroDivisionError, OverflowError …
         reason = str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
         raise RowError(f"columns that do not fit the template ({reason})") from None
