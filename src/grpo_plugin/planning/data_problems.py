@@ -35,7 +35,7 @@ def data_problems(recipe: Recipe) -> Iterator[str]:
         reader = RowReader(of_field.model_copy(update={"image_key": None}), recipe.folder)
         try:
             _check(field, of_field.train, reader, recipe.folder)
-        except DataError as error:
+        except (DataError, RecipeError) as error:
             yield str(error)
 
 
