@@ -35,11 +35,11 @@ def test_a_copy_means_the_same_from_any_folder(name, tmp_path, monkeypatch):
     assert set(result.output.splitlines()) == {str(path) for path in (tmp_path / "mine").rglob("*.*")}
     monkeypatch.chdir(tmp_path)
     copy = read(f"mine/{name}.yaml")
-    template = original["prompts"].get("template")
+    template = original.get("prompts", {}).get("template")
     if template and "{{" not in template:
         assert (tmp_path / "mine" / copy["prompts"]["template"]).read_text() == (ROOT / template).read_text()
     for values in (original, copy):
-        values["prompts"].pop("template", None)
+        values.get("prompts", {}).pop("template", None)
         values.pop("axolotl_config_path")
     assert copy == original
     parse({**copy, "axolotl_config_path": f"mine/{name}.yaml"})
