@@ -1,5 +1,6 @@
 """One environment of the recipe: how it is made and reset, and what its tools are."""
 
+import asyncio
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,8 +60,11 @@ class Environment:
             if observation is not None and not isinstance(observation, str) and not is_blocks(observation):
                 kind = type(observation).__name__
                 raise CallFailed("exception", f"it returned {kind}, neither None nor text nor content blocks")
+        except asyncio.CancelledError:
+            self.pool.drop(instance)
+            raise
         except CallFailed as error:
-            instance.close()
+            self.pool.drop(instance)
             raise EpisodeError(
                 f"environments: {self.title}.reset() failed on {label} ({error.described}); "
                 "correct the row or the environment."
@@ -70,7 +74,10 @@ class Environment:
     async def _make(self, pool: InstancePool) -> Instance:
         thread = CallThread()
         try:
-            return Instance(await in_thread(thread, pool.make, self.config.reset_timeout), thread)
+            return pool.add(await in_thread(thread, pool.make, self.config.reset_timeout), thread)
+        except asyncio.CancelledError:
+            thread.end()
+            raise
         except CallFailed as error:
             thread.end()
             raise EpisodeError(f"environments.factory: {self.title} could not be made ({error.described}).") from error

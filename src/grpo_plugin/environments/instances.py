@@ -69,6 +69,7 @@ class InstancePool:
     def __init__(self, make: Callable[[], Any]) -> None:
         self.make = make
         self._free: deque[Instance] = deque()
+        self._made: list[Instance] = []
         self._lock = threading.Lock()
 
     def take(self) -> Instance | None:
@@ -76,18 +77,33 @@ class InstancePool:
         with self._lock:
             return self._free.popleft() if self._free else None
 
+    def add(self, value: Any, thread: CallThread) -> Instance:
+        """The instance of a value that was made in `thread`; whoever adds it has taken it."""
+        instance = Instance(value, thread)
+        with self._lock:
+            self._made.append(instance)
+        return instance
+
     def give_back(self, instance: Instance) -> None:
         """Let another episode have the instance; one that is lost is closed."""
         if instance.is_lost:
-            instance.close()
+            self.drop(instance)
             return
         with self._lock:
             self._free.append(instance)
 
-    def close(self) -> None:
-        """Close every free instance, all at once, and wait for it a little."""
+    def drop(self, instance: Instance) -> None:
+        """Close an instance that no episode is to have again."""
         with self._lock:
-            instances, self._free = list(self._free), deque()
+            if instance in self._made:
+                self._made.remove(instance)
+        instance.close()
+
+    def close(self) -> None:
+        """Close every instance, all at once, and wait for them a little; those of episodes too, which are over."""
+        with self._lock:
+            instances, self._made = self._made, []
+            self._free.clear()
         for instance in instances:
             instance.close()
         deadline = time.monotonic() + CLOSE_SECONDS

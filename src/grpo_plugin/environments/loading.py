@@ -1,5 +1,6 @@
 """The environments and tools that a recipe names, loaded and checked once per process."""
 
+import atexit
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ from grpo_plugin.config.environments import EnvironmentsConfig
 from grpo_plugin.environments.call_thread import CallThread
 from grpo_plugin.environments.environment import Environment
 from grpo_plugin.environments.episode import Episode
-from grpo_plugin.environments.instances import Instance, InstancePool
+from grpo_plugin.environments.instances import InstancePool
 from grpo_plugin.environments.isolation import Isolation, Processes, Threads, check_state
 from grpo_plugin.environments.limited_calls import words
 from grpo_plugin.environments.limits import Limits
@@ -36,6 +37,7 @@ class Environments:
         self.config, self.by_name = config, by_name
         self._isolation = _isolation(config, base_dir)
         self._caller = ToolCaller(config, self._isolation)
+        atexit.register(self.close)
 
     @classmethod
     def load(cls, config: EnvironmentsConfig, base_dir: Path) -> "Environments":
@@ -104,7 +106,8 @@ class Environments:
         return Episode(row, label, self.of(row, label), rendering.renderer, rendering.reader, self._caller, limits)
 
     def close(self) -> None:
-        """Close all instances that no episode has."""
+        """Close all instances and end the worker processes; at the end of the run, and of a process that failed."""
+        atexit.unregister(self.close)
         self._isolation.close()
         for environment in self.by_name.values():
             if environment.pool is not None:
@@ -133,7 +136,7 @@ def _environment(
     check_names(f"{field} ({spec})", of_both)
     hidden = frozenset() if name is None else frozenset({COLUMN})
     pool = InstancePool(make)
-    pool.give_back(Instance(probe, thread))
+    pool.give_back(pool.add(probe, thread))
     return Environment(name, pool, type(probe), {tool.name: tool for tool in of_both}, config, hidden)
 
 

@@ -153,7 +153,7 @@ class ChatRenderer:
         """The text of a turn of the model, special tokens included, without the token that ends it."""
         if ids and ids[-1] in self.terminators:
             ids = ids[:-1]
-        text: str = self.tokenizer.decode(ids, skip_special_tokens=False)
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return text
 
     def with_images(self, messages: list[Message], images: list[Any] | None) -> list[Message]:

@@ -276,8 +276,9 @@ def test_an_instance_is_never_in_two_episodes_and_is_used_again(tmp_path):
     assert third.environment is one
     play(fourth)
     assert worlds.Counter.made == 3 and first.environment is None
-    for episode in (second, third, fourth):
+    for episode in (second, third):
         episode.end()
+    environments.close()
     environments.close()
     assert worlds.Counter.closed == 3
 

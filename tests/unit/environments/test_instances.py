@@ -1,6 +1,8 @@
 """The life of an environment's instance: its thread, its pool, its end."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -107,6 +109,37 @@ class Stuck:
     async def close(self) -> None:
         await asyncio.sleep(0)
         self.closed.set()
+
+
+def test_an_instance_whose_reset_is_cancelled_is_closed(tmp_path):
+    environments, episode = make(tmp_path, {"trouble": "hang"}, factory=f"{WORLDS}.Troubled")
+    closed = threading.Event()
+    [instance] = environments.by_name[None].pool._made
+    instance.value.close = closed.set
+
+    async def run():
+        beginning = asyncio.create_task(episode.begin())
+        await asyncio.sleep(0.2)
+        beginning.cancel()
+        await asyncio.wait({beginning})
+
+    asyncio.run(run())
+    assert closed.wait(10) and environments.by_name[None].pool._made == []
+    worlds.RELEASE.set()
+    worlds.RELEASE.clear()
+
+
+def test_a_process_that_fails_closes_its_instances(tmp_path):
+    (tmp_path / "room.py").write_text(
+        "class Room:\n    def reset(self):\n        pass\n\n    def close(self):\n        print('closed', flush=True)\n"
+    )
+    program = (
+        "import sys; from pathlib import Path; from grpo_plugin.config.environments import EnvironmentsConfig as C\n"
+        "from grpo_plugin.environments.loading import Environments\n"
+        "Environments.load(C.parse('environments', {'factory': 'room.py:Room'}), Path(sys.argv[1])); 1 / 0"
+    )
+    ran = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, timeout=120)
+    assert ran.stdout == "closed\n" and "ZeroDivisionError" in ran.stderr
 
 
 @pytest.mark.parametrize("fails", [True, False])
