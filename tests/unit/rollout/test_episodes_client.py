@@ -13,6 +13,7 @@ from grpo_plugin.environments.episode import Episode
 from grpo_plugin.environments.limits import Limits
 from grpo_plugin.environments.loading import Environments
 from grpo_plugin.errors import EpisodeError, RolloutError
+from grpo_plugin.rollout.client import liveness
 from grpo_plugin.rollout.client.failures import ServerGone
 from grpo_plugin.rollout.client.http import Client
 from grpo_plugin.rollout.client.sampling import Sampling
@@ -69,6 +70,8 @@ class Model:
     def answer(self, request: Request) -> Answer | None:
         if request.path == "/v1/models":
             return Answer({"data": [{"id": "policy", "max_model_len": 1000}]})
+        if request.path == "/metrics":
+            return Answer('vllm:generation_tokens_total{engine="0"} 7\n')  # it makes no token, whatever is asked
         if request.path != "/v1/completions":
             return Answer()
         if (failed := self.fail(request)) is not None:
@@ -181,6 +184,27 @@ def test_a_tool_that_runs_when_the_server_is_lost_ends_first(server: Model, tmp_
         play(server, played)
     first = max((slow, other), key=lambda episode: episode.turns)
     assert first.tool_calls == 1 and not first.failures and first.messages[-1]["role"] == "tool"
+
+
+@pytest.mark.parametrize("hangs", ["tool", "server"])
+def test_a_server_that_nobody_asks_need_not_make_tokens(
+    hangs: str, server: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tool takes longer than a server may go without a token; a server that does not answer is lost by then."""
+    monkeypatch.setattr(liveness, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(liveness, "STALLED_AFTER", 0.4)
+    Gated.gate.clear()
+    [episode] = played = episodes(tmp_path, {"slow": True})
+    timer = threading.Timer(1.5, Gated.gate.set)
+    timer.start()
+    if hangs == "tool":
+        play(server, played)
+        assert episode.turns == 2 and not episode.failures
+    else:
+        server.fail = lambda request: Gated.gate.wait(30) and None
+        with pytest.raises(ServerGone, match="it made no token for"):
+            play(server, played)
+    timer.join()
 
 
 def test_a_refused_request_ends_the_run(server: Model, tmp_path: Path) -> None:

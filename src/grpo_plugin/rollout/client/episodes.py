@@ -57,6 +57,7 @@ class Play:
             raise _first(failures) from None
         finally:
             watching.cancel()
+            await asyncio.wait((watching,))  # until it no longer uses a connection that is closed next
         if self._stopped.done():
             raise self._stopped.result()
 
