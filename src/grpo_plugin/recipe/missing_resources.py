@@ -10,7 +10,7 @@ from grpo_plugin.recipe.sources import check_sources
 
 
 def missing_resources(recipe: Recipe) -> Iterator[GrpoPluginError]:
-    """One error for each of the model's folder, DeepSpeed's file, the data and vLLM's interpreter that is not here.
+    """One error for each that is not here: the model's folder, DeepSpeed's file, data, vLLM's Python, environments.
 
     A recipe with a `quickstart:` block makes its model and its data itself.
     """
@@ -26,6 +26,20 @@ def missing_resources(recipe: Recipe) -> Iterator[GrpoPluginError]:
         except DataError as error:
             yield error
     yield from _interpreter(recipe)
+    yield from _environments(recipe)
+
+
+def _environments(recipe: Recipe) -> Iterator[RecipeError]:
+    if recipe.environments is None:
+        return
+    factory = recipe.environments.factory or {}
+    named = [factory] if isinstance(factory, str) else list(factory.values())
+    for spec in (*named, *recipe.environments.tools):
+        path, _, _ = spec.rpartition(":")
+        if path.endswith(".py") and not any((root / path).is_file() for root in (recipe.folder, Path.cwd())):
+            yield RecipeError(
+                f"environments: no file {path!r} beside the recipe or in the working directory; check it."
+            )
 
 
 def _model(name: str) -> Iterator[RecipeError]:

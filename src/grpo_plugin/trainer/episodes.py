@@ -25,7 +25,7 @@ def rollout_of(row: int, answer: Any, episode: Episode, tokenizer: PromptTokeniz
         completion_ids=episode.completion_ids,
         sampler_logps=episode.logps,
         finish_reason=episode.finish_reason,
-        policy_version=max(episode.versions),
+        policy_version=max(episode.versions, default=0),
         prompt=tokenizer.text(episode.prompt_ids),
         completion=tokenizer.text(episode.completion_ids),
         answer=None if answer is None else str(answer),

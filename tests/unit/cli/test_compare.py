@@ -99,9 +99,7 @@ def test_a_file_needs_a_recipe_of_the_trained_model(tmp_path: Path, asked) -> No
 
 def test_episodes_are_not_compared_as_single_turns(tmp_path: Path, asked) -> None:
     plugins = [f"grpo_plugin.{name}Plugin" for name in ("Prompt", "Environment", "Reward", "Rollout")]
-    write_recipe(
-        tmp_path, plugins=plugins, environments={"tools": ["my_tools.py:look"]}, algorithm=None, validation=None
-    )
+    write_recipe(tmp_path, plugins=plugins, environments={"tools": ["my_tools.look"]}, algorithm=None, validation=None)
     recipe = yaml.safe_load((tmp_path / "recipe.yaml").read_text())
     base, trained = models(tmp_path)
     kept = {key: value for key, value in recipe.items() if value is not None} | {"base_model": base}

@@ -7,7 +7,7 @@ from grpo_plugin.recipe import check
 from grpo_plugin.recipe.checking import parse
 
 PLUGINS = [f"grpo_plugin.{name}Plugin" for name in ("Prompt", "Environment", "Reward", "Rollout")]
-WORLD = {"factory": "my_env.py:World"}
+WORLD = {"factory": "my_env.World"}
 
 
 def recipe(**changes):
@@ -44,14 +44,12 @@ def test_data_and_rewards_may_be_the_environments_own():
 
 def test_without_data_one_environment_and_a_number_of_steps_are_needed():
     assert mistake(prompts=None).startswith("max_steps: missing, and without prompts.train an epoch has no length")
-    for environments in ({"tools": ["my_tools.py:search"]}, {"factory": {"a": "a.py:A", "b": "b.py:B"}}):
+    for environments in ({"tools": ["my_tools.search"]}, {"factory": {"a": "a.A", "b": "b.B"}}):
         assert mistake(prompts=None, environments=environments, max_steps=5).startswith("prompts.train: required")
 
 
 def test_tools_alone_give_no_reward():
-    assert mistake(rewards=None, environments={"tools": ["my_tools.py:search"]}).startswith(
-        "rewards: the recipe names no"
-    )
+    assert mistake(rewards=None, environments={"tools": ["my_tools.search"]}).startswith("rewards: the recipe names no")
 
 
 @pytest.mark.parametrize(
@@ -80,3 +78,11 @@ def test_episodes_are_not_evaluated_outside_of_training():
             recipe(plugins=[*PLUGINS, "grpo_plugin.ValidationPlugin"], prompts={"validation": "u/n@test"}),
             evaluates=True,
         )
+
+
+def test_a_file_that_is_not_there_is_said_before_anything_starts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    missing = mistake(environments={"factory": {"a": "my_env.py:A"}, "tools": ["my_tools.py:search"]})
+    assert missing.startswith("environments: no file 'my_env.py' beside the recipe or in the working directory")
+    (tmp_path / "my_env.py").touch()
+    assert "no file 'my_tools.py'" in mistake(environments={"factory": "my_env.py:A", "tools": ["my_tools.py:search"]})
