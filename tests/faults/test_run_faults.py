@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -76,7 +76,7 @@ def test_a_reward_that_ends_the_trainer_with_code_0_and_leaves_a_daemon(tmp_path
 def test_a_kill_in_a_save_leaves_the_last_whole_checkpoint_and_the_next_start_says_so(tmp_path, start):
     recipe, out = recipe_of(tmp_path, save_strategy="steps", save_steps=1), tmp_path / "out"
     training = start(recipe)
-    wait_for_path(out / ".unfinished" / "checkpoint-3", training)
+    wait_until((out / ".unfinished" / "checkpoint-3").exists, training)
     training.kill("python -m axolotl.cli.train", spare="accelerate launch")
     assert training.wait() not in (0, None)
     assert "by SIGKILL" in training.screen
@@ -90,9 +90,9 @@ def test_a_kill_in_a_save_leaves_the_last_whole_checkpoint_and_the_next_start_sa
     assert (out / "model.safetensors").exists() and not (out / ".unfinished").exists()
 
 
-def wait_for_path(path: Path, training: Training) -> None:
+def wait_until(condition: Callable[[], bool], training: Training) -> None:
     deadline = time.monotonic() + 200
-    while not path.exists():
+    while not condition():
         assert time.monotonic() < deadline and training.process.poll() is None, training.screen
         time.sleep(0.0005)
 
@@ -139,9 +139,16 @@ def test_a_disk_that_is_full_at(tmp_path, start, monkeypatch, what):
 )
 def test_a_signal_in(tmp_path, start, phase, number):
     rewards = {"functions": [function("tells_and_waits" if phase == "scoring" else "digits")], "workers": 0}
-    training = start(recipe_of(tmp_path, rewards=rewards, save_strategy="steps", save_steps=1))
+    endless = {"max_steps": 1000, "num_epochs": 1000, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 2}
+    training = start(recipe_of(tmp_path, rewards=rewards, **endless))
     out = tmp_path / "out"
-    wait_for_path(tmp_path / "scoring" if phase == "scoring" else out / ".unfinished" / "checkpoint-2", training)
+
+    def is_there() -> bool:
+        if phase == "scoring":
+            return (tmp_path / "scoring").exists()
+        return newest_whole(out) is not None and any(out.glob(".unfinished/checkpoint-*"))
+
+    wait_until(is_there, training)
     os.kill(training.process.pid, number)
     training.wait_for_end_of_all(30)
     assert training.process.wait() == 128 + number

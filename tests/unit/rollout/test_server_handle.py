@@ -75,6 +75,19 @@ def test_a_wrong_key_is_not_taken_for_a_server_that_is_not_there(serve: Serve) -
         external.wait_ready(1)
 
 
+def test_a_fault_that_passes_when_the_run_begins_is_no_end(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handle, "PAUSES", (0.01, 0.01))
+    answers = iter([Answer(status=500), MODELS])
+    serve(lambda request: next(answers)).wait_ready(1)
+    assert next(answers, None) is None
+
+
+def test_a_fault_that_stays_is_told_before_the_run_begins(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handle, "PAUSES", (0.01, 0.01))
+    with pytest.raises(RolloutError, match=r"no vLLM server answers at .*500"):
+        serve(lambda request: Answer(status=500)).wait_ready(1)
+
+
 def test_no_server_at_the_url_is_named(tmp_path: Path) -> None:
     external = ServerHandle.external(f"unix:{tmp_path}/none.sock", None, timeout=1.0)
     with pytest.raises(RolloutError, match=r"rollout.url: no vLLM server answers at .*none.sock"):

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from grpo_plugin.errors import RolloutError
@@ -13,6 +14,10 @@ from grpo_plugin.rollout.server.process import Server
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Seconds to wait before each retry of an external server that failed."""
+
+
+FIRST_TRIES = 2
+"""Retries of an external server that fails when the run begins, where a wrong URL should be told soon."""
 
 
 class ServerHandle:
@@ -79,18 +84,26 @@ class ServerHandle:
             self._check_external()
 
     def _check_external(self) -> None:
-        try:
-            served = self.client.served_names()
-        except ServerGone as error:
-            raise RolloutError(
-                f"rollout.url: no vLLM server answers at {self.client.address} ({error}); start it, or check the URL."
-            ) from None
+        served = self._served_names()
         if self._model is not None and Path(self._model).name not in {Path(name).name for name in served}:
             raise RolloutError(
                 f"rollout.url: the server at {self.client.address} serves {' or '.join(map(repr, served))}, and "
                 f"base_model is {self._model!r}; start it with this model, or with --served-model-name="
                 f"{Path(self._model).name} if it is the same."
             )
+
+    def _served_names(self) -> list[str]:
+        """What an external server serves; one that fails is asked again, as a fault may pass."""
+        for pause in PAUSES[:FIRST_TRIES]:
+            with suppress(ServerGone):
+                return self.client.served_names()
+            time.sleep(pause)
+        try:
+            return self.client.served_names()
+        except ServerGone as error:
+            raise RolloutError(
+                f"rollout.url: no vLLM server answers at {self.client.address} ({error}); start it, or check the URL."
+            ) from None
 
     def restart(self, timeout: float) -> None:
         """Stop the server and start another, which has version 0 of the weights; return once it answers.
