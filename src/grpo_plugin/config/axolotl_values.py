@@ -70,6 +70,7 @@ class TrlValues(TrlOptions):
     top_p: ShareOverZero | None = None
     top_k: Whole | None = None
     min_p: Share | None = None
+    repetition_penalty: OverZero | None = None
     beta: FromZero | None = None
     epsilon: FromZero | None = None
     epsilon_high: FromZero | None = None

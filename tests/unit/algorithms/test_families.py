@@ -146,6 +146,7 @@ CASES = [
 GENERATOR = torch.Generator().manual_seed(0)
 LENGTHS, PROMPTS = (9, 13, 5), (3, 4, 2)
 SEQUENCES = [torch.randint(3, 64, (length,), generator=GENERATOR) for length in LENGTHS]
+SEQUENCES_AS_LISTS = [ids.tolist() for ids in SEQUENCES]
 COEFFICIENTS = torch.randn(sum(LENGTHS) - sum(PROMPTS), generator=GENERATOR)
 
 
@@ -188,7 +189,7 @@ def gradients(model: Any, logps: Tensor) -> list[Tensor]:
 @pytest.mark.parametrize(("family", "settings", "layout"), CASES)
 def test_log_probabilities_and_gradients_are_the_models_own(family: str, settings: dict[str, Any], layout: str) -> None:
     model = make_model(family, settings)
-    choice = choose_layout(model, [ids.tolist() for ids in SEQUENCES], tolerance=1e-4)
+    choice = choose_layout(model, SEQUENCES_AS_LISTS, tolerance=1e-4)
     assert (choice.layout, choice.note() is None) == (layout, layout == "packed"), choice
     if layout == "alone":  # and what it is spared would have been wrong
         assert all(isinstance(gap, str) or gap > 0.1 for gap in choice.passed_over.values())
@@ -198,6 +199,16 @@ def test_log_probabilities_and_gradients_are_the_models_own(family: str, setting
     assert torch.allclose(logps, own, rtol=0, atol=1e-4)
     for ours, theirs in zip(gradients(model, logps), gradients(model, own), strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4 * max(1.0, theirs.abs().max().item()))
+
+
+@pytest.mark.parametrize("family", ["RecurrentGemma", "Qwen3Next", "Lfm2", "Mamba2"])
+def test_in_half_precision_no_leak_is_taken_for_noise(family: str) -> None:
+    """RecurrentGemma's is as large as its noise, and was packed."""
+    model = make_model(family, ALONE[family]).bfloat16()
+    choice = choose_layout(model, SEQUENCES_AS_LISTS, tolerance=1.0)
+    assert choice.layout == "alone" and set(choice.passed_over) == {"packed", "packed_varlen", "packed_mask"}
+    assert all(isinstance(why, str) or why > 1 for why in choice.passed_over.values())
+    assert choose_layout(make_model("Qwen2", PACKED["Qwen2"]).bfloat16(), SEQUENCES_AS_LISTS).layout == "packed"
 
 
 @pytest.mark.parametrize("family", ["Qwen2", "Qwen3Moe", "Qwen3Next", "Mamba2"])

@@ -30,7 +30,7 @@ class RunningMean(nn.Module):
         if self.needs_mask and "attention_mask" not in inputs and input_ids.shape[0] == 1 and len(self.calls) > 3:
             raise ValueError("give me a mask\nand more")
         states = self.dropout(self.embedding(input_ids))
-        before = torch.ones(input_ids.shape[1], input_ids.shape[1]).tril()
+        before = torch.ones(input_ids.shape[1], input_ids.shape[1], dtype=states.dtype).tril()
         if self.reads_bounds and "seq_idx" in inputs:
             before = before * (inputs["seq_idx"][0].unsqueeze(0) == inputs["seq_idx"][0].unsqueeze(1))
         return SimpleNamespace(last_hidden_state=before @ states / before.sum(1, keepdim=True))
@@ -130,3 +130,12 @@ def test_a_reference_of_ones_own() -> None:
     nn.init.zeros_(model.head.weight)
     assert choose_layout(model, SEQUENCES, reference=uniform) == Choice("packed", 0.0, {})
     assert asked == SEQUENCES
+
+
+def test_in_half_precision_a_state_is_packed_only_where_bounds_change_something() -> None:
+    """A tolerance that takes every leak for noise."""
+    for reads_bounds, layout in ((False, "alone"), (True, "packed_varlen")):
+        model = Toy(reads_bounds=reads_bounds).bfloat16()
+        assert choose_layout(model, SEQUENCES, tolerance=100.0).layout == "packed", "no convolution, no state"
+        model.base_model.convolution = nn.Conv1d(16, 16, 4, groups=16)
+        assert choose_layout(model, SEQUENCES, tolerance=100.0).layout == layout

@@ -1,4 +1,7 @@
-"""Each alarm of a run made to do it: metrics of steps, as `metrics.jsonl` has them, that go wrong at a known place."""
+"""Each alarm on metrics of steps as `metrics.jsonl` has them, which go wrong at a known place.
+
+These are figures made by hand; whole runs that are made to do it are in tests/integration/test_training.py.
+"""
 
 import pytest
 
