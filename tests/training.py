@@ -29,6 +29,15 @@ def answer_length(completions, answer, **columns):
     return [-abs(len(c[0]["content"]) - len(a)) / 16 for c, a in zip(completions, answer)]
 
 
+def first_long_then_short(completions, completion_ids, trainer_state, **columns):
+    sign = 1 if trainer_state.global_step < 1 else -1
+    return [sign * len(ids) / 16 for ids in completion_ids]
+
+
+def broken(completions, **columns):
+    raise ValueError("this grader is broken")
+
+
 def broken_at_the_second_step(completions, trainer_state, **columns):
     if trainer_state.global_step == 1:
         raise ZeroDivisionError("this grader is broken")

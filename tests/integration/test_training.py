@@ -144,6 +144,27 @@ def test_a_run_that_learns_nothing_says_so_once_a_window_and_ends_by_patience(tm
     assert screen.count("alarm at step") == 2
 
 
+def test_a_run_that_goes_wrong_in_every_way_says_each(tmp_path):
+    """Steps far too large, a reward for short answers after one for long ones, and a function that fails."""
+    functions = [function("first_long_then_short"), function("broken", weight=0.0)]
+    recipe = write_recipe(
+        tmp_path,
+        trl=HUGGING_FACE | {"num_generations": 8, "max_completion_length": 32},
+        rewards={"functions": functions, "on_error": "exclude", "max_failed": 1.0},
+        algorithm={"name": "grpo", "kl_coef": 1e-6, "alarms": {"window": 4, "reward_stuck": 8, "truncated": 0.03}},
+        learning_rate=0.005,
+        micro_batch_size=32,
+        max_steps=14,
+        num_epochs=20,
+    )
+    finish(Training(recipe))
+    alarms = [json.loads(line) for line in (tmp_path / "out" / "alarms.jsonl").read_text().splitlines()]
+    kinds = {"entropy", "groups_mixed", "kl", "length", "reward_errors", "reward_stuck", "truncated"}
+    assert kinds <= {alarm["kind"] for alarm in alarms}
+    first = {alarm["kind"]: alarm["figure"] for alarm in reversed(alarms)}
+    assert first["reward_errors"] == "the reward function broken could not score 100.0% of the completions"
+
+
 @needs_vllm
 def test_two_ranks_and_a_lora_adapter_share_one_server(tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")

@@ -1,6 +1,6 @@
 """Each alarm on metrics of steps as `metrics.jsonl` has them, which go wrong at a known place.
 
-These are figures made by hand; whole runs that are made to do it are in tests/integration/test_training.py.
+These are figures made by hand; whole runs made to raise eight of the ten are in tests/integration/test_training.py.
 """
 
 import pytest
