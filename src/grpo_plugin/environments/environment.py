@@ -23,12 +23,10 @@ class Environment:
     """What the episodes of one environment share; without a pool, they have tools alone.
 
     Attributes:
-        name: in the recipe's mapping; None where all rows have the same environment.
         kind: the class of its instances.
         hidden: columns that `reset` does not get.
     """
 
-    name: str | None
     pool: InstancePool | None
     kind: type[Any] | None
     tools: Mapping[str, Tool]

@@ -119,7 +119,7 @@ def _environment(
 ) -> Environment:
     if spec is None:
         check_names("environments.tools", tools)
-        return Environment(None, None, None, {tool.name: tool for tool in tools}, config)
+        return Environment(None, None, {tool.name: tool for tool in tools}, config)
     field = "environments.factory" if name is None else f"environments.factory.{name}"
     make = _resolve(spec, base_dir)
     thread = CallThread()
@@ -137,7 +137,7 @@ def _environment(
     hidden = frozenset() if name is None else frozenset({COLUMN})
     pool = InstancePool(make)
     pool.give_back(pool.add(probe, thread))
-    return Environment(name, pool, type(probe), {tool.name: tool for tool in of_both}, config, hidden)
+    return Environment(pool, type(probe), {tool.name: tool for tool in of_both}, config, hidden)
 
 
 def _isolation(config: EnvironmentsConfig, base_dir: Path) -> Isolation:
