@@ -110,7 +110,9 @@ def _evaluate(recipe: Recipe, out: Path, step: int) -> "list[Evaluation]":
         )
         generator = generator_of(recipe, backend, processing_class, config)
         log, accelerator = GenerationLog(out / "validation"), Accelerator(cpu=True)
-        episodes = environments and episodes_of(recipe, environments, generator, processing_class, accelerator)
+        episodes = None
+        if environments is not None:
+            episodes = episodes_of(recipe, environments, generator, processing_class, accelerator)
         evaluations = Validator(sets, generator, accelerator, log, episodes)(step)
     EvaluationLog(out / "evaluations.jsonl").replace(evaluations)
     return evaluations
