@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -43,6 +44,10 @@ def broken_at_the_second_step(completions, trainer_state, **columns):
         raise ZeroDivisionError("this grader is broken")
     return [0.0] * len(completions)
 """
+
+
+HUGGING_FACE = {"use_vllm": False, "num_generations": 4, "max_completion_length": 16, "temperature": 1.0}
+"""`trl:` of a run without a server."""
 
 
 def write_recipe(folder: Path, **changes: Any) -> Path:
@@ -164,6 +169,20 @@ class Training:
                 self.destroy()
                 raise AssertionError(f"{complaint} within {seconds} s; processes: {left}; screen:\n{self.screen}")
             time.sleep(0.1)
+
+
+def finish(training: Training, seconds: float = 300) -> str:
+    """The screen of a run that has to end well; nothing of it is left."""
+    try:
+        assert training.wait(seconds) == 0, training.screen
+        return training.screen
+    finally:
+        training.destroy()
+
+
+def steps_on(screen: str) -> list[list[str]]:
+    """The cells of the step lines: step, reward, the two functions, length, KL, entropy, gap, …"""
+    return [line.split() for line in screen.splitlines() if re.match(r" +\d+ +-?\d", line)]
 
 
 def _living() -> list[int]:

@@ -11,7 +11,7 @@ from axolotl.common.datasets import TrainDatasetMeta
 from axolotl.integrations.base import BasePlugin
 
 from grpo_plugin.algorithms.settings import of_recipe
-from grpo_plugin.compat import cpu_ranks, ddp_timeout, trackio_init
+from grpo_plugin.compat import axolotl_train, cpu_ranks, ddp_timeout, trackio_init
 from grpo_plugin.recipe import inheritance, overrides
 from grpo_plugin.recipe.batch_arithmetic import batch_of_values
 from grpo_plugin.run import Run, is_training
@@ -32,6 +32,7 @@ class _Plugin(BasePlugin):
         cfg["rl"] = cfg.get("rl") or "grpo"
         cfg["trainer_cls"] = "grpo_plugin.trainer.PolicyTrainer"
         cfg["trl"] = cfg.get("trl") or {}
+        axolotl_train.save_whole_model(cfg)
         self.run.load_rewards()
 
     def _load_rows(self, cfg: Any) -> TrainDatasetMeta:
@@ -54,6 +55,7 @@ class _Plugin(BasePlugin):
 
     def post_train_unload(self, cfg: Any) -> None:
         self.run.finish()
+        self.run.check_model()
 
     def get_input_args(self) -> str:
         return f"grpo_plugin.config.axolotl.{self.block.capitalize()}Args"

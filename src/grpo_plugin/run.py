@@ -12,8 +12,10 @@ from grpo_plugin.console.model_card import ModelCard, installed_versions
 from grpo_plugin.console.screen import Screen
 from grpo_plugin.console.timing import Stopwatch
 from grpo_plugin.environments.loading import Environments
+from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe import Recipe
 from grpo_plugin.recipe.batch_arithmetic import batch_of_values
+from grpo_plugin.recipe.checkpoint_layout import layout_of
 from grpo_plugin.recipe.checkpoints import how_to_resume
 from grpo_plugin.rollout.generation_log import GenerationLog
 from grpo_plugin.rollout.run_server import RunServer
@@ -222,6 +224,15 @@ class Run:
             here = [name for name, place in self.rewards.places().items() if place == "trainer"]
             phase += f" in this process: {', '.join(here)}" if here else ""
         self._mark.write(f"in step {self.step} ({phase})")
+
+    def check_model(self) -> None:
+        """Look whether the end of training left a model; a RecipeError where the recipe's keys let it save none."""
+        out = self.recipe.output_dir
+        if is_training() and self.is_main and layout_of(out) == "none":
+            raise RecipeError(
+                f"output_dir: training ended and left no weights in {out}; with fsdp_config, remove its "
+                "final_state_dict_type or set it to FULL_STATE_DICT."
+            )
 
     def finish(self) -> None:
         """The model is saved: end the reward workers and show the final report; once."""

@@ -10,11 +10,10 @@ import pytest
 
 from grpo_plugin.recipe.checkpoints import checkpoints, defect, newest_whole
 from tests.small_disk import fill, small_disk
-from tests.training import Training, function, write_recipe
+from tests.training import HUGGING_FACE, Training, function, write_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-HUGGING_FACE = {"use_vllm": False, "num_generations": 4, "max_completion_length": 16, "temperature": 1.0}
 MISBEHAVING = """
 import os, subprocess, time
 

@@ -11,7 +11,7 @@ import pandas
 import pytest
 import yaml
 
-from tests.training import ROOT, VLLM_PYTHON, Training
+from tests.training import ROOT, VLLM_PYTHON, Training, finish
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 needs_vllm = pytest.mark.skipif(not VLLM_PYTHON.exists(), reason="no .venv-vllm: run `make vllm`")
@@ -87,11 +87,6 @@ def write_recipe(folder: Path, base: Path, **changes: Any) -> Path:
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump({key: value for key, value in recipe.items() if value is not None}))
     return path
-
-
-def finish(training: Training, seconds: float = 300) -> str:
-    assert training.wait(seconds) == 0, training.screen
-    return training.screen
 
 
 def steps(folder: Path) -> list[dict[str, Any]]:

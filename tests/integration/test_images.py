@@ -92,13 +92,12 @@ def test_tower_and_language_model_learn_against_a_reference(tmp_path, kind):
     check_log(tmp_path)
 
 
-def test_two_ranks_see_a_stream_of_images_and_of_text(tmp_path, monkeypatch):
+def test_two_ranks_see_a_stream_of_images_and_of_text(tmp_path):
     """With one prompt to a pass, a rank may have images while the other has none."""
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     prompts = {"train": "seen-train.jsonl", "answer_key": "answer", "image_key": "pics", "streaming": True}
     options = {"prompts": prompts, "micro_batch_size": 1, "gradient_accumulation_steps": 4, "validation": None}
     recipe = seeing_recipe(tmp_path, "qwen2_5_vl", **options)
-    trained(recipe, "--launcher", "torchrun", "--", "--nproc_per_node=2", launcher_words=())
+    trained(recipe, launcher_words=("--num-processes=2",))
     assert moved(tmp_path) == (True, True)
     generations = pandas.read_parquet(tmp_path / "out" / "generations")
     assert generations.groupby("step").size().to_dict() == {1: 8, 2: 8}

@@ -4,10 +4,9 @@ import pytest
 import yaml
 
 from tests.trackers import comet_offline, mlflow, swanlab_offline
-from tests.training import Training, write_recipe
+from tests.training import HUGGING_FACE, Training, write_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
-HUGGING_FACE = {"use_vllm": False, "num_generations": 4, "max_completion_length": 16, "temperature": 1.0}
 
 
 def test_mlflow_comet_and_swanlab_have_every_figure_under_one_name_at_its_step(tmp_path, monkeypatch):

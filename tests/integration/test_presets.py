@@ -11,7 +11,7 @@ import yaml
 from safetensors.torch import load_file
 
 from grpo_plugin.algorithms.presets import PRESETS
-from tests.training import ROOT, VLLM_PYTHON, Training
+from tests.training import ROOT, VLLM_PYTHON, Training, finish
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 STEPS = 10
@@ -39,13 +39,6 @@ def changed(recipe: dict, algorithm: dict, use_vllm: bool, steps: int = STEPS) -
     recipe.pop("validation", None)
     recipe["prompts"] = {key: value for key, value in recipe["prompts"].items() if key != "validation"}
     return recipe
-
-
-def finish(training: Training) -> None:
-    try:
-        assert training.wait() == 0, training.screen
-    finally:
-        training.destroy()
 
 
 def train(folder: Path, base: Path, algorithm: dict, use_vllm: bool) -> list[dict]:

@@ -1,4 +1,4 @@
-"""Two real processes on gloo make the same optimizer step as one."""
+"""Two real processes on gloo make the same optimizer step as one, with whole copies of the model or a divided one."""
 
 import os
 import subprocess
@@ -17,12 +17,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 SCRIPT = Path(__file__).with_name("step_gradients.py")
 
 
-@pytest.fixture(scope="module")
-def by_two_ranks(tmp_path_factory) -> dict[tuple[str, tuple[int, int]], torch.Tensor]:
+@pytest.fixture(scope="module", params=["copies", "divided"])
+def by_two_ranks(request, tmp_path_factory) -> dict[tuple[str, tuple[int, int]], torch.Tensor]:
     out = tmp_path_factory.mktemp("ranks") / "gradients.pt"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(SCRIPT)]
     environ = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, str(out)], check=True, env=environ, timeout=150)
+    subprocess.run([*command, str(out), request.param], check=True, env=environ, timeout=150)
     return torch.load(out)
 
 

@@ -11,27 +11,13 @@ from safetensors.torch import load_file
 
 from grpo_plugin.cli.export import exported
 from tests.trackers import tensorboard, trackio, wandb_offline
-from tests.training import VLLM_PYTHON, Training, function, write_recipe
+from tests.training import HUGGING_FACE, VLLM_PYTHON, Training, finish, function, steps_on, write_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 needs_vllm = pytest.mark.skipif(not VLLM_PYTHON.exists(), reason="no .venv-vllm: run `make vllm`")
 
-HUGGING_FACE = {"use_vllm": False, "num_generations": 4, "max_completion_length": 16, "temperature": 1.0}
 BEGUN = "1+1=2, "
 VALIDATION = {"every": 2, "samples": 2, "pass_at": [1, 2], "temperature": 0.7, "top_p": 0.9}
-
-
-def finish(training: Training) -> str:
-    try:
-        assert training.wait() == 0, training.screen
-        return training.screen
-    finally:
-        training.destroy()
-
-
-def steps_on(screen: str) -> list[list[str]]:
-    """The cells of the step lines: step, reward, the two functions, length, KL, entropy, gap, …"""
-    return [line.split() for line in screen.splitlines() if re.match(r" +\d+ +-?\d", line)]
 
 
 def chats() -> list[dict[str, Any]]:
@@ -165,20 +151,6 @@ def test_a_run_that_goes_wrong_in_every_way_says_each(tmp_path):
     assert first["reward_errors"] == "the reward function broken could not score 100.0% of the completions"
 
 
-@needs_vllm
-def test_two_ranks_and_a_lora_adapter_share_one_server(tmp_path, monkeypatch):
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    lora = {"adapter": "lora", "lora_r": 8, "lora_alpha": 16, "lora_target_linear": True, "micro_batch_size": 8}
-    recipe = write_recipe(tmp_path, **lora, learning_rate=0.01)
-    screen = finish(Training(recipe, "--launcher", "torchrun", "--", "--nproc_per_node=2", launcher_words=()))
-    rows = steps_on(screen)
-    assert len(rows) == 4
-    assert all(float(row[7]) < 1e-4 for row in rows), "merged weights reached the server at every step"
-    trained = pandas.read_parquet(tmp_path / "out" / "generations")
-    assert (trained.groupby("step").size() == 16).all()
-    assert (tmp_path / "out" / "adapter_model.safetensors").exists()
-
-
 RESUMED = {
     # Three optimizer steps for each rollout batch: a stop after step 10 is amid one, with surplus groups in hand.
     "trl": HUGGING_FACE | {"generation_batch_size": 48},
@@ -211,7 +183,7 @@ def prompts_of(folder: Path, step: int) -> list[str]:
 
 
 @pytest.mark.timeout(600)
-def test_hugging_face_generates_and_ten_and_ten_resumed_steps_are_twenty(tmp_path, monkeypatch):
+def test_hugging_face_generates_and_ten_and_ten_resumed_steps_are_twenty(tmp_path):
     """Bit for bit on one process; with two, what was left of the batch and the prompts that come next are the same."""
     whole, parts, ranks = (tmp_path / name for name in ("whole", "parts", "ranks"))
     for folder in (whole, parts, ranks):
@@ -236,10 +208,9 @@ def test_hugging_face_generates_and_ten_and_ten_resumed_steps_are_twenty(tmp_pat
         "each batch is logged with the first step that it trains"
     )
 
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     changes = {"base_model": str(parts / "model"), "micro_batch_size": 8, "max_steps": 13}
-    two = ("--launcher", "torchrun", f"--resume-from-checkpoint={stopped}", "--", "--nproc_per_node=2")
-    finish(Training(write_recipe(ranks, **RESUMED | changes), *two, launcher_words=()))
+    recipe = write_recipe(ranks, **RESUMED | changes)
+    finish(Training(recipe, f"--resume-from-checkpoint={stopped}", launcher_words=("--num-processes=2",)))
     split = logged(ranks / "out", 13)
     assert [line["loss"] for line in split[:12]] == pytest.approx([line["loss"] for line in lines[:12]], abs=1e-5)
     drawn, expected = prompts_of(ranks / "out", 13), prompts_of(whole / "out", 13)

@@ -7,7 +7,7 @@ import pytest
 from grpo_plugin import run as run_module
 from grpo_plugin import session
 from grpo_plugin.console.screen import Screen
-from grpo_plugin.errors import RewardError
+from grpo_plugin.errors import RecipeError, RewardError
 from grpo_plugin.recipe import parse
 from grpo_plugin.rollout.server.server_plan import ServerPlan
 from grpo_plugin.run import Run
@@ -69,7 +69,7 @@ def test_the_rewards_are_checked_against_the_columns_of_every_set_they_score(mak
     columns = {"a": ["prompt", "answer"], "b": ["prompt"]}
     sets = {name: SimpleNamespace(column_names=names) for name, names in columns.items()}
     prompts = SimpleNamespace(notes=(), columns=("prompt", "answer"), validation=sets)
-    monkeypatch.setattr("grpo_plugin.prompts.recipe_prompts.load_recipe_prompts", lambda *_: (prompts, None))
+    monkeypatch.setattr("grpo_plugin.prompts.recipe_prompts.load_recipe_prompts", lambda *_, **options: (prompts, None))
     run.load_rewards()
     with pytest.raises(RewardError, match="answer"):
         run.load_prompts({})
@@ -184,6 +184,16 @@ def test_the_final_report_comes_once_and_ends_the_reward_workers(make):
     run.finish()
     assert rewards.closed == 1
     assert run.shown().count("Where the time went") == 1
+
+
+def test_a_training_that_leaves_no_weights_has_failed(make):
+    run = make()
+    run.recipe.output_dir.mkdir()
+    (run.recipe.output_dir / "config.json").touch()
+    with pytest.raises(RecipeError, match=r"output_dir: training ended and left no weights in .*FULL_STATE_DICT"):
+        run.check_model()
+    (run.recipe.output_dir / "model.safetensors").touch()
+    run.check_model()
 
 
 def test_a_report_that_cannot_be_written_is_a_note(make):

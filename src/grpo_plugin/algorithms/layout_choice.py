@@ -6,6 +6,7 @@ know. Neither raises an error, so that the run compares once, before its first s
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -40,6 +41,9 @@ _COSTS = {
 }
 
 
+Call = Callable[[Callable[[Any], Any]], Any]
+
+
 class Choice(NamedTuple):
     """A layout, and why not another.
 
@@ -68,28 +72,32 @@ def choose_layout(
     among: Sequence[str] = tuple(LAYOUTS),
     reference: Callable[[Any, Tensor], Tensor] | None = None,
     tolerance: float | None = None,
+    call: Call | None = None,
 ) -> Choice:
     """The first layout whose log-probabilities are the model's own.
 
     Runs each sequence once by itself, and all of them in each layout until one agrees, without gradients and dropout.
 
     Args:
-        model: an unwrapped `…ForCausalLM`, adapters in place; call this inside the wrapper's forward (DDP, FSDP,
-            DeepSpeed), with the same sequences on every rank.
+        model: an unwrapped `…ForCausalLM`, adapters in place.
         sequences: token ids of two or more, at least two tokens each; some of the run's own prompts.
         among: the layouts to try, in this order. Leave out `alone` where weights are shared over ranks, which must run
             as many passes as each other.
         reference: logits (n, V) of the model for the ids (n,) of one sequence; by default its own forward.
         tolerance: nats per token; by default as `TOLERANCES` says for the type of the logits.
+        call: calls a function with the model, inside the forward of its wrapper (DDP, FSDP, DeepSpeed), if it has one.
+            Each pass has a call of its own: after one, FSDP frees the weights that it gathered. The sequences are the
+            same on every rank.
 
     Raises:
         RecipeError: none agrees; the sentence names the gaps.
     """
+    call = call or (lambda work: work(model))
     device = next(model.parameters()).device
     rows = [torch.tensor(ids, device=device) for ids in sequences]
     batch = packed(rows)
     with torch.no_grad(), _without_dropout(model):
-        logits = [(reference or own_logits)(model, row) for row in rows]
+        logits = [call(partial(_of_row, reference or own_logits, row)) for row in rows]
         logits_type = logits[0].dtype
         least, most = TOLERANCES[logits_type] if tolerance is None else (tolerance, tolerance)
         own = [logprobs(of_row, row) for of_row, row in zip(logits, rows, strict=True)]
@@ -99,7 +107,7 @@ def choose_layout(
         without_bounds: list[float] | str | None = None
         for layout in among:
             chunked = layout.startswith("packed") and _attends_in_chunks(model)
-            found = CHUNKS if chunked else gaps(model, batch, layout, own)
+            found = CHUNKS if chunked else call(partial(gaps, batch=batch, layout=layout, own=own))
             if careful and layout in ("packed", "packed_mask"):
                 without_bounds, found = found, STATE
             elif careful and layout == "packed_varlen" and found == without_bounds:
@@ -117,6 +125,10 @@ def choose_layout(
         f"sequences run ({_listed(passed_over)}); its layers or its logits do what these plugins do not know: train "
         "another model, and report this one."
     )
+
+
+def _of_row(reference: Callable[[Any, Tensor], Tensor], row: Tensor, model: Any) -> Tensor:
+    return reference(model, row)
 
 
 def _attends_in_chunks(model: nn.Module) -> bool:

@@ -1,17 +1,26 @@
-"""Lets several ranks train without GPUs (gloo), which tests of distributed code need.
+"""Lets several ranks train without GPUs, over gloo: `axolotl train --num-processes=2 RECIPE`.
 
-Defects: Axolotl 0.19 puts rank 1 on device 1 whatever the machine has; goes when its `choose_device` handles CPUs.
+Defects: on a machine without GPUs accelerate 1.x starts one process whatever --num-processes says, unless it is told
+that they are GPUs'; goes when it starts as many as it is asked for.
+accelerate passes over FSDP's settings on CPUs without a word, and trains whole copies; goes when it takes or refuses
+them. Axolotl 0.19 makes FSDP's mesh of ranks one of CUDA devices; goes when it asks what there is.
+Axolotl 0.19 puts rank 1 on device 1 whatever the machine has; goes when its `choose_device` handles CPUs.
 accelerate calls the device of a rank `cpu:0`, to which torch 2.13 restores no optimizer's state ("don't know how to
 restore data location"), so that such a run could not be resumed; goes when `torch.load` takes that name.
-Such a run is started with `ACCELERATE_USE_CPU=true axolotl train RECIPE --launcher torchrun -- --nproc_per_node=2`;
-accelerate's own launcher starts one process on a machine without GPUs, whatever --num-processes says.
 """
 
 import os
+from collections.abc import MutableMapping
 from typing import Any
 
 PRIORITY = 100  # behind torch's own
 _loads = False
+
+
+def launcher_words(words: list[str], environ: MutableMapping[str, str]) -> list[str]:
+    """The arguments of `axolotl train …` with which accelerate starts every process; sets what these need to know."""
+    environ["ACCELERATE_USE_CPU"] = "true"
+    return [*words[:1], "--multi-gpu", *words[1:]]
 
 
 def apply(cfg: Any) -> None:
@@ -20,7 +29,31 @@ def apply(cfg: Any) -> None:
 
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not torch.cuda.is_available():
         cfg.device_map = {"": "cpu"}
+        _let_fsdp_divide_over_cpus()
         _let_torch_load_to_numbered_cpus()
+
+
+def _let_fsdp_divide_over_cpus() -> None:
+    """Axolotl's mesh of ranks is one of CPUs, and accelerate takes FSDP's settings there; idempotent."""
+    from accelerate.parallelism_config import ParallelismConfig
+    from accelerate.state import AcceleratorState, PartialState
+    from accelerate.utils import DistributedType
+
+    if hasattr(AcceleratorState, "takes_fsdp_on_cpus"):
+        return
+    mesh, init = ParallelismConfig.build_device_mesh, AcceleratorState.__init__
+
+    def takes_fsdp(state: Any, *args: Any, fsdp_plugin: Any = None, **kwargs: Any) -> None:
+        init(state, *args, fsdp_plugin=fsdp_plugin, **kwargs)
+        if fsdp_plugin is not None and state.distributed_type == DistributedType.MULTI_CPU:
+            state.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+            if state._mixed_precision != "no":
+                fsdp_plugin.set_mixed_precision(state._mixed_precision)
+            state.fsdp_plugin = fsdp_plugin
+
+    ParallelismConfig.build_device_mesh = lambda config, device_type: mesh(config, "cpu")
+    AcceleratorState.__init__ = takes_fsdp
+    AcceleratorState.takes_fsdp_on_cpus = True
 
 
 def _let_torch_load_to_numbered_cpus() -> None:

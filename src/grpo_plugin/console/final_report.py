@@ -10,6 +10,7 @@ from grpo_plugin.console.log_columns import clock, length
 from grpo_plugin.console.screen import Screen
 from grpo_plugin.console.timing import Stopwatch
 from grpo_plugin.recipe import Recipe
+from grpo_plugin.recipe.checkpoint_layout import layout_of
 from grpo_plugin.validation.accuracy import Evaluation, by_set
 
 GROUPS = 20
@@ -61,17 +62,17 @@ def set_sections(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, list[
 
 
 def of_run(recipe: Recipe, evaluations: Sequence[Evaluation], watch: Stopwatch) -> FinalReport:
-    """The report of a run at its end, whose model is saved unless `validation.only` asked for figures alone."""
+    """The report of a run at its end; `validation.only` asked for figures alone, and leaves no model."""
     out = recipe.output_dir
-    only = recipe.validation is not None and recipe.validation.only
-    names = {label: name for label, name in OUTPUTS.items() if not (only and label == "model")}
+    saved = layout_of(out) != "none" and not (recipe.validation is not None and recipe.validation.only)
+    names = {label: name for label, name in OUTPUTS.items() if saved or label != "model"}
     return FinalReport(
         evaluations=evaluations,
         examples=_examples(recipe, evaluations),
         seconds=watch.totals(),
         elapsed=watch.elapsed(),
         outputs={label: str(out / name) for label, name in names.items() if (out / name).exists()},
-        commands={} if only else commands(recipe),
+        commands=commands(recipe) if saved else {},
     )
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from grpo_plugin import session
-from grpo_plugin.compat import telemetry
+from grpo_plugin.compat import cpu_ranks, telemetry
 from grpo_plugin.config.rollout import RolloutConfig
 from grpo_plugin.console.debug_log import DebugLog
 from grpo_plugin.console.failure import full_disk
@@ -27,6 +27,7 @@ from grpo_plugin.launcher.supervisor import Supervisor, fork
 from grpo_plugin.recipe import Recipe, check, overrides, read
 from grpo_plugin.recipe.plugin_names import is_ours
 from grpo_plugin.recipe.resuming import resumption
+from grpo_plugin.rollout.server.devices import visible_gpus
 from grpo_plugin.rollout.server.process import Server
 from grpo_plugin.rollout.server.server_plan import ServerPlan, plan_server
 from grpo_plugin.session import Session
@@ -131,6 +132,9 @@ class Launch:
         self.server_dir = self.session.folder / "vllm"
         self.server: Server | None = None
         self._looked_at = self._lost_since = time.monotonic()
+        self._starts_cpu_ranks = (
+            arguments.launcher == "accelerate" and (arguments.num_processes or 1) > 1 and not visible_gpus(os.environ)
+        )
         self.stop_timeout = (recipe.rollout or RolloutConfig()).stop_timeout
 
     def fork(self) -> int:
@@ -143,6 +147,8 @@ class Launch:
                 os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(self.plan.split.trainer)
                 os.environ[session.GPUS] = ",".join(self.plan.split.trainer + self.plan.split.server)
         os.environ[session.CONSOLE] = "0"
+        if self._starts_cpu_ranks:
+            sys.argv[1:] = cpu_ranks.launcher_words(sys.argv[1:], os.environ)
         return fork(self._log)
 
     def watch(self, child: int) -> int:

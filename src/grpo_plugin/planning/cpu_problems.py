@@ -1,4 +1,4 @@
-"""What a machine without a GPU cannot run: half precision, FlashAttention, FSDP, a model larger than its memory."""
+"""What a machine without a GPU cannot run: half precision, FlashAttention, DeepSpeed, too large a model …"""
 
 from collections.abc import Iterator
 
@@ -29,8 +29,16 @@ def cpu_problems(recipe: Recipe, machine: Machine) -> Iterator[str]:
     elif str(values.get("attn_implementation") or "").startswith("flash_attention"):
         kind = values["attn_implementation"]
         yield f"attn_implementation: {kind!r} needs a GPU, and there is none; remove it {_ELSEWHERE}."
-    if values.get("fsdp_config") or values.get("fsdp"):
-        yield f"fsdp_config: divides the model over GPUs, and there is none; remove it {_ELSEWHERE}."
+    if values.get("deepspeed"):
+        yield (
+            f"deepspeed: needs a GPU, and there is none; remove it {_ELSEWHERE}, or divide the model by fsdp_config "
+            "with --num-processes of 2 or more."
+        )
+    if (values.get("fsdp_config") or values.get("fsdp")) and (machine.num_processes or 1) < 2:
+        yield (
+            "fsdp_config: divides the model over processes, and there is one; use --num-processes=2 or more, or remove "
+            f"it {_ELSEWHERE}."
+        )
 
 
 def memory_problems(recipe: Recipe, machine: Machine) -> Iterator[str]:

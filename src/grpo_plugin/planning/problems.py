@@ -71,11 +71,6 @@ def _devices(recipe: Recipe, machine: Machine) -> list[str]:
     processes, nodes = machine.num_processes, machine.nodes
     if processes is not None and processes % nodes:
         return [f"--num-processes={processes}: each of {nodes} machines needs the same; use a multiple of {nodes}."]
-    if not machine.gpus and (processes or 1) > 1:
-        return [
-            f"--num-processes: got {processes}, but there is no GPU, and accelerate trains in one process then; "
-            "use --num-processes=1."
-        ]
 
     def check() -> None:
         plan = plan_of_server(recipe, machine)

@@ -1,6 +1,6 @@
 """The loss of a micro-batch: the share it has in the loss of its optimizer step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from grpo_plugin.config.algorithm import Correction
 from grpo_plugin.trainer.kl_coefficient import KlCoefficient
 from grpo_plugin.trainer.metrics import Metrics
 from grpo_plugin.trainer.policy import Outputs, Policy
-from grpo_plugin.trainer.rollout import completion_mask, dummy, padded
+from grpo_plugin.trainer.rollout import Rollout, completion_mask, dummy, padded
 from grpo_plugin.trainer.training_sample import MicroBatch
 
 FusedLoss = Callable[[nn.Module, MicroBatch, Tensor], Tensor]
@@ -56,12 +56,12 @@ class PolicyLoss:
         device = self._policy.accelerator.device
         if not batch.samples:  # every rank joins the collectives of the backward pass
             rollouts = [dummy(batch.dummy)]
-            outputs = self._policy.forward(model, rollouts, completion_mask(rollouts, device))
+            outputs = self._forward(model, rollouts, completion_mask(rollouts, device))
             return outputs.logps.sum() * 0.0 + (0.0 if outputs.balance is None else outputs.balance * 0.0)
         mask = completion_mask(batch.rollouts, device)
         if self._fused is not None:
             return self._fused(model, batch, mask)
-        outputs = self._forward(model, batch, mask)
+        outputs = self._forward(model, batch.rollouts, mask)
         loss, metrics = self._loss(batch, outputs, mask)
         tokens = mask.sum()
         metrics["entropy"] = torch.where(mask, outputs.entropies.detach(), 0.0).sum() / tokens.clamp(min=1)
@@ -69,10 +69,10 @@ class PolicyLoss:
             self._metrics.add(_LOGGED_AS.get(name, name), value, tokens)
         return loss if outputs.balance is None else loss + self._load_balance(batch, outputs.balance)
 
-    def _forward(self, model: nn.Module, batch: MicroBatch, mask: Tensor) -> Outputs:
+    def _forward(self, model: nn.Module, rollouts: Sequence[Rollout], mask: Tensor) -> Outputs:
         if self._algorithm.kl_in_loss and self._algorithm.preset.kl_estimator == "full":
-            return self._policy.forward_with_divergence(model, batch.rollouts, mask)
-        return self._policy.forward(model, batch.rollouts, mask)
+            return self._policy.forward_with_divergence(model, rollouts, mask)
+        return self._policy.forward(model, rollouts, mask)
 
     def _loss(self, batch: MicroBatch, outputs: Outputs, mask: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         preset, width = self._algorithm.preset, mask.shape[1]

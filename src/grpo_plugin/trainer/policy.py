@@ -1,7 +1,8 @@
 """The policy and its reference model, and log-probabilities of rollouts by either, however they are wrapped."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 import torch
@@ -78,6 +79,11 @@ class Policy:
         self.experts_per_token, self.fp32_head = experts_per_token, fp32_head
         self._reference, self._checkpointing_kwargs = reference, checkpointing_kwargs
 
+    @property
+    def _is_sharded(self) -> bool:
+        """Whether each rank holds a part of the weights (DeepSpeed's stages below 3 count as if they did)."""
+        return self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
+
     def forward(self, model: nn.Module, rollouts: Sequence[Rollout], mask: Tensor) -> Outputs:
         """Log-probabilities and entropies on the tokens of `mask` (B, T), 0 elsewhere; with gradient.
 
@@ -90,8 +96,7 @@ class Policy:
         """As `forward`, with KL(π ‖ π_ref) over the whole vocabulary at each token of `mask`."""
         batch = self.lay_out(rollouts, mask)
         with torch.no_grad(), self._as_reference() as reference:
-            ref_states, _ = self._within(reference, self._states, batch)
-            ref_head = forward.output_head(causal(self.accelerator.unwrap_model(reference)))
+            ref_states, ref_head = self._within(reference, self._states_and_head, batch)
 
         def work(core: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
             unwrapped = causal(core)
@@ -139,16 +144,15 @@ class Policy:
         """
         if self.vision is not None:
             return None
-        sharded = self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
         # `alone` runs one pass per sequence, and ranks may have different numbers of sequences
-        among = [name for name in LAYOUTS if not (sharded and name == "alone")]
+        among = [name for name in LAYOUTS if not (self._is_sharded and name == "alone")]
 
-        def work(core: nn.Module, batch: None) -> Choice:
-            with self.accelerator.autocast():
-                return choose_layout(causal(core), sequences, among=among)
+        def call(work: Callable[[Any], Any]) -> Any:
+            return self._within(self.model, lambda core, _: work(causal(core)), None)
 
-        with self._inference(self.model):
-            choice: Choice = self._within(self.model, work, None)
+        with self._inference(self.model), self.accelerator.autocast():
+            model = causal(self.accelerator.unwrap_model(self.model))
+            choice = choose_layout(model, sequences, among=among, call=call)
         self.layout = choice.layout
         return choice
 
@@ -231,6 +235,12 @@ class Policy:
         if self.experts_per_token is not None:
             balance = balance_loss(found.router_logits, batch.lengths, self.experts_per_token, denominator=1.0)
         return found.hidden[batch.sources], balance
+
+    def _states_and_head(self, core: nn.Module, batch: Batch) -> tuple[Tensor, nn.Module]:
+        """Hidden states as of `_states`, and the output head; a copy where weights are gathered for this call alone."""
+        states, _ = self._states(core, batch)
+        head = forward.output_head(causal(core))
+        return states, deepcopy(head) if self._is_sharded else head
 
     def _head(self, model: Any, batch: Batch, states: Tensor) -> tuple[Tensor, Tensor]:
         return forward.states_logprobs(model, batch, states, temperature=self.temperature, fp32=self.fp32_head)

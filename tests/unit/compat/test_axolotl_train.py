@@ -61,3 +61,13 @@ def test_axolotl_still_has_the_function_that_is_replaced():
     import axolotl.train
 
     assert "setup_reference_model(" in inspect.getsource(axolotl.train.setup_model_and_trainer)
+
+
+def test_a_divided_model_is_saved_whole_unless_the_recipe_says_otherwise():
+    for given, expected in ((None, "FULL_STATE_DICT"), ("SHARDED_STATE_DICT", "SHARDED_STATE_DICT")):
+        cfg = {"fsdp_config": {"state_dict_type": "SHARDED_STATE_DICT", "final_state_dict_type": given}}
+        axolotl_train.save_whole_model(cfg)
+        assert cfg["fsdp_config"]["final_state_dict_type"] == expected
+    whole = {"base_model": "m"}
+    axolotl_train.save_whole_model(whole)
+    assert whole == {"base_model": "m"}

@@ -115,7 +115,7 @@ def test_the_commands_for_a_model_and_for_an_adapter():
 
 
 def test_a_run_s_report_names_the_outputs_that_exist(tmp_path):
-    for name in ("curve.png", "debug.log"):
+    for name in ("model.safetensors", "curve.png", "debug.log"):
         (tmp_path / name).touch()
     (tmp_path / "generations").mkdir()
     log_validation(tmp_path / "validation", 0, ["a", "b", "c", "d"], 0.0)

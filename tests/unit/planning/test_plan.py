@@ -21,7 +21,7 @@ from grpo_plugin.recipe import check
 def test_a_recipe_that_fits_has_no_problem(recipe):
     for machine in (Machine(2, 1), Machine(2)):
         assert problems(recipe(), machine) == []
-    for machine in (Machine(0), Machine(0, 1)):
+    for machine in (Machine(0), Machine(0, 1), Machine(0, 2)):
         assert problems(recipe(bf16=False), machine) == []
 
 
@@ -29,13 +29,13 @@ def test_a_recipe_that_fits_has_no_problem(recipe):
     ("changes", "gpus", "processes", "expected"),
     [
         ({}, 8, 8, "--num-processes=8: of 8 visible GPU(s) the last 1 serve vLLM and 7 remain"),
-        ({}, 0, 2, "--num-processes: got 2, but there is no GPU, and accelerate trains in one process then; use --num"),
         ({"bf16": None}, 0, 1, "bf16: missing, and without a GPU Axolotl would take float16"),
         ({}, 0, 1, "bf16: True needs a GPU, and there is none; set bf16: false (--gpus=N plans for a machine"),
         ({"fp16": True, "bf16": False}, 0, 1, "fp16: True needs a GPU"),
         ({"flash_attention": True}, 0, 1, "flash_attention: true needs a GPU"),
         ({"attn_implementation": "flash_attention_2"}, 0, 1, "attn_implementation: 'flash_attention_2' needs a GPU"),
-        ({"fsdp_config": {"reshard_after_forward": True}}, 0, 1, "fsdp_config: divides the model over GPUs"),
+        ({"fsdp_config": {"reshard_after_forward": True}}, 0, 1, "fsdp_config: divides the model over processes"),
+        ({"deepspeed": {"zero_optimization": {"stage": 2}}}, 0, 2, "deepspeed: needs a GPU, and there is none"),
         ({}, 1, 1, "rollout.gpus: vLLM takes 1 of the 1 visible GPU(s), which leaves none to train"),
         ({"trl": {"num_generations": 5}}, 2, 1, "= 16 completions per step are not whole groups"),
         ({"vllm": {"tensor_parallel_size": 3}}, 4, 1, "3 does not divide the model's 4 attention heads"),

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from accelerate.utils import DistributedType
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from grpo_plugin.algorithms.settings import Algorithm, of_recipe
@@ -78,6 +79,7 @@ def one_process(rank: int = 0, ranks: int = 1, local_rank: int | None = None) ->
         is_local_main_process=(rank if local_rank is None else local_rank) == 0,
         wait_for_everyone=lambda: None,
         device="cpu",
+        distributed_type=DistributedType.NO,
         unwrap_model=lambda model: model,
         autocast=nullcontext,
     )
