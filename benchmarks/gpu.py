@@ -53,14 +53,22 @@ def environment() -> dict[str, Any]:
     import torch
 
     cuda = torch.cuda.is_available()
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     return {
         "card": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
         "cuda": torch.version.cuda if cuda else None,
         "python": platform.python_version(),
-        "commit": commit.stdout.strip() or None,
+        "commit": _commit(),
         **{name: _version(name) for name in LIBRARIES},
     }
+
+
+def _commit() -> str | None:
+    """None on a machine without git, or in a copy without history."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return found.stdout.strip() or None
 
 
 def _version(name: str) -> str | None:
