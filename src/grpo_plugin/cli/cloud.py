@@ -1,4 +1,4 @@
-"""`axolotl grpo cloud flexai RECIPE`: the commands for a recipe on FlexAI, printed or run."""
+"""`axolotl grpo cloud …`: a recipe on a machine behind ssh, or on FlexAI, whose commands are printed or run."""
 
 import shlex
 import shutil
@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from grpo_plugin.cli.cloud_ssh import ssh
 from grpo_plugin.cli.exit_codes import errors_exit_2
 from grpo_plugin.cloud.flexai import FlexAIJob, prefetch
 from grpo_plugin.errors import RecipeError
@@ -21,6 +22,9 @@ from grpo_plugin.recipe import Recipe, check, read
 @click.group()
 def cloud() -> None:
     """A recipe on another machine; Modal's is `axolotl train RECIPE --cloud cloud/modal.yaml`."""
+
+
+cloud.add_command(ssh)
 
 
 @cloud.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})

@@ -8,7 +8,7 @@ import click
 COMMANDS = {
     "recipes": ("grpo_plugin.cli.recipes:recipes", "The recipes that come with this package: list them, copy one."),
     "plan": ("grpo_plugin.cli.plan:plan", "What a recipe needs: GPUs, batches, memory, disk, vLLM's command."),
-    "cloud": ("grpo_plugin.cli.cloud:cloud", "The commands for a recipe on FlexAI."),
+    "cloud": ("grpo_plugin.cli.cloud:cloud", "A recipe on a machine behind ssh, or on FlexAI."),
     "schema": ("grpo_plugin.cli.schema:schema", "The JSON schema of a recipe, for editors."),
     "algorithms": ("grpo_plugin.cli.algorithms:algorithms", "The algorithms by name, and what each combines."),
     "check-rewards": ("grpo_plugin.cli.check_rewards:check_rewards", "Try a recipe's rewards on its data."),
