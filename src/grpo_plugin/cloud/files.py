@@ -19,6 +19,7 @@ from grpo_plugin.recipe.inheritance import base_files
 from grpo_plugin.recipe.sources import resolve
 
 PACKAGE = Path(__file__).parents[1]
+BESIDE = ("rewards", "environments")  # packages that come with this one
 _STAYS = frozenset({"__pycache__", "outputs", "node_modules", "venv", "site-packages"})
 _MODEL_FILES = ("config.json", "adapter_config.json")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
@@ -67,13 +68,14 @@ def needed(recipe: Recipe, more: Iterable[str] = ()) -> list[Part]:
 
 
 def package_parts(recipe: Recipe) -> list[Part]:
-    """This package, and `rewards` where the recipe names it and the working directory has none of its own."""
+    """This package, and of `rewards` and `environments` what the recipe names and the working directory has none of."""
+    named = {text.partition(".")[0] for _, text in _texts(recipe.values) if _DOTTED.fullmatch(text)}
     parts = [Part(PACKAGE, PACKAGE.name)]
-    names = {text.partition(".")[0] for _, text in _texts(recipe.values) if _DOTTED.fullmatch(text)}
-    if "rewards" in names and not any(_module(root, "rewards") for root in _roots(recipe)):
-        found = importlib.util.find_spec("rewards")
-        if found is not None and found.submodule_search_locations:
-            parts.append(Part(Path(next(iter(found.submodule_search_locations))), "rewards"))
+    for name in BESIDE:
+        if name in named and not any(_module(root, name) for root in _roots(recipe)):
+            found = importlib.util.find_spec(name)
+            if found is not None and found.submodule_search_locations:
+                parts.append(Part(Path(next(iter(found.submodule_search_locations))), name))
     return parts
 
 

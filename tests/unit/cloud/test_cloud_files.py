@@ -128,6 +128,11 @@ def test_the_package_travels_and_rewards_where_there_are_none_of_ones_own(here):
     assert [part.path for part in package_parts(named)] == ["grpo_plugin"]
 
 
+def test_tools_travel_like_rewards(here):
+    named = recipe(function="environments.calculator.calculate")
+    assert [part.path for part in package_parts(named)] == ["grpo_plugin", "environments"]
+
+
 def test_the_quickstart_makes_its_files_where_it_runs(monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[3])
     found = {part.path for part in needed(parse(read("recipes/quickstart.yaml")))}
