@@ -22,7 +22,9 @@ QUICKSTARTS = (
     "calculator.yaml",
     "guessing.yaml",
 )  # make their own models, and are tested by being trained
-NAMES = sorted(path.name for path in (ROOT / "recipes").glob("*.yaml") if path.name not in QUICKSTARTS)
+FOLDERS = ("*.yaml", "distributed/*.yaml")
+FILES = [path for pattern in FOLDERS for path in (ROOT / "recipes").glob(pattern) if path.name not in QUICKSTARTS]
+NAMES = sorted(path.relative_to(ROOT / "recipes").as_posix() for path in FILES)
 WITHOUT_GPU = ("smollm2_cpu.yaml", "smollm2_cpu_lora.yaml")
 LAPTOP = 16 * 2**30  # bytes of memory
 PLUGINS = ("Prompt", "Environment", "Reward", "Algorithm", "Rollout", "Validation")
