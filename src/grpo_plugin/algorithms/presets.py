@@ -40,6 +40,12 @@ class Preset:
     loss_options: Mapping[str, Any] = field(default_factory=dict)
     departs: str = ""
 
+    @property
+    def loss_arguments(self) -> dict[str, Any]:
+        """What `losses.policy_loss` takes from a preset."""
+        clips = {"clip_low": self.clip_low, "clip_high": self.clip_high, "clip_dual": self.clip_dual}
+        return {"kind": self.loss, "average": self.loss_average, **clips, **self.loss_options}
+
 
 PRESETS: dict[str, Preset] = {
     "grpo": Preset(

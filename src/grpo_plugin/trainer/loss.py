@@ -83,11 +83,6 @@ class PolicyLoss:
             old,
             batch.advantages(width, mask.device),
             mask,
-            kind=preset.loss,
-            clip_low=preset.clip_low,
-            clip_high=preset.clip_high,
-            clip_dual=preset.clip_dual,
-            average=preset.loss_average,
             denominator=batch.denominator / self._policy.accelerator.num_processes,
             constant=self._constant,
             ref_logps=batch.ref_logps(width, mask.device) if self._algorithm.kl_in_loss else None,
@@ -96,7 +91,7 @@ class PolicyLoss:
             kl_values=outputs.divergence,
             correction=weights,
             policy_mask=batch.policy_mask(width, mask.device),
-            **preset.loss_options,
+            **preset.loss_arguments,
         )
         metrics.pop("tokens")
         return loss, {**metrics, **of_weights}

@@ -129,7 +129,7 @@ def _of_logps(
     recorded: Recorded, algorithm: Algorithm, samples: Sequence[TrainingSample], denominator: float
 ) -> tuple[float, Tensor]:
     """The loss at ratio 1, and its gradient at each token's log-probability."""
-    used, preset = [sample for sample in samples if not sample.masked], algorithm.preset
+    used = [sample for sample in samples if not sample.masked]
     if not used:
         return 0.0, torch.zeros(1)
     mask = completion_mask([sample.rollout for sample in used])
@@ -140,14 +140,9 @@ def _of_logps(
         None,
         padded([sample.advantages for sample in used], mask.shape[1]),
         mask,
-        kind=preset.loss,
-        clip_low=preset.clip_low,
-        clip_high=preset.clip_high,
-        clip_dual=preset.clip_dual,
-        average=preset.loss_average,
         denominator=denominator,
         constant=algorithm.config.loss_constant or recorded.max_completion_length,
-        **preset.loss_options,
+        **algorithm.preset.loss_arguments,
     )
     loss.backward()
     assert logps.grad is not None
