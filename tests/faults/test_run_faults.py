@@ -14,6 +14,7 @@ from tests.training import HUGGING_FACE, Training, function, write_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
+ENDLESS = {"max_steps": 1000, "num_epochs": 1000, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 2}
 MISBEHAVING = """
 import os, subprocess, time
 
@@ -73,20 +74,30 @@ def test_a_reward_that_ends_the_trainer_with_code_0_and_leaves_a_daemon(tmp_path
 
 
 def test_a_kill_in_a_save_leaves_the_last_whole_checkpoint_and_the_next_start_says_so(tmp_path, start):
-    recipe, out = recipe_of(tmp_path, save_strategy="steps", save_steps=1), tmp_path / "out"
+    recipe, out = recipe_of(tmp_path, **ENDLESS), tmp_path / "out"
     training = start(recipe)
-    wait_until((out / ".unfinished" / "checkpoint-3").exists, training)
+    wait_until(lambda: newest_whole(out) is not None and saving(out) is not None, training)
     training.kill("python -m axolotl.cli.train", spare="accelerate launch")
     assert training.wait() not in (0, None)
     assert "by SIGKILL" in training.screen
-    names = sorted(path.name for path in out.glob("checkpoint-*"))
-    assert names in (["checkpoint-1", "checkpoint-2"], ["checkpoint-1", "checkpoint-2", "checkpoint-3"])
-    again = start(recipe, "--auto-resume-from-checkpoints")
+    newest, unfinished = newest_whole(out), saving(out)
+    assert newest is not None and all(defect(path) is None for path in checkpoints(out))
+    again = start(recipe, "--auto-resume-from-checkpoints", f"--max-steps={step_of(newest) + 2}")
     assert again.wait() == 0, again.screen
-    if names[-1] == "checkpoint-2":
-        assert "checkpoint-3 was not saved to its end; the run resumes from " in again.screen
-    assert f"resume     from {out / names[-1]}" in again.screen
+    if unfinished is not None:  # else the kill came between two saves
+        assert step_of(unfinished) == step_of(newest) + 1
+        assert f"{unfinished.name} was not saved to its end; the run resumes from " in again.screen
+    assert f"resume     from {newest}" in again.screen
     assert (out / "model.safetensors").exists() and not (out / ".unfinished").exists()
+
+
+def saving(out: Path) -> Path | None:
+    """The checkpoint that is being saved, or was when the run was killed."""
+    return next(out.glob(".unfinished/checkpoint-*"), None)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 def wait_until(condition: Callable[[], bool], training: Training) -> None:
@@ -138,14 +149,13 @@ def test_a_disk_that_is_full_at(tmp_path, start, monkeypatch, what):
 )
 def test_a_signal_in(tmp_path, start, phase, number):
     rewards = {"functions": [function("tells_and_waits" if phase == "scoring" else "digits")], "workers": 0}
-    endless = {"max_steps": 1000, "num_epochs": 1000, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 2}
-    training = start(recipe_of(tmp_path, rewards=rewards, **endless))
+    training = start(recipe_of(tmp_path, rewards=rewards, **ENDLESS))
     out = tmp_path / "out"
 
     def is_there() -> bool:
         if phase == "scoring":
             return (tmp_path / "scoring").exists()
-        return newest_whole(out) is not None and any(out.glob(".unfinished/checkpoint-*"))
+        return newest_whole(out) is not None and saving(out) is not None
 
     wait_until(is_there, training)
     os.kill(training.process.pid, number)

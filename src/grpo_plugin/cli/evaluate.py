@@ -17,6 +17,7 @@ from grpo_plugin.errors import RecipeError, suggestion
 from grpo_plugin.recipe import Recipe, check, read
 
 if TYPE_CHECKING:
+    from grpo_plugin.environments.loading import Environments
     from grpo_plugin.rollout.server.handle import ServerHandle
     from grpo_plugin.trainer.validator import HeldOutRows
     from grpo_plugin.validation.accuracy import Evaluation
@@ -89,7 +90,7 @@ def _evaluate(recipe: Recipe, out: Path, step: int) -> "list[Evaluation]":
     from accelerate import Accelerator
 
     from grpo_plugin.rollout.generation_log import GenerationLog
-    from grpo_plugin.trainer.served_model import ServedModel, generator_of
+    from grpo_plugin.trainer.served_model import ServedModel, episodes_of, generator_of
     from grpo_plugin.trainer.validator import Validator
     from grpo_plugin.validation.evaluation_log import EvaluationLog
 
@@ -99,7 +100,8 @@ def _evaluate(recipe: Recipe, out: Path, step: int) -> "list[Evaluation]":
         opened.callback(server.stop)
         where = f"the server at {rollout.url}" if rollout.url else f"log in {out / 'vllm.log'}"
         print(f"vLLM serves {recipe.values['base_model']}; {where}")
-        processing_class, config, sets = _load(recipe, opened)
+        environments = _environments(recipe, opened)
+        processing_class, config, sets = _load(recipe, environments, opened)
         server.wait_ready(rollout.start_timeout)
         backend = ServedModel(
             server.client,
@@ -107,8 +109,11 @@ def _evaluate(recipe: Recipe, out: Path, step: int) -> "list[Evaluation]":
             image_token=processing_class.image_token_id if hasattr(processing_class, "image_processor") else None,
         )
         generator = generator_of(recipe, backend, processing_class, config)
-        log = GenerationLog(out / "validation")
-        evaluations = Validator(sets, generator, Accelerator(cpu=True), log)(step)
+        log, accelerator = GenerationLog(out / "validation"), Accelerator(cpu=True)
+        episodes = None
+        if environments is not None:
+            episodes = episodes_of(recipe, environments, generator, processing_class, accelerator)
+        evaluations = Validator(sets, generator, accelerator, log, episodes)(step)
     EvaluationLog(out / "evaluations.jsonl").replace(evaluations)
     return evaluations
 
@@ -127,7 +132,20 @@ def _server(recipe: Recipe, rollout: RolloutConfig, out: Path) -> "ServerHandle"
     return ServerHandle.of(server, lambda run_dir: plan.launch(run_dir, log), rollout.request_timeout)
 
 
-def _load(recipe: Recipe, opened: ExitStack) -> "tuple[Any, Any, list[HeldOutRows]]":
+def _environments(recipe: Recipe, opened: ExitStack) -> "Environments | None":
+    """Those of the recipe, which `opened` closes."""
+    from grpo_plugin.environments.loading import Environments
+
+    if recipe.environments is None:
+        return None
+    environments = Environments.load(recipe.environments, recipe.folder)
+    opened.callback(environments.close)
+    return environments
+
+
+def _load(
+    recipe: Recipe, environments: "Environments | None", opened: ExitStack
+) -> "tuple[Any, Any, list[HeldOutRows]]":
     """The tokenizer or processor, the model's configuration, and the sets with their rows and rewards.
 
     Args:
@@ -150,7 +168,11 @@ def _load(recipe: Recipe, opened: ExitStack) -> "tuple[Any, Any, list[HeldOutRow
     own = load_own(recipe.held_out, recipe.rewards, recipe.folder)
     for rewards in own.values():
         opened.callback(rewards.close)
-    shared = load(recipe.rewards, recipe.folder) if recipe.rewards and own.keys() != recipe.held_out.keys() else None
+    of_environments = {reward.name: reward.function for reward in environments.rewards} if environments else {}
+    scored = recipe.rewards or of_environments
+    shared = None
+    if scored and own.keys() != recipe.held_out.keys():
+        shared = load(recipe.rewards, recipe.folder, of_environments)
     if shared is not None:
         opened.callback(shared.close)
     data, processor = load_recipe_prompts(recipe, cfg)

@@ -48,9 +48,7 @@ def parse(values: Mapping[str, Any], *, evaluates: bool = False) -> Recipe:
     _check_held_out(recipe, required=evaluates or (recipe.validation is not None and recipe.validation.only))
     if evaluates:
         if recipe.environments is not None:
-            raise RecipeError(
-                "environments: episodes are evaluated in training alone (`validation:`); remove the block."
-            )
+            _check_episodes(recipe)
         return _with_rewards(recipe)
     _check_needs(recipe)
     check_effects(recipe)
@@ -113,7 +111,7 @@ def _check_held_out(recipe: Recipe, *, required: bool) -> None:
     if not recipe.held_out:
         raise RecipeError("prompts.validation: missing, so there is nothing to evaluate; name held-out prompts.")
     unscored = [name for name, options in recipe.held_out.items() if not options.reward]
-    if unscored and recipe.rewards is None and not recipe.trl.get("reward_funcs"):
+    if unscored and recipe.rewards is None and not recipe.trl.get("reward_funcs") and not _may_reward(recipe):
         raise RecipeError(
             f"validation.sets.{unscored[0]}.reward: missing, and the recipe has no `rewards:` either; add one of them."
         )
@@ -126,9 +124,7 @@ def _check_needs(recipe: Recipe) -> None:
     rl = recipe.values.get("rl") or "grpo"
     if rl not in ("grpo", "gdpo"):
         raise RecipeError(f"rl: got {rl!r}, but these plugins train with rl: grpo; change it or drop them.")
-    environments = recipe.environments
-    own_reward = environments is not None and environments.factory is not None  # it may have a get_reward()
-    if recipe.rewards is None and not recipe.trl.get("reward_funcs") and not own_reward:
+    if recipe.rewards is None and not recipe.trl.get("reward_funcs") and not _may_reward(recipe):
         raise RecipeError(
             "rewards: the recipe names no reward; add grpo_plugin.RewardPlugin to `plugins` and a block such as "
             "rewards: {functions: [{function: rewards.math.accuracy}]}."
@@ -149,6 +145,11 @@ def _check_needs(recipe: Recipe) -> None:
             "prompts.streaming: true reads rows without knowing how many there are, so that an epoch has no length; "
             "set max_steps, or streaming: false."
         )
+
+
+def _may_reward(recipe: Recipe) -> bool:
+    """Whether there is an environment, which may have a get_reward()."""
+    return recipe.environments is not None and recipe.environments.factory is not None
 
 
 def _check_episodes(recipe: Recipe) -> None:

@@ -4,16 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from accelerate import Accelerator
 from transformers import GenerationConfig
 from trl.data_utils import is_conversational, prepare_multimodal_messages
 
 from grpo_plugin.console.timing import Stopwatch
 from grpo_plugin.environments.episode import Episode
+from grpo_plugin.environments.loading import Environments
+from grpo_plugin.environments.rendering import ChatRenderer
 from grpo_plugin.recipe import Recipe
 from grpo_plugin.recipe.length_budget import longest_completion
 from grpo_plugin.rollout.client.http import Client
 from grpo_plugin.rollout.client.sampling import FORBIDDEN, Sampling
 from grpo_plugin.scoring.async_loop import wait_for
+from grpo_plugin.trainer.episodes import EpisodeSampler
 from grpo_plugin.trainer.generator import Completion, Generator
 from grpo_plugin.trainer.terminators import terminators
 from grpo_plugin.trainer.tokenization import Images, PromptTokenizer
@@ -67,6 +71,16 @@ def generator_of(recipe: Recipe, backend: ServedModel, processing_class: Any, co
     """A generator whose prompts are tokenized as in training, and whose sampling is the recipe's; args as below."""
     tokenizer = tokenizer_of(recipe, processing_class)
     return Generator(backend, tokenizer, sampling_of(recipe, processing_class, config), Stopwatch())
+
+
+def episodes_of(
+    recipe: Recipe, environments: Environments, generator: Generator, processing_class: Any, accelerator: Accelerator
+) -> EpisodeSampler:
+    """Plays episodes as in training; RecipeError where the chat template does not allow it."""
+    kwargs = recipe.trl.get("chat_template_kwargs")
+    renderer = ChatRenderer(processing_class, generator.sampling.stop_token_ids, template_kwargs=kwargs)
+    rendering = environments.rendering(renderer, recipe.folder)
+    return EpisodeSampler(environments, rendering, generator.backend, accelerator, Stopwatch())
 
 
 def tokenizer_of(recipe: Recipe, processing_class: Any) -> PromptTokenizer:

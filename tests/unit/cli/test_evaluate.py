@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 
 from grpo_plugin.cli import evaluate as command
 from grpo_plugin.config.rollout import RolloutConfig
+from grpo_plugin.quickstart.templates import CHAT_WITH_TOOLS
 from grpo_plugin.recipe import parse
 from grpo_plugin.rollout.client.responses import Completion
 from grpo_plugin.scoring import RewardSet
@@ -54,6 +55,15 @@ class Server:
         )
         ids = [*self.tokenizer.encode("Answer: 4"), self.tokenizer.eos_token_id]
         return [[Completion(ids, [-0.5] * len(ids), "stop", version) for _ in range(n)] for _ in prompts]
+
+    async def play(self, episodes, *, sampling, version, verify_version):
+        """Every episode asks for 2 + 2 and repeats the result."""
+        call = '{"name": "calculate", "arguments": {"expression": "2 + 2"}}'
+        for episode in episodes:
+            await episode.begin()
+            for text in (f"<tool_call>\n{call}\n</tool_call>", "Answer: 4"):
+                ids = [*self.tokenizer.encode(text), self.tokenizer.eos_token_id]
+                await episode.add_turn(Completion(ids, [-0.5] * len(ids), "stop", version))
 
 
 @pytest.fixture
@@ -143,3 +153,21 @@ def test_what_is_missing_is_said_before_a_server_starts(server):
     unknown = run("--model", "model", "--set", "sum")
     assert unknown.exit_code == 2 and "no set 'sum' in prompts.validation; did you mean 'sums'?" in unknown.output
     assert server.asked == []
+
+
+def test_episodes_are_played_as_in_training(server, tmp_path):
+    (tmp_path / "tools.jinja").write_text(CHAT_WITH_TOOLS)
+    environments = {"tools": ["environments.calculator.calculate"], "chat_template": "tools.jinja"}
+    plugins = [*RECIPE["plugins"], "grpo_plugin.EnvironmentPlugin"]
+    trl = {"max_completion_length": 200}
+    recipe = RECIPE | {"plugins": plugins, "environments": environments, "trl": trl, "validation": {"sets": {}}}
+    recipe["validation"]["sets"] = {"sums": {"reward": "rewards.arithmetic.accuracy", "samples": 2, "max_tokens": 200}}
+    recipe["prompts"] = {"validation": {"sums": RECIPE["prompts"]["validation"]["sums"]}}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    result = run("--model", "model", "--out", "ev")
+    assert result.exit_code == 0, result.output
+    answers = pandas.read_parquet(tmp_path / "ev" / "validation")
+    assert set(answers["completion"]) == {"Answer: 4"} and set(answers["turns"]) == {2}
+    assert set(answers["tool_calls"]) == {1} and set(answers["tool_failures"]) == {0}
+    [line] = (tmp_path / "ev" / "evaluations.jsonl").read_text().splitlines()
+    assert json.loads(line)["overall"]["sampled"] == 0.5

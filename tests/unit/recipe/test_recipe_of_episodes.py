@@ -72,12 +72,12 @@ def test_what_episodes_cannot_have(changes, sentence):
     assert mistake(**changes).startswith(sentence)
 
 
-def test_episodes_are_not_evaluated_outside_of_training():
-    with pytest.raises(RecipeError, match="environments: episodes are evaluated in training alone"):
-        parse(
-            recipe(plugins=[*PLUGINS, "grpo_plugin.ValidationPlugin"], prompts={"validation": "u/n@test"}),
-            evaluates=True,
-        )
+def test_episodes_can_be_evaluated_by_their_own_reward():
+    plugins = [*PLUGINS, "grpo_plugin.ValidationPlugin"]
+    held_out = {"prompts": {"validation": "u/n@test"}, "plugins": plugins, "rewards": None}
+    assert parse(recipe(**held_out), evaluates=True).environments is not None
+    with pytest.raises(RecipeError, match=r"validation.sets.validation.reward: missing"):
+        parse(recipe(**held_out, environments={"tools": ["my_tools.search"]}), evaluates=True)
 
 
 def test_a_file_that_is_not_there_is_said_before_anything_starts(tmp_path, monkeypatch):
