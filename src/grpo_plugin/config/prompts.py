@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from grpo_plugin.config.block import Block
+from grpo_plugin.config.generated import Options, Seed, Size, check_apart, check_given, filled, held_out_seed
 
 
 class WeightedSource(Block):
@@ -14,12 +15,24 @@ class WeightedSource(Block):
 
     source: Annotated[
         str,
-        Field(min_length=1, description="A hub dataset `user/name@split` or `user/name:config@split`, or local files."),
+        Field(
+            min_length=1,
+            description="A hub dataset `user/name@split` or `user/name:config@split`, local files, or a task "
+            "`reasoning_gym:name`.",
+        ),
     ]
     weight: Annotated[
         float | None,
         Field(gt=0, allow_inf_nan=False, description="Share of the mixture, relative to the weights of the others."),
     ] = None
+    size: Size = None
+    seed: Seed = None
+    options: Options = None
+
+    @model_validator(mode="after")
+    def _check_generated(self) -> "WeightedSource":
+        check_given("", [self], size=self.size, seed=self.seed, options=self.options)
+        return self
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -58,6 +71,14 @@ class HeldOutSet(Block):
     template: Annotated[str | None, Field(min_length=1, description="Jinja template, as a file or as text.")] = None
     max_length: Annotated[int | None, Field(ge=1, description="Longest prompt in tokens.")] = None
     overlong: Annotated[Overlong, Field(description="What happens to a longer prompt.")] = "drop"
+    size: Size = None
+    seed: Seed = None
+    options: Options = None
+
+    @model_validator(mode="after")
+    def _check_generated(self) -> "HeldOutSet":
+        check_given("", self.sources, size=self.size, seed=self.seed, options=self.options)
+        return self
 
     @model_serializer(mode="wrap")
     def _given(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -95,7 +116,8 @@ class PromptsConfig(Block):
         Sources,
         Field(
             default_factory=list,
-            description="Training rows: `user/name@split`, `user/name:config@split`, local files, or a list of these; "
+            description="Training rows: `user/name@split`, `user/name:config@split`, local files, "
+            "`reasoning_gym:task`, or a list of these; "
             "may be missing where nothing is trained (`validation.only`, `axolotl grpo evaluate`).",
         ),
     ]
@@ -150,6 +172,21 @@ class PromptsConfig(Block):
         bool, Field(description="Read training rows during training, for data larger than the disk; needs max_steps.")
     ] = False
 
+    size: Size = None
+    seed: Seed = None
+    options: Options = None
+
+    @model_validator(mode="after")
+    def _complete_generated(self) -> "PromptsConfig":
+        """Give the tasks of `train` what the block says of all; frozen, the model is changed only here."""
+        sets = self.validation or {}
+        everywhere = [*self.train, *(source for one in sets.values() for source in one.sources)]
+        check_given("", everywhere, size=self.size, seed=self.seed, options=self.options)
+        object.__setattr__(self, "train", filled(self.train, self.size, self.seed, self.options))
+        for name in sets:
+            check_apart(self.train, self.held_out(name).train, name)
+        return self
+
     @model_validator(mode="after")
     def _check_keys_that_need_each_other(self) -> "PromptsConfig":
         for config in (self, *(self.held_out(name) for name in self.validation or ())):
@@ -172,7 +209,9 @@ class PromptsConfig(Block):
         assert self.validation is not None
         chosen = self.validation[name]
         own = {field: getattr(chosen, field) for field in chosen.model_fields_set - {"sources"}}
-        return self.model_copy(update={**own, "train": chosen.sources, "validation": None, "streaming": False})
+        merged = self.model_copy(update={"seed": held_out_seed(self.seed, name), **own})
+        sources = filled(chosen.sources, merged.size, merged.seed, merged.options)
+        return merged.model_copy(update={"train": sources, "validation": None, "streaming": False})
 
 
 def held_out_field(name: str) -> str:

@@ -32,6 +32,8 @@ def count_rows(recipe: Recipe) -> int | None:
 
 
 def _count(source: Source) -> int | None:
+    if source.task is not None:
+        return source.task.size
     if source.hub is not None:
         return KNOWN.get((source.hub.name, source.hub.split))
     counts = [_rows_of_file(path) for path in source.files]

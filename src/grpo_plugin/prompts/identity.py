@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from grpo_plugin.compat import reasoning_gym_package
 from grpo_plugin.config.prompts import PromptsConfig
 from grpo_plugin.prompts import hub
 from grpo_plugin.prompts.measure import Measure
@@ -28,6 +29,13 @@ def data_key(
     """
     block = config.model_dump(exclude={"train", "validation", "streaming", *without})
     template = template_text(config.template, base_dir) if config.template else None
-    named = [(source.spec, source.files, hub.fingerprint(source.hub) if source.hub else None) for source in sources]
+    named = [(source.spec, source.files, _fingerprint(source)) for source in sources]
     parts = (block, template, named, [measure.identity for measure in measures], more)
     return content_key(parts, [file for source in sources for file in source.files])
+
+
+def _fingerprint(source: Source) -> Any:
+    """What changes when the rows of a source that is no file do."""
+    if source.task:
+        return vars(source.task), reasoning_gym_package.version()
+    return hub.fingerprint(source.hub) if source.hub else None

@@ -18,10 +18,12 @@ from typing import Any
 from grpo_plugin.errors import DataError
 from grpo_plugin.prompts import hub
 from grpo_plugin.prompts.json_list import items
+from grpo_plugin.prompts.task_entries import entry_rows
 from grpo_plugin.recipe.sources import Source
 
 CHUNK = 1024
 CHUNK_WITH_IMAGES = 64
+CHUNK_OF_TASK = 32  # some tasks take half a second to make a row
 
 Row = dict[str, Any]
 
@@ -39,8 +41,10 @@ def read(source: Source, *, streaming: bool = False, size: int = CHUNK) -> Itera
     """All rows of a source in order, `size` to a chunk.
 
     Raises:
-        DataError: a file that cannot be read as what its name says, with file and row number.
+        DataError: a file that cannot be read as what its name says, with file and row number; a task that is not known.
     """
+    if source.task:
+        yield from _chunks(source.spec, enumerate(entry_rows(source.task), 1), min(size, CHUNK_OF_TASK))
     if source.hub:
         yield from _chunks(source.spec, enumerate(hub.rows(source.hub, streaming=streaming), 1), size)
     for file in source.files:
@@ -168,6 +172,7 @@ READERS: dict[str, Callable[[Path], Iterator[tuple[int, Row]]]] = {
 def expected_rows(sources: Sequence[Source]) -> int | None:
     """About how many rows the sources have, for a progress bar, without reading them; None where it is unknown."""
     counts = [_lines(file) for source in sources for file in source.files]
+    counts += [source.task.size for source in sources if source.task]
     return None if None in counts or any(source.hub for source in sources) else sum(filter(None, counts))
 
 

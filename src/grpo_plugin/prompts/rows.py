@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,8 +65,17 @@ class RowReader:
         return compile_template(template_text(template, self.base_dir)) if template else None
 
     def chunks(self, source: Source, *, streaming: bool = False) -> Iterator[Chunk]:
-        """The rows as the data has them; in smaller chunks where they hold images."""
-        return read(source, streaming=streaming, size=CHUNK_WITH_IMAGES if self.config.image_key else CHUNK)
+        """The rows as the data has them; in smaller chunks where they hold images.
+
+        A task's question and answer stand in the columns that the block names.
+        """
+        chunks = read(source, streaming=streaming, size=CHUNK_WITH_IMAGES if self.config.image_key else CHUNK)
+        return map(self._with_keys, chunks) if source.task else chunks
+
+    def _with_keys(self, chunk: Chunk) -> Chunk:
+        names = {"question": self.config.prompt_key or "question", "answer": self.config.answer_key or "answer"}
+        rows = ({names.get(name, name): value for name, value in row.items()} for row in chunk.rows)
+        return replace(chunk, rows=tuple(rows))
 
     def read(self, source: Source, row_errors: RowErrors, *, streaming: bool = False) -> Iterator[PromptChunk]:
         """Every good row of a source, a chunk at a time; the errors of the others go to `row_errors`."""

@@ -1,10 +1,14 @@
-"""The sources of `prompts.train` and `prompts.validation`: local files, or a dataset of the hub."""
+"""The sources of `prompts.train` and `prompts.validation`: local files, a dataset of the hub, a task that is made."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path
+from typing import Any
 
+from grpo_plugin.compat.reasoning_gym_package import INSTALL, is_installed
+from grpo_plugin.config.generated import PREFIX, SEED, SIZE, is_generated
 from grpo_plugin.config.prompts import PromptsConfig, Sources, WeightedSource
 from grpo_plugin.errors import DataError, nearest
 
@@ -28,13 +32,24 @@ class Hub:
 
 
 @dataclass(frozen=True)
+class Task:
+    """Rows that reasoning-gym makes: those of `seed` to `seed + size - 1` of one of its tasks."""
+
+    name: str
+    size: int
+    seed: int
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Source:
-    """One entry of `prompts.train` or `prompts.validation`: its text, its weight, and the dataset or files it names."""
+    """One entry of `prompts.train` or `prompts.validation`: its text, its weight, and what it names, one of three."""
 
     spec: str
     weight: float | None
     hub: Hub | None
     files: tuple[Path, ...] = ()
+    task: Task | None = None
 
 
 def resolve(field: str, sources: Sources, base_dir: Path) -> list[Source]:
@@ -43,7 +58,8 @@ def resolve(field: str, sources: Sources, base_dir: Path) -> list[Source]:
     Relative paths are looked up beside the recipe (`base_dir`), then in the working directory.
 
     Raises:
-        DataError: a file, folder or glob that is not there, or text that names neither file nor dataset.
+        DataError: a file, folder or glob that is not there, text that names neither file nor dataset, or a task without
+            the package that makes it.
     """
     weighted = any(entry.weight is not None for entry in sources)
     return [_resolve_one(field, entry, base_dir, weighted) for entry in sources]
@@ -62,6 +78,8 @@ def check_sources(config: PromptsConfig, base_dir: Path) -> None:
 def _resolve_one(field: str, entry: WeightedSource, base_dir: Path, weighted: bool) -> Source:
     spec = entry.source
     weight = (entry.weight or 1.0) if weighted else None
+    if is_generated(spec):
+        return Source(spec, weight, None, task=_task(field, entry))
     if files := _local_files(field, spec, base_dir):
         return Source(spec, weight, None, tuple(files))
     if match := _HUB.fullmatch(spec):
@@ -69,6 +87,13 @@ def _resolve_one(field: str, entry: WeightedSource, base_dir: Path, weighted: bo
             raise DataError(f"{field}: {spec!r} names a split of a file, which has none; write {match['name']}.")
         return Source(spec, weight, Hub(match["name"], match["config"], match["split"]))
     raise DataError(_not_found(field, spec, base_dir))
+
+
+def _task(field: str, entry: WeightedSource) -> Task:
+    if not is_installed():
+        raise DataError(f"{field}: {entry.source!r} needs the package reasoning-gym, which is missing; {INSTALL}.")
+    size, seed = SIZE if entry.size is None else entry.size, SEED if entry.seed is None else entry.seed
+    return Task(entry.source.removeprefix(PREFIX), size, seed, entry.options or {})
 
 
 def _local_files(field: str, spec: str, base_dir: Path) -> list[Path]:

@@ -21,6 +21,8 @@ STATEMENTS = (
     "{}",
 )
 _EQUAL = 1e-9
+# Columns with the gold answer: by itself, or within an entry of reasoning-gym.
+_WITH_GOLD = frozenset((*GOLD_COLUMNS, "reasoning_gym"))
 
 Scores = Sequence[float | None]
 
@@ -136,7 +138,7 @@ def _report(
         other=mean_of_known(other),
         seconds=timed.wall_seconds[reward.name] / len(rows),
     )
-    if set(columns) & set(GOLD_COLUMNS):
+    if _WITH_GOLD.intersection(columns):
         report.problems += _other_golds(columns, rows)
         _check_scores(report, rows, gold, empty, other)
     return report
@@ -166,13 +168,21 @@ def _other_golds(columns: Sequence[str], rows: Sequence[GoldRow]) -> list[str]:
 
 
 def _check_scores(report: FunctionReport, rows: Sequence[GoldRow], gold: Scores, empty: Scores, other: Scores) -> None:
-    """A function that reads gold answers must give them most, and more than nothing or another answer."""
+    """A function that reads gold answers must give them most, and more than nothing or another answer.
+
+    A row without a gold answer, such as one of a puzzle with many solutions, is none that could be checked.
+    """
+    has_gold = [row.gold is not None for row in rows]
+    if not any(has_gold):
+        return
     highest = max((score for score in gold if score is not None), default=None)
     if highest is None:
         report.problems.append("has no score for any gold answer")
         return
     best = [score is not None and score >= highest - _EQUAL for score in gold]
-    report.unscored = [_named(row) for row, is_best in zip(rows, best, strict=True) if not is_best]
+    report.unscored = [
+        _named(row) for row, is_best, has in zip(rows, best, has_gold, strict=True) if has and not is_best
+    ]
     same = [_same_gold(row, rows[(place + 1) % len(rows)]) for place, row in enumerate(rows)]
     for what, scores, known in (
         ("an empty completion", empty, [False] * len(rows)),
@@ -180,8 +190,8 @@ def _check_scores(report: FunctionReport, rows: Sequence[GoldRow], gold: Scores,
     ):
         fooled = [
             _named(row)
-            for row, is_best, score, right, skip in zip(rows, best, scores, gold, known, strict=True)
-            if is_best and not skip and score is not None and right is not None and score >= right - _EQUAL
+            for row, has, is_best, score, right, skip in zip(rows, has_gold, best, scores, gold, known, strict=True)
+            if has and is_best and not skip and score is not None and right is not None and score >= right - _EQUAL
         ]
         if fooled:
             report.problems.append(f"scores {what} as high as the gold answer in {len(fooled)} rows ({fooled[0]})")

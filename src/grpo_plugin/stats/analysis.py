@@ -109,7 +109,7 @@ def _good_rows(reader: RowReader, sources: Iterable[Source]) -> Iterator[PromptC
 
 def _work(chunk: PromptChunk, measures: Sequence[Measure]) -> Callable[[], list[tuple[list[int], list[int]]]]:
     prepared = [measure.prepare(chunk) for measure in measures]
-    answers = [as_text(p.columns["answer"]) for p in chunk.prompts if "answer" in p.columns]
+    answers = [as_text(p.columns["answer"]) for p in chunk.prompts if p.columns.get("answer") is not None]
     counters = [measure.counter for measure in measures]
     return lambda: [
         (count(), counter.count_texts(answers) if counter else [])

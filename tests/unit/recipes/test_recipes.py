@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from grpo_plugin.config.generated import is_generated
 from grpo_plugin.planning.machine import Machine
 from grpo_plugin.planning.plan import Plan
 from grpo_plugin.planning.plan_text import requirement
 from grpo_plugin.planning.plan_warnings import warnings_of
 from grpo_plugin.planning.problems import serving_gpus
 from grpo_plugin.recipe import Recipe, check, read
+from tests.gym import need_reasoning_gym
 
 ROOT = Path(__file__).parents[3]
 QUICKSTARTS = (
@@ -33,7 +35,9 @@ PROFILE = {"prompt": "Who are you?", "answer": "Li Bai", "character_profile": "L
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    if getattr(request.node, "callspec", None) and request.node.callspec.params.get("name") == "reasoning_gym.yaml":
+        need_reasoning_gym()
     for folder in ("recipes", "rewards"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     (tmp_path / "data").mkdir()
@@ -117,6 +121,8 @@ def test_its_rewards_ask_for_columns_that_it_has(name, workspace):
     recipe = check(read(f"recipes/{name}"))
     assert recipe.rewards is not None and recipe.prompts is not None
     has = {"completions", "completion_ids"} | ({"answer"} if recipe.prompts.answer_key else set())
+    if all(is_generated(source.source) for source in recipe.prompts.train):
+        has |= {"task", "reasoning_gym"}
     for one in recipe.rewards.functions:
         module, _, function = one.function.rpartition(".")
         parameters = inspect.signature(getattr(importlib.import_module(module), function)).parameters.values()
