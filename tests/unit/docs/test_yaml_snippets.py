@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from grpo_plugin.recipe import Recipe, check, read
+from tests.gym import need_reasoning_gym
 from tests.unit.docs.pages import ROOT, Block, blocks, titled
 
 FOREIGN = "axolotl_grpo.yaml"  # shown as what a reader comes from
@@ -52,6 +53,8 @@ def completed(values: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda snippet: snippet.name)
 def test_a_snippet_is_a_part_of_a_recipe(snippet: Block, clone: Path) -> None:
+    if "reasoning_gym:" in snippet.text:
+        need_reasoning_gym()
     values = yaml.safe_load(snippet.text.replace("/path/to/vllm-env/bin/python", "python"))
     path = clone / "snippet.yaml"
     path.write_text(yaml.safe_dump(completed(values)))
