@@ -63,13 +63,25 @@ def build(config: RewardFunction, index: int, base_dir: Path) -> Reward:
     """Load the function that entry `index` of `rewards.functions` names; its name is made unique later.
 
     Raises:
-        RewardError: it cannot be loaded, takes no completions, or does not know one of its `kwargs`.
+        RewardError: it cannot be loaded, takes no completions, does not know one of its `kwargs`, or refuses its value.
     """
     function = _model(config.function, base_dir) or resolve(config.function, base_dir)
     where = f"rewards.functions[{index}] ({config.function})"
     name = config.name or str(getattr(function, "__name__", type(function).__name__))
     sorted_parameters = signature.read(where, function, config.kwargs)
+    _check_kwargs(where, function, config.kwargs)
     return Reward(index, where, name, config.weight, function, sorted_parameters, config.kwargs, config)
+
+
+def _check_kwargs(where: str, function: Callable[..., Any], kwargs: Mapping[str, Any]) -> None:
+    """Let `check_kwargs(kwargs)` of the function's module, if it has one, find mistakes before the run begins."""
+    check = getattr(inspect.getmodule(function), "check_kwargs", None)
+    if not callable(check):
+        return
+    try:
+        check(kwargs)
+    except RewardError as error:
+        raise RewardError(f"{where}.kwargs: {error}") from error
 
 
 def given(config: RewardFunction, function: Callable[..., Any], index: int) -> Reward:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from grpo_plugin.config.axolotl_values import read_values
+from grpo_plugin.config.generated import is_generated
 from grpo_plugin.config.prompts import PromptsConfig, Sources
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe import read
@@ -64,6 +65,8 @@ def request(
     block |= {name: value for name, value in wording.items() if value is not None}
     if dataset:
         block[split] = list(dataset)
+        if not any(is_generated(source) for source in dataset):
+            block = {key: value for key, value in block.items() if key not in ("size", "seed", "options")}
         block.setdefault("train", list(dataset))
     # Lengths of answers are those of the whole text in the data, and nothing is dropped.
     block.pop("answer_extract", None)

@@ -19,7 +19,11 @@ from grpo_plugin.recipe.sources import Task
 from rewards.reasoning_gym import score
 from tests.gym import need_reasoning_gym
 
-need_reasoning_gym()
+
+@pytest.fixture(autouse=True)
+def package() -> None:
+    need_reasoning_gym()
+
 
 RECIPE = """\
 base_model: any

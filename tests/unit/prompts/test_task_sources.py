@@ -7,6 +7,7 @@ from grpo_plugin.compat.reasoning_gym_package import may_evaluate
 from grpo_plugin.config.prompts import PromptsConfig
 from grpo_plugin.errors import DataError, RecipeError
 from grpo_plugin.recipe.sources import Task, resolve
+from grpo_plugin.stats.request import request
 
 SUMS = "reasoning_gym:chain_sum"
 
@@ -65,6 +66,15 @@ def test_without_the_package_one_sentence(monkeypatch, tmp_path):
         "prompts.train: 'reasoning_gym:chain_sum' needs the package reasoning-gym, which is missing; pip install "
         "'grpo-plugin[reasoning-gym]'."
     )
+
+
+def test_stats_of_other_data_leave_out_what_is_for_tasks(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"base_model: any\nprompts: {{train: {SUMS}, size: 5, seed: 2, options: {{min_terms: 3}}}}\n")
+    other = request(recipe, ["a.jsonl"], ["any"], "train").config
+    assert (other.train[0].source, other.size, other.seed, other.options) == ("a.jsonl", None, None, None)
+    same = request(recipe, ["reasoning_gym:gcd"], ["any"], "train").config
+    assert (same.train[0].size, same.train[0].seed) == (5, 2)
 
 
 @pytest.mark.parametrize(

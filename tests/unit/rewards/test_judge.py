@@ -238,6 +238,27 @@ def test_the_key_comes_from_the_environment_and_is_never_shown(server: Server, m
         graded(server, ["b"], {"api_key": "sk-hidden"})
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "words"),
+    [
+        ({"base_url": "http://x/v1", "modle": "m"}, r"endpoint\.modle: unknown key; did you mean 'model'"),
+        ({"base_url": "http://x/v1"}, r"endpoint\.model: required and missing"),
+        ({"base_url": "x/v1", "model": "m"}, r"endpoint\.base_url: expected"),
+        (
+            {"base_url": "http://x/v1", "model": "m", "concurrency": 0},
+            r"endpoint\.concurrency: expected a whole number",
+        ),
+        ({"base_url": "http://x/v1", "model": "m", "api_key_env": "NO_KEY"}, "NO_KEY is not set"),
+        ("http://x/v1", r"endpoint: expected keys and values"),
+    ],
+)
+def test_a_mistake_is_found_before_the_run_begins(endpoint: Any, words: str, tmp_path: Path) -> None:
+    kwargs = {"endpoint": endpoint, "rubric": "r"}
+    block = {"functions": [{"function": "rewards.judge.rank", "kwargs": kwargs, "whole_batch": True}]}
+    with pytest.raises(RewardError, match=rf"rewards\.functions\[0\] \(rewards.judge.rank\)\.kwargs: .*{words}"):
+        load(RewardsConfig.parse("rewards", block), tmp_path)
+
+
 def test_no_more_questions_at_a_time_than_allowed(server: Server) -> None:
     def reply(body: dict[str, Any], attempt: int) -> Reply:
         time.sleep(0.05)
