@@ -34,8 +34,10 @@ def keep(overrides: Mapping[str, Any]) -> None:
 def apply(cfg: Any) -> None:
     """Lay what `keep` left over Axolotl's raw configuration, in place; idempotent."""
     given: dict[str, Any] = json.loads(os.environ.get(OVERRIDES, "{}"))
-    if given:
-        cfg.update(overridden(cfg.to_dict(), given))
+    values = overridden(cfg.to_dict(), given)
+    for block in {key.partition(".")[0] for key in given}:
+        # `cfg.update` would merge a mapping with the recipe's; the launcher has checked one in place of the other.
+        cfg[block] = type(cfg)(values[block])
 
 
 def overridden(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

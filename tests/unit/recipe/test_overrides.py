@@ -14,13 +14,15 @@ def environment(monkeypatch):
 
 def test_each_process_lays_them_over_its_recipe():
     overrides.keep({"validation.every": 5, "validation.best": {"metric": "accuracy_greedy"}, "trl.beta": 0.1})
-    cfg = DictDefault({"validation": {"every": 20, "samples": 4}, "trl": {"beta": 0.0}})
+    earlier = {"metric": "length_mean", "mode": "min"}
+    cfg = DictDefault({"validation": {"every": 20, "samples": 4, "best": earlier}, "trl": {"beta": 0.0}})
     for _ in range(2):
         overrides.apply(cfg)
     assert cfg.to_dict() == {
         "validation": {"every": 5, "samples": 4, "best": {"metric": "accuracy_greedy"}},
         "trl": {"beta": 0.0},  # Axolotl's own override has done it
     }
+    assert cfg.validation.best.metric == "accuracy_greedy" and cfg.validation.best.mode is None
 
 
 def test_a_later_run_has_none_of_an_earlier_one():
