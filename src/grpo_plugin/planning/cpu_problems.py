@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 from grpo_plugin.planning.machine import GIB, Machine
-from grpo_plugin.planning.main_memory import main_memory
-from grpo_plugin.planning.model_shapes import find_model
-from grpo_plugin.planning.training import from_recipe
+from grpo_plugin.planning.main_memory import main_memory, processes_here
+from grpo_plugin.planning.model_shapes import Model, find_model
 from grpo_plugin.recipe import Recipe
 
 _ELSEWHERE = "(--gpus=N plans for a machine with N)"
@@ -43,17 +42,25 @@ def cpu_problems(recipe: Recipe, machine: Machine) -> Iterator[str]:
 
 def memory_problems(recipe: Recipe, machine: Machine) -> Iterator[str]:
     """The sentence for a model that does not fit the main memory of this machine, which has no GPU."""
-    name = str(recipe.values.get("base_model"))
-    model = None if machine.gpus or machine.memory is None else find_model(name)
-    if model is None or machine.memory is None:
-        return
-    training = from_recipe(recipe)
-    needed = main_memory(model.shape, training, serves=recipe.serves)
-    if needed.least > machine.memory:
-        server = f", vLLM {needed.server / GIB:.1f}" if needed.server else ""
-        adapter = "" if training.lora_rank else "train an adapter (adapter: lora), "
-        yield (
-            f"base_model: {name!r} needs at least {needed.least / GIB:.1f} GiB of memory (the trainer "
-            f"{needed.lasting / GIB:.1f}{server}), and this machine has {machine.memory / GIB:.1f}; {adapter}name a "
-            f"smaller model, or use a machine with more memory {_ELSEWHERE}."
-        )
+    model = None if machine.gpus else find_model(str(recipe.values.get("base_model")))
+    if model is not None and model.exact and (sentence := too_large(recipe, machine, model)):
+        yield sentence
+
+
+def too_large(recipe: Recipe, machine: Machine, model: Model) -> str | None:
+    """What a model needs of this machine's main memory; None where it fits, and where the memory is not known."""
+    needed = main_memory(recipe, machine, model.shape)
+    if machine.memory is None or needed.least <= machine.memory:
+        return None
+    processes = processes_here(machine)
+    several = f" in {processes} processes" if processes > 1 else ""
+    server = f", vLLM {needed.server / GIB:.1f}" if needed.server else ""
+    unsure = "" if model.exact else f", by {model.source}"
+    fewer = "use fewer processes (--num-processes), " if processes > 1 else ""
+    adapter = "" if recipe.values.get("adapter") else "train an adapter (adapter: lora), "
+    return (
+        f"base_model: {recipe.values['base_model']!r} needs at least {needed.least / GIB:.1f} GiB of memory (the "
+        f"trainer{several} {needed.lasting / GIB:.1f}{server}{unsure}), and this machine has "
+        f"{machine.memory / GIB:.1f}; {fewer}{adapter}name a smaller model, or use a machine with more memory "
+        f"{_ELSEWHERE}."
+    )

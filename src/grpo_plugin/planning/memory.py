@@ -41,9 +41,8 @@ class Estimate:
         return sum(self.parts.values())
 
 
-def trainer_memory(shape: ModelShape, training: Training, gpus: int) -> Estimate:
-    """The peak memory of each of the trainer's `gpus` GPUs; 0 GPUs mean one process on a CPU."""
-    overhead, gpus = OVERHEAD if gpus else 0, max(1, gpus)
+def trainer_memory(shape: ModelShape, training: Training, gpus: int, *, gpu: bool = True) -> Estimate:
+    """The peak memory of each of the trainer's `gpus` GPUs; without `gpu`, of each of as many processes on CPUs."""
     whole = training.sharding in ("none", "zero1", "zero2")
     weights = int(training.weight_bytes * shape.parameters)
     trained = training.trained(shape)
@@ -56,7 +55,7 @@ def trainer_memory(shape: ModelShape, training: Training, gpus: int) -> Estimate
         "gathered layers": 0 if whole else int(training.weight_bytes * (2 * shape.layer + shape.embeddings)),
         "activations": activations(shape, training),
         "output head": _head(shape, training),
-        "CUDA, NCCL, fragments": overhead,
+        "CUDA, NCCL, fragments": OVERHEAD if gpu else 0,
     }
     return Estimate({name: size for name, size in parts.items() if size})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.planning.disk import Disk, disk
 from grpo_plugin.planning.machine import Machine, card
-from grpo_plugin.planning.main_memory import MainMemory, main_memory
+from grpo_plugin.planning.main_memory import MainMemory, main_memory, process_memory
 from grpo_plugin.planning.memory import Estimate, trainer_memory
 from grpo_plugin.planning.model_shapes import Model, find_model
 from grpo_plugin.planning.problems import batch_of, plan_of_server, problems, serving_gpus
@@ -60,7 +60,10 @@ class Plan:
 
     @cached_property
     def trainer(self) -> Estimate | None:
-        return self.trainer_on(self.batch.processes if self.machine.gpus else 0)
+        """Of each process of the trainer."""
+        if self.machine.gpus or self.model is None:
+            return self.trainer_on(self.batch.processes)
+        return process_memory(self.model.shape, self.training, self.machine)
 
     def trainer_on(self, gpus: int) -> Estimate | None:
         return trainer_memory(self.model.shape, self.training, gpus) if self.model else None
@@ -77,7 +80,7 @@ class Plan:
         """Of the run on a machine without a GPU."""
         if self.model is None:
             return None
-        return main_memory(self.model.shape, self.training, serves=self.recipe.serves)
+        return main_memory(self.recipe, self.machine, self.model.shape)
 
     @cached_property
     def disk(self) -> Disk | None:

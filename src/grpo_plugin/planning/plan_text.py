@@ -93,7 +93,8 @@ def _memory(plan: Plan) -> Iterator[str]:
         yield _line("memory", f"unknown: no config.json of {plan.recipe.values['base_model']!r} can be read here")
         return
     assert plan.trainer is not None
-    where = "per GPU" if plan.machine.gpus else "in memory"
+    several = " per process" if plan.batch.processes > 1 else ""
+    where = "per GPU" if plan.machine.gpus else f"in memory{several}"
     yield _line("model", f"{_count(plan.model.shape.parameters)} parameters, from {plan.model.source}")
     yield _line("trainer", f"about {_size(plan.trainer.total)} {where}, with every sequence at its limit")
     yield from (_line("", f"{_size(size):>9}  {part}") for part, size in plan.trainer.parts.items())
@@ -106,9 +107,10 @@ def _serving(plan: Plan) -> Iterator[str]:
     memory, serving = plan.machine.gpu_memory, plan.serving
     if not plan.machine.gpus:
         assert plan.main_memory is not None
-        yield _line(
-            "vLLM", f"about {_size(plan.main_memory.server)}: weights, a packed copy, a cache of 1 GiB, libraries"
-        )
+        needed = plan.main_memory
+        cache = f"a cache of {_size(needed.cache)}" if needed.cache else "libraries; and a cache as vLLM chooses"
+        others = ", libraries" if needed.cache else ""
+        yield _line("vLLM", f"about {_size(needed.server)}: weights, a packed copy, {cache}{others}")
         return
     yield _line("vLLM", f"takes {serving.utilization:.0%} of {_size(memory)} per GPU: weights {_size(serving.weights)}")
     if serving.sequence:

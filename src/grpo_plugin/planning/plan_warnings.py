@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from math import ceil
 
+from grpo_plugin.planning.cpu_problems import too_large
 from grpo_plugin.planning.idle import idle_warning
 from grpo_plugin.planning.machine import GIB, USABLE, card
 from grpo_plugin.planning.plan import Plan
@@ -35,6 +36,8 @@ def _memory(plan: Plan) -> Iterator[str]:
 
 def _main_memory(plan: Plan) -> Iterator[str]:
     needed, there = plan.main_memory, plan.machine.memory
+    if plan.model and not plan.model.exact and (sentence := too_large(plan.recipe, plan.machine, plan.model)):
+        yield sentence
     if needed and there and needed.least <= there < needed.most:
         yield (
             f"The run may need {needed.most / GIB:.1f} GiB of memory where every sequence is at its limit, and this "

@@ -7,8 +7,8 @@ import pytest
 
 from grpo_plugin.planning import main_memory as module
 from grpo_plugin.planning.disk import disk
-from grpo_plugin.planning.machine import GIB
-from grpo_plugin.planning.main_memory import CACHE, LIBRARIES, SERVER, installed, main_memory
+from grpo_plugin.planning.machine import GIB, Machine
+from grpo_plugin.planning.main_memory import LIBRARIES, SERVER, UNSHARED, installed, main_memory
 from grpo_plugin.planning.memory import OVERHEAD, activations, layer_width, trainer_memory
 from grpo_plugin.planning.model_shapes import Model
 from grpo_plugin.planning.model_sizes import from_config
@@ -194,19 +194,60 @@ def test_what_is_loaded_are_the_files_where_they_are_here(tmp_path):
     assert Model(SHAPE, "its config.json", {}, tmp_path).stored_bytes == 1234
 
 
-def test_main_memory_by_hand():
+def test_main_memory_by_hand(recipe):
     """Without a GPU: weights, gradients and Adam's two states in float32; vLLM's weights twice, and its cache."""
-    found = main_memory(SHAPE, replace(FULL, weight_bytes=4, optimizer="adamw_torch"), serves=True)
-    assert found.lasting == (4 + 4 + 8) * P + LIBRARIES and found.server == 8 * P + CACHE + SERVER
-    assert found.least == 24 * P + 4 * GIB < found.most
-    assert main_memory(SHAPE, FULL, serves=False).server == 0
+    own = recipe(bf16=False, optimizer="adamw_torch")
+    found = main_memory(own, Machine(0), SHAPE)
+    assert found.lasting == (4 + 4 + 8) * P + LIBRARIES and found.server == 8 * P + GIB + SERVER
+    assert found.least == 24 * P + 4 * GIB < found.most and found.cache == GIB
+    assert main_memory(own, Machine(0, 2, nodes=2, rank=1), SHAPE).server == 0, "vLLM runs on the first machine"
 
 
-def test_the_memory_of_this_machine_or_container(tmp_path, monkeypatch):
-    limit = tmp_path / "memory.max"
-    monkeypatch.setattr(module, "_LIMITS", (str(limit), str(tmp_path / "none")))
+def test_each_process_has_a_whole_copy_and_ddp_its_buckets(recipe):
+    one, four = (main_memory(recipe(bf16=False, optimizer="adamw_torch"), Machine(0, n), SHAPE) for n in (1, 4))
+    assert four.lasting == 4 * (4 + 8 + 8) * P + LIBRARIES + 3 * UNSHARED and four.passing == 4 * one.passing
+    assert four.server == one.server
+
+
+def test_fsdp_divides_and_its_offloading_saves_nothing_without_a_gpu(recipe):
+    changes = {"bf16": False, "optimizer": "adamw_torch", "gradient_accumulation_steps": 1}
+    kept = main_memory(recipe(**changes, fsdp_config={"fsdp_version": 2}), Machine(0, 2), SHAPE)
+    config = {"fsdp_version": 2, "offload_params": True}
+    assert main_memory(recipe(**changes, fsdp_config=config), Machine(0, 2), SHAPE) == kept
+    assert kept.lasting == LIBRARIES + UNSHARED + (4 + 4 + 8) * P
+
+
+@pytest.mark.parametrize(
+    ("changes", "cache", "weight_bytes"),
+    [
+        ({"vllm": {"dtype": "bfloat16"}}, GIB, 2),
+        ({"vllm": {"dtype": "auto"}}, GIB, 4),
+        ({"rollout": {"env": {"VLLM_CPU_KVCACHE_SPACE": "6"}}}, 6 * GIB, 4),
+        ({"rollout": {"env": {"VLLM_CPU_KVCACHE_SPACE": "0"}}}, 0, 4),
+    ],
+)
+def test_vllms_number_format_and_cache_are_those_of_the_recipe(recipe, changes, cache, weight_bytes):
+    found = main_memory(recipe(bf16=False, **changes), Machine(0), SHAPE)
+    assert (found.server, found.cache) == (2 * weight_bytes * P + cache + SERVER, cache)
+
+
+@pytest.mark.parametrize(
+    ("groups", "folder", "name"),
+    [
+        ("1:cpu:/\n4:memory:/outer/inner\n0::/\n", "memory/outer", "memory.limit_in_bytes"),
+        ("0::/outer/inner\n", "outer", "memory.max"),
+        ("0::/outer/inner\n", "outer/inner", "memory.max"),
+        ("0::/\n", "", "memory.max"),
+    ],
+)
+def test_the_memory_of_this_machine_or_container(tmp_path, monkeypatch, groups, folder, name):
+    monkeypatch.setattr(module, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(module, "_OF_PROCESS", tmp_path / "own")
     whole = installed()
     assert whole and whole > 2**28
+    (tmp_path / "own").write_text(groups)
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    limit = tmp_path / folder / name
     limit.write_text("max\n")
     assert installed() == whole
     limit.write_text("1000000\n")

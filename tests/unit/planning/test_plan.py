@@ -59,19 +59,29 @@ def test_what_cannot_work_is_one_sentence(recipe, changes, gpus, processes, expe
 
 
 def test_a_model_larger_than_the_memory_of_this_machine_is_said(recipe):
-    """As an example a machine of 5 GiB; what every sequence at its limit would need is a warning alone."""
-    small = Machine(0, memory=5 * GIB)
-    (problem,) = problems(recipe(bf16=False, base_model="HuggingFaceTB/SmolLM2-135M-Instruct"), small)
-    assert problem == (
-        "base_model: 'HuggingFaceTB/SmolLM2-135M-Instruct' needs at least 7.0 GiB of memory (the trainer 3.0, vLLM "
-        "4.0), and this machine has 5.0; train an adapter (adapter: lora), name a smaller model, or use a machine with "
-        "more memory (--gpus=N plans for a machine with N)."
+    """As an example a machine of 3 GiB; what every sequence at its limit would need is a warning alone."""
+    small = Machine(0, memory=3 * GIB)
+    (problem,) = problems(recipe(bf16=False), small)
+    assert problem.endswith(
+        "needs at least 4.0 GiB of memory (the trainer 1.0, vLLM 3.0), and this machine has 3.0; train an adapter "
+        "(adapter: lora), name a smaller model, or use a machine with more memory (--gpus=N plans for a machine with N)."
     )
-    assert problems(recipe(bf16=False), small) == []
-    plan = Plan(recipe(bf16=False), small)
-    assert plan.main_memory.least < 5 * GIB and "in memory" in report(plan)
-    (warning,) = warnings_of(Plan(recipe(bf16=False, micro_batch_size=4096), small))
+    (several,) = problems(recipe(bf16=False), Machine(0, 2, memory=4 * GIB))
+    assert "(the trainer in 2 processes 1.5, vLLM 3.0)" in several
+    assert "use fewer processes (--num-processes)" in several
+    assert problems(recipe(bf16=False), Machine(0, memory=5 * GIB)) == []
+    plan = Plan(recipe(bf16=False), Machine(0, 2, memory=8 * GIB))
+    assert "in memory per process, with every" in report(plan) and "a cache of 1.0 GiB, libraries" in report(plan)
+    (warning,) = warnings_of(Plan(recipe(bf16=False, micro_batch_size=4096), Machine(0, memory=5 * GIB)))
     assert warning.startswith("The run may need ") and "lower micro_batch_size" in warning
+
+
+def test_sizes_of_the_table_refuse_nothing(recipe):
+    """A model of the same name may be another."""
+    of_table, small = recipe(bf16=False, base_model="someone/SmolLM2-135M-Pruned"), Machine(0, memory=5 * GIB)
+    assert problems(of_table, small) == []
+    (warning,) = warnings_of(Plan(of_table, small))
+    assert "needs at least 7.0 GiB of memory (the trainer 3.0, vLLM 4.0, by the table of well-known shapes)" in warning
 
 
 def test_on_a_cpu_there_is_no_gpu_to_speak_of(recipe):

@@ -20,6 +20,7 @@ Sync = Literal["nccl", "file"]
 GATE_FOLDER = Path(__file__).parent / "gate"
 GATE_KEY = "GRPO_GATE_KEY"
 WORKER_EXTENSION = "grpo_worker.WeightReload"
+CPU_CACHE = "1"  # GiB for keys and values without a GPU, unless rollout.env says otherwise (VLLM_CPU_KVCACHE_SPACE)
 
 # Keys of the recipe's `vllm:` block that vLLM's server takes under the same name. The others of Axolotl's schema
 # (host, port, serve_module, worker_extension_cls, device, enable_reasoning) belong to TRL's server.
@@ -199,7 +200,11 @@ def _settings(
 
 def _cpu_settings(eager: bool) -> dict[str, str]:
     """Trainer and server share the cores: threads that spin while they wait made generation 10 to 20 times slower."""
-    settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_WAIT_POLICY": "PASSIVE"}
+    settings = {
+        "VLLM_CPU_KVCACHE_SPACE": CPU_CACHE,
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
     # Without a compiled model, what is left to compile are two small samplers, for 20 s and with a C++ compiler.
     return settings | ({"TORCHDYNAMO_DISABLE": "1"} if eager else {})
 
