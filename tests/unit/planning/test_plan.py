@@ -64,7 +64,8 @@ def test_a_model_larger_than_the_memory_of_this_machine_is_said(recipe):
     (problem,) = problems(recipe(bf16=False), small)
     assert problem.endswith(
         "needs at least 4.0 GiB of memory (the trainer 1.0, vLLM 3.0), and this machine has 3.0; train an adapter "
-        "(adapter: lora), name a smaller model, or use a machine with more memory (--gpus=N plans for a machine with N)."
+        "(adapter: lora), name a smaller model, or use a machine with more memory (--gpus=N plans for a machine with "
+        "N)."
     )
     (several,) = problems(recipe(bf16=False), Machine(0, 2, memory=4 * GIB))
     assert "(the trainer in 2 processes 1.5, vLLM 3.0)" in several
