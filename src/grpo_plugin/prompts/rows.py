@@ -46,7 +46,7 @@ class PromptChunk:
     prompts: list[Prompt]
 
 
-@dataclass(frozen=True)
+@dataclass
 class RowReader:
     """Reads sources as the `prompts:` block says. Errors of rows are collected, not raised one by one.
 
@@ -57,7 +57,7 @@ class RowReader:
     base_dir: Path
     replaced: set[str] = field(default_factory=set)
     _known: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
-    _checked: set[Template] = field(default_factory=set)
+    _tried: bool = field(default=False, init=False)  # whether the template was rendered within limits
 
     @cached_property
     def template(self) -> Template | None:
@@ -104,9 +104,9 @@ class RowReader:
         Raises:
             RecipeError: it takes too long, or too much memory.
         """
-        if self.template is None or self._checked:
+        if self.template is None or self._tried:
             return
-        self._checked.add(self.template)
+        self._tried = True
         try:
             limited(lambda: str(self._messages(row)))
         except TooMuch as error:

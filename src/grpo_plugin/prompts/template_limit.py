@@ -5,7 +5,6 @@ Jinja's sandbox keeps a template from Python's inner parts, and not from `10**(1
 templates are compiled and rendered in a forked process, which can be ended.
 """
 
-import ctypes
 import multiprocessing
 import os
 import resource
@@ -18,13 +17,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from grpo_plugin.scoring.sandbox.namespaces import end_with_parent
+
 SECONDS = 20.0
 """For one prompt; a usual template takes less than a millisecond."""
 
 BYTES = 2**30
 """Memory that rendering may take beyond what the process has."""
 
-_PR_SET_PDEATHSIG = 1
+_NOT_TAKEN = -1
 _CONTEXT = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
 
 
@@ -41,7 +42,7 @@ class LimitedRenderer:
 
     def __init__(self, make: Callable[[], Callable[[Any], str]]) -> None:
         self._make = make
-        self._at = multiprocessing.RawValue("q", 0)  # the item that is being rendered
+        self._at = multiprocessing.RawValue("q", _NOT_TAKEN)  # the item that is being rendered
         self._connection: Connection | None = None
         self._end: Callable[[], None] = lambda: None
 
@@ -53,23 +54,54 @@ class LimitedRenderer:
         """The text of each item, or what rendering it raised; with a `TooMuch` among them, not all are there."""
         if sys.platform != "linux":
             return [_attempt(lambda item: self._make()(item), item) for item in items]
+        try:
+            return self._rendered(items)
+        except (EOFError, ConnectionError):
+            # It ended before it took them: by a signal of someone, or with the thread that had forked it.
+            self.close()
+        try:
+            return self._rendered(items)
+        except (EOFError, ConnectionError):
+            self.close()
+            return [_ended()]
+
+    def _rendered(self, items: Sequence[Any]) -> list[str | Exception]:
+        """As `__call__`.
+
+        Raises:
+            EOFError, ConnectionError: the process has ended and took none of the items.
+        """
         if self._connection is None:
             self._start()
         assert self._connection is not None
         results: list[str | Exception] = []
+        self._at.value = _NOT_TAKEN
         try:
             self._connection.send(list(items))
             while len(results) < len(items) and not any(isinstance(result, TooMuch) for result in results):
-                if not self._connection.poll(SECONDS):
-                    raise TooMuch(f"it takes longer than {SECONDS:g} s")
+                self._await(self._connection)
                 results += self._connection.recv()
         except (TooMuch, EOFError, ConnectionError) as error:
-            ended = TooMuch("the process that renders it ended, most often for memory")
+            if self._at.value == _NOT_TAKEN and not isinstance(error, TooMuch):
+                raise
             results += [""] * (self._at.value - len(results))
-            results.append(error if isinstance(error, TooMuch) else ended)
+            results.append(error if isinstance(error, TooMuch) else _ended())
         if any(isinstance(result, TooMuch) for result in results):
             self.close()
         return results
+
+    def _await(self, connection: Connection) -> None:
+        """Return when there is something to receive.
+
+        Raises:
+            TooMuch: one item takes longer than SECONDS.
+        """
+        item, since = self._at.value, time.monotonic()
+        while not connection.poll(SECONDS / 10):
+            if self._at.value != item:
+                item, since = self._at.value, time.monotonic()
+            elif time.monotonic() - since > SECONDS:
+                raise TooMuch(f"it takes longer than {SECONDS:g} s")
 
     def close(self) -> None:
         """End the process; the next call forks another."""
@@ -101,6 +133,10 @@ def limited(render: Callable[[], str]) -> str:
     return result
 
 
+def _ended() -> TooMuch:
+    return TooMuch("the process that renders it ended, most often for memory")
+
+
 def _attempt(render: Callable[[Any], str], item: Any) -> str | Exception:
     try:
         return render(item)
@@ -115,7 +151,7 @@ def _serve(make: Callable[[], Callable[[Any], str]], connection: Connection, at:
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C of a terminal; the parent ends this process
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    end_with_parent()
     if os.getppid() != parent:
         return
     _limit_memory()

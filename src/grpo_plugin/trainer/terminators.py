@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from grpo_plugin.prompts.template_limit import limited
+from grpo_plugin.errors import RecipeError
+from grpo_plugin.prompts.template_limit import TooMuch, limited
 
 
 def terminators(tokenizer: Any, model: Any) -> list[int]:
@@ -10,6 +11,9 @@ def terminators(tokenizer: Any, model: Any) -> list[int]:
 
     A model may have several in its generation config (Llama 3, Qwen); a chat template may close a turn with a token
     that is none of them.
+
+    Raises:
+        RecipeError: the chat template computes without end or fills the memory.
     """
     generation_config = getattr(model, "generation_config", None)
     found = [*_ids(tokenizer), *_ids(generation_config), *_ids(model.config), _end_of_turn(tokenizer)]
@@ -29,6 +33,8 @@ def _end_of_turn(tokenizer: Any) -> int | None:
     messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": marker}]
     try:
         text = limited(lambda: str(tokenizer.apply_chat_template(messages, tokenize=False)))
+    except TooMuch as error:
+        raise RecipeError(f"chat_template: the model's chat template cannot be rendered: {error}.") from None
     except Exception:  # a template that refuses this chat does not show how it ends one
         return None
     ending = text.rpartition(marker)[2].lstrip()
