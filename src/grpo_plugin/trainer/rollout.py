@@ -78,6 +78,11 @@ class Rollout:
         return len(self.completion_ids) if self.sampled_mask is None else sum(self.sampled_mask)
 
     @property
+    def sampled(self) -> Tensor:
+        """(T,) true on tokens that the policy sampled."""
+        return torch.tensor(self.sampled_mask or [True] * len(self.completion_ids), dtype=torch.bool)
+
+    @property
     def truncated(self) -> bool:
         return self.finish_reason == "length"
 

@@ -136,11 +136,16 @@ class SampleBuilder:
                 sample.ref_logps = logps
 
     def _mask_low_entropy(self, samples: Sequence[TrainingSample], entropies: Sequence[Tensor]) -> None:
-        """Restrict the policy gradient to the tokens of highest entropy, before the batch's first optimizer step."""
+        """Restrict the policy gradient to the tokens of highest entropy, before the batch's first optimizer step.
+
+        They are chosen among the tokens that the policy sampled, as in TRL; a tool's have no entropy.
+        """
         if self.algorithm.entropy_share < 1 and samples:
-            masks = highest_entropy(entropies, self.algorithm.entropy_share)
-            for sample, mask in zip(samples, masks, strict=True):
-                sample.policy_mask = mask
+            sampled = [sample.rollout.sampled for sample in samples]
+            of_policy = [row[mask] for row, mask in zip(entropies, sampled, strict=True)]
+            chosen = highest_entropy(of_policy, self.algorithm.entropy_share)
+            for sample, mask, highest in zip(samples, sampled, chosen, strict=True):
+                sample.policy_mask = mask.masked_scatter(mask, highest)
 
     def _advantages(
         self,
