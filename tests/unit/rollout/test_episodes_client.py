@@ -1,8 +1,11 @@
 """Episodes over HTTP: the server is a mock at the socket; tokenizer, environments and tools are real."""
 
 import asyncio
+import os
+import resource
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from grpo_plugin.errors import EpisodeError, RolloutError
 from grpo_plugin.rollout.client import liveness
 from grpo_plugin.rollout.client.failures import ServerGone
 from grpo_plugin.rollout.client.http import Client
+from grpo_plugin.rollout.client.open_files import raise_limit
 from grpo_plugin.rollout.client.sampling import Sampling
 from tests.unit.environments.chat import call, renderer, tokenizer
 from tests.unit.rollout.fake_vllm import Answer, FakeVllm, Request
@@ -29,7 +33,7 @@ class Gated:
 
     gate = threading.Event()
 
-    def reset(self, slow: bool = False, broken: bool = False) -> None:
+    def reset(self, slow: bool = False, broken: bool = False, **row: Any) -> None:
         if broken:
             raise OSError("no licence")
         self.slow = slow
@@ -226,3 +230,84 @@ def test_episodes_of_one_prompt_differ_under_a_seed(server: Model, tmp_path: Pat
 def test_a_prompt_that_leaves_no_room_is_named(server: Model, tmp_path: Path) -> None:
     with pytest.raises(RolloutError, match="max_model_len: 1000 tokens do not hold"):
         play(server, episodes(tmp_path, {}, limits=Limits(990)))
+
+
+def test_requests_in_flight_are_bounded_and_a_slow_tool_takes_no_place(server: Model, tmp_path: Path) -> None:
+    """One at a time, while the first episode's tool waits for the end of all others."""
+    Gated.gate.clear()
+    answer, active, most = server.answer, threading.Semaphore(1), []
+
+    def one_at_a_time(request: Request) -> Answer | None:
+        if request.path != "/v1/completions":
+            return answer(request)
+        most.append(active.acquire(blocking=False))
+        answered = answer(request)
+        if server.finals == 3:
+            Gated.gate.set()
+        active.release()
+        return answered
+
+    server.fake.answer = one_at_a_time
+    played = episodes(tmp_path, {"slow": True}, {}, {}, {})
+    with Client(server.fake.address, in_flight=1) as client:
+        asyncio.run(client.play(played, sampling=SAMPLING, version=3))
+    assert most == [True] * 8
+    assert all(episode.done and not episode.failures for episode in played)
+
+
+@contextmanager
+def no_file_left() -> Iterator[None]:
+    """This process may open no further file."""
+    limits, last = resource.getrlimit(resource.RLIMIT_NOFILE), os.open(os.devnull, os.O_RDONLY)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (last + 1, limits[1]))  # the lowest free number is taken first
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        os.close(last)
+
+
+def test_too_many_open_files_are_no_lost_server(server: Model, tmp_path: Path) -> None:
+    async def twice() -> None:
+        await server.client.play(episodes(tmp_path, {}), sampling=SAMPLING, version=3)
+        played = episodes(tmp_path, {})
+        with no_file_left():
+            await server.client.play(played, sampling=SAMPLING, version=3)
+
+    with pytest.raises(RolloutError, match=r"as many files open as it may \(EMFILE\).*ulimit -n") as raised:
+        asyncio.run(twice())
+    assert not isinstance(raised.value, ServerGone)
+
+
+def test_the_limit_of_open_files_is_raised() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+        assert raise_limit() == resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= min(hard, 65536)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_an_episode_that_was_cancelled_is_not_taken_for_one_that_is_over(server: Model, tmp_path: Path) -> None:
+    """`add_turn` is a mock that raises what an async tool may let out."""
+    whole, cancelled = played = episodes(tmp_path, {}, {"goal": 7})
+
+    async def add_turn(turn: Any) -> None:
+        raise asyncio.CancelledError
+
+    cancelled.add_turn = add_turn  # type: ignore[method-assign]
+    with pytest.raises(RolloutError, match=r"cancelled after 0 turns, before its end: that of the row .*'goal': 7"):
+        play(server, played)
+    assert whole.done and not cancelled.done
+
+
+def test_a_server_that_does_not_answer_in_time_is_lost_if_it_makes_no_token(
+    server: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for single turns; it is replaced then, before it has made no token for as long as a server may."""
+    monkeypatch.setattr(liveness, "LOOK_EVERY", 0.02)
+    Gated.gate.clear()
+    server.fail = lambda request: Gated.gate.wait(30) and None
+    with Client(server.fake.address, timeout=1.0) as client, pytest.raises(ServerGone, match="It made no token in the"):
+        asyncio.run(client.play(episodes(tmp_path, {}), sampling=SAMPLING, version=3))
+    Gated.gate.set()

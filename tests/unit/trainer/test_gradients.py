@@ -288,7 +288,9 @@ def test_the_tokens_of_highest_entropy_are_chosen_with_a_kl_in_the_reward_too():
 def test_tokens_of_tools_do_not_lower_the_entropy_that_is_asked_for():
     """A quarter of eight sampled tokens, beside 32 of tools, is two."""
     step = make_step({"name": "dapo", "dynamic_sampling": False, "top_entropy_quantile": 0.25})
-    given = [rollout(reward, tokens=10, sampled_mask=[True, False, False, True] + [False] * 6) for reward in (1, 0, 1, 0)]
+    given = [
+        rollout(reward, tokens=10, sampled_mask=[True, False, False, True] + [False] * 6) for reward in (1, 0, 1, 0)
+    ]
     for row, one in enumerate(given):
         one.completion_ids = [10 + (row + place) % 20 for place in range(10)]
     entropies = torch.cat([row[[0, 3]] for _, row in step.policy.compute(given)])

@@ -16,6 +16,9 @@ from grpo_plugin.rollout.client.responses import Completion, completions
 
 Lost = (ServerGone, StaleWeights)
 
+IN_FLIGHT = 1024
+"""Requests at once; each has a connection of its own. What is over vLLM's `max_num_seqs` would wait there anyway."""
+
 
 class Play:
     """Plays episodes to their end on one server.
@@ -25,16 +28,25 @@ class Play:
         fields: what every request carries.
         version: of the weights that the server has.
         longest: tokens of its context; None where it does not say.
+        in_flight: requests at once; an episode whose tools run has none.
     """
 
-    def __init__(self, ask: Ask, fields: Mapping[str, Any], version: int, longest: int | None = None) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        fields: Mapping[str, Any],
+        version: int,
+        longest: int | None = None,
+        in_flight: int = IN_FLIGHT,
+    ) -> None:
         self._ask, self._fields, self._version, self._longest = ask, fields, version, longest
+        self._free = asyncio.Semaphore(in_flight)
         self._pending = 0
         self._stopped: asyncio.Future[RolloutError] = asyncio.get_running_loop().create_future()
 
     @property
     def pending(self) -> int:
-        """How many turns are asked for and not answered."""
+        """How many turns are wanted and not answered."""
         return self._pending
 
     async def all(self, episodes: Sequence[Episode], lost: Callable[[], Awaitable[str]]) -> None:
@@ -45,7 +57,7 @@ class Play:
 
         Raises:
             ServerGone, StaleWeights: the server was lost; every episode has the turns that were answered.
-            RolloutError: a refused request.
+            RolloutError: a refused request; an episode that was cancelled by something else.
             Whatever an environment raises; the other episodes are cancelled.
         """
         watching = asyncio.ensure_future(self._watch(lost))
@@ -60,6 +72,12 @@ class Play:
             await asyncio.wait((watching,))  # until it no longer uses a connection that is closed next
         if self._stopped.done():
             raise self._stopped.result()
+        for episode in episodes:
+            if not episode.done:  # a task that raises CancelledError is no failure to a TaskGroup
+                raise RolloutError(
+                    f"an episode was cancelled after {episode.turns} turns, before its end: that of the row "
+                    f"{str(dict(episode.row))[:200]}; does its environment raise CancelledError?"
+                )
 
     async def _one(self, place: int, episode: Episode) -> None:
         if not episode.prompt_ids:
@@ -89,7 +107,9 @@ class Play:
         body = {**self._fields, "prompt": episode.token_ids, "max_tokens": episode.budget}
         if "seed" in body:
             body["seed"] += place  # else the episodes of a group would be one and the same
-        [[completion]] = completions(await self._ask("/v1/completions", body), 1, 1, self._version)
+        async with self._free:
+            answer = await self._ask("/v1/completions", body)
+        [[completion]] = completions(answer, 1, 1, self._version)
         return completion
 
     async def _watch(self, lost: Callable[[], Awaitable[str]]) -> None:

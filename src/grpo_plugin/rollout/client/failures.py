@@ -1,5 +1,6 @@
 """Failures of an HTTP request to vLLM as errors of this package, each in one sentence."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,7 @@ def transport_errors(address: str, path: str, timeout: float) -> Iterator[None]:
 
     Raises:
         NoAnswer, ServerGone: nothing came in time; the connection failed.
+        RolloutError: this process may open no more files.
     """
     try:
         yield
@@ -36,7 +38,22 @@ def transport_errors(address: str, path: str, timeout: float) -> Iterator[None]:
             f"vLLM at {address} did not answer {path} within {timeout:g} s (rollout.request_timeout); {remedy}."
         ) from None
     except httpx.TransportError as error:
+        if out_of_files(error):
+            raise RolloutError(
+                "this process has as many files open as it may (EMFILE), so that no connection to vLLM can be made; "
+                "raise the limit (ulimit -n)."
+            ) from error
         raise ServerGone(f"vLLM at {address} cannot be reached: {error or type(error).__name__}.") from None
+
+
+def out_of_files(error: BaseException | None) -> bool:
+    """Whether an error of a connection comes from this side's limit of open files."""
+    if error is None:
+        return False
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return True
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return any(map(out_of_files, (*inner, error.__cause__ or error.__context__)))
 
 
 def json_of(answer: httpx.Response, address: str) -> Any:

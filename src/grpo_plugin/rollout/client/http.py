@@ -10,9 +10,10 @@ import httpx
 
 from grpo_plugin.environments.episode import Episode
 from grpo_plugin.errors import RolloutError
-from grpo_plugin.rollout.client.episodes import Play
-from grpo_plugin.rollout.client.failures import NoAnswer, ServerGone, json_of, transport_errors
-from grpo_plugin.rollout.client.liveness import STALLED_AFTER, Liveness
+from grpo_plugin.rollout.client.episodes import IN_FLIGHT, Play
+from grpo_plugin.rollout.client.failures import ServerGone, json_of, transport_errors
+from grpo_plugin.rollout.client.liveness import Liveness
+from grpo_plugin.rollout.client.open_files import raise_limit
 from grpo_plugin.rollout.client.requests import Ask, PromptBatch, check_length
 from grpo_plugin.rollout.client.responses import Completion
 from grpo_plugin.rollout.client.sampling import Sampling
@@ -37,6 +38,8 @@ class Client:
         timeout: seconds for one whole answer.
         requests: HTTP requests that one batch of prompts is spread over.
         fault: what is wrong with the server's processes, None for nothing; called while a request is pending.
+        in_flight: turns of episodes that are asked for at once, each in a request of its own; fewer where this process
+            may not open so many files.
     """
 
     def __init__(
@@ -46,8 +49,10 @@ class Client:
         timeout: float = 1800.0,
         requests: int = REQUESTS,
         fault: Callable[[], str | None] = lambda: None,
+        in_flight: int = IN_FLIGHT,
     ) -> None:
         self.address = address
+        self._in_flight = max(1, min(in_flight, raise_limit() // 2))
         self._fault = fault
         self._requests = requests
         self._socket = address.removeprefix("unix:") if address.startswith("unix:") else None
@@ -110,9 +115,15 @@ class Client:
         fields = await asyncio.to_thread(self._fields, sampling, 1)
         longest = await asyncio.to_thread(lambda: self._model.get("max_model_len"))
         async with httpx.AsyncClient(transport=self._async_transport(), **self._options) as http:
+            liveness = Liveness(http, self._fault, lambda: play.pending > 0)
             ask = self._asking(http, version if verify_version else None)
-            play = Play(ask, fields, version, longest)
-            await play.all(episodes, Liveness(http, self._fault, lambda: play.pending > 0).lost)
+
+            async def watched(path: str, body: Mapping[str, Any]) -> Any:
+                with liveness.no_answer(self._timeout):
+                    return await ask(path, body)
+
+            play = Play(watched, fields, version, longest, self._in_flight)
+            await play.all(episodes, liveness.lost)
 
     def post(
         self,
@@ -236,12 +247,8 @@ class Client:
                 await asyncio.wait((working, watching))  # until neither uses a connection that is closed next
             if lost is not None:
                 raise ServerGone(f"vLLM at {self.address} stopped working: {lost}.")
-            try:
+            with liveness.no_answer(self._timeout):
                 return working.result()
-            except NoAnswer as error:
-                if liveness.stalled_for < min(self._timeout / 2, STALLED_AFTER) or not generates:
-                    raise
-                raise ServerGone(f"{error} It made no token in the last {liveness.stalled_for:.0f} s.") from None
 
     def _get(self, path: str) -> httpx.Response:
         seconds = min(QUICK, self._timeout)

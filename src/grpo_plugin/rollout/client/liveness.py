@@ -7,9 +7,12 @@ process is stopped or hangs, nothing comes at all.
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import httpx
+
+from grpo_plugin.rollout.client.failures import NoAnswer, ServerGone, out_of_files
 
 LOOK_EVERY = 2.0
 """Seconds between two checks."""
@@ -44,10 +47,19 @@ class Liveness:
         self._silent = 0.0
         self._counted_at = time.monotonic()
 
-    @property
-    def stalled_for(self) -> float:
-        """Seconds for which no token was made; 0 where that is not known."""
-        return self._unchanged
+    @contextmanager
+    def no_answer(self, timeout: float) -> Iterator[None]:
+        """Take a NoAnswer for a lost server where no token was made in much of the `timeout`, in seconds.
+
+        Raises:
+            NoAnswer, ServerGone: nothing came in time, from a server that makes tokens; from one that makes none.
+        """
+        try:
+            yield
+        except NoAnswer as error:
+            if self._unchanged < min(timeout / 2, STALLED_AFTER):
+                raise
+            raise ServerGone(f"{error} It made no token in the last {self._unchanged:.0f} s.") from None
 
     async def lost(self) -> str:
         """Return only when the server is lost, with the reason."""
@@ -72,8 +84,8 @@ class Liveness:
             # A busy machine answers late; a stopped or dead process is found at once by the other checks.
             self._silent += HEALTH_TIMEOUT
             return f"it has not answered /health for {self._silent:.0f} s" if self._silent >= STALLED_AFTER else None
-        except httpx.TransportError:
-            return "it refuses connections"
+        except httpx.TransportError as error:
+            return None if out_of_files(error) else "it refuses connections"
         self._silent = 0.0
         return None if status < 500 else f"it answers {status} to /health"
 
