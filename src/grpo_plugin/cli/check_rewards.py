@@ -52,10 +52,17 @@ def _check(path: str, rows: int) -> tuple[int, list[FunctionReport], list[str]]:
     from grpo_plugin.scoring import load
 
     recipe = check(read(path))
+    if recipe.makes_prompts:
+        raise RecipeError(
+            f"recipe {path!r}: its environment makes the prompts, so that there are no rows to try; "
+            "its rewards, get_reward() among them, are given to episodes alone."
+        )
+    if recipe.rewards is None and recipe.environments is not None:
+        raise RecipeError(
+            f"recipe {path!r}: names no reward functions; what get_reward() gives can only be tried in an episode."
+        )
     if recipe.prompts is None or recipe.rewards is None:
         raise RecipeError(f"recipe {path!r}: names no prompts or no rewards; add PromptPlugin and RewardPlugin.")
-    if recipe.makes_prompts:
-        raise RecipeError(f"recipe {path!r}: its environment makes the prompts, so that there are no rows to try.")
     measure, notes = _measure(recipe)
     gold_rows = list(islice(training_rows(recipe.prompts, recipe.folder, measure), rows))
     notes += _notes_on(gold_rows)

@@ -169,9 +169,12 @@ def _recipe(prompts: Path, trained: str) -> tuple[Recipe, Any, EvaluationOptions
 
 
 def _refuse_episodes(recipe: Recipe) -> None:
-    """Raise RecipeError where completions would be episodes, which are played in training alone."""
+    """Raise RecipeError where completions would be episodes."""
     if recipe.environments is not None:
-        raise RecipeError("environments: episodes are compared in training alone (`validation:`); remove the block.")
+        raise RecipeError(
+            "environments: compare plays no episodes; run `axolotl grpo evaluate RECIPE --model MODEL`, which does, "
+            "for each of the two models."
+        )
 
 
 def _served_name(name: str) -> str:

@@ -105,4 +105,4 @@ def test_episodes_are_not_compared_as_single_turns(tmp_path: Path, asked) -> Non
     kept = {key: value for key, value in recipe.items() if value is not None} | {"base_model": base}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(kept))
     result = CliRunner().invoke(module.compare, [base, trained, "--prompts", str(tmp_path / "recipe.yaml")])
-    assert result.exit_code == 2 and "episodes are compared in training alone" in result.output and not asked
+    assert result.exit_code == 2 and "run `axolotl grpo evaluate RECIPE" in result.output and not asked

@@ -42,6 +42,14 @@ def test_check_rewards_leaves_out_what_scores_environments(tmp_path: Path) -> No
     assert "Not tried, as they score environments: won." in result.output and "format" in result.output
 
 
+def test_check_rewards_says_why_it_cannot_try_what_an_environment_gives(tmp_path: Path) -> None:
+    """Of `recipes/guessing.yaml`, which has neither data nor reward functions."""
+    result = CliRunner().invoke(check_rewards, [str(Path(__file__).parents[3] / "recipes" / "guessing.yaml")])
+    assert result.exit_code == 2
+    assert "no rows to try; its rewards, get_reward() among them, are given to episodes alone" in result.output
+    assert "PromptPlugin" not in result.output
+
+
 def test_check_rewards_names_rows_whose_gold_cannot_be_read(tmp_path: Path) -> None:
     result = CliRunner().invoke(check_rewards, [recipe(tmp_path, ["1", r"\frac{1}{", "3", "4"])])
     assert result.exit_code == 1
