@@ -36,6 +36,7 @@ COLUMNS = {
 # Of episodes; only where there are some. The messages after the prompt are JSON; images in them are left out.
 EPISODE_COLUMNS = {
     "turns": pa.int64(),
+    "out_of_turns": pa.bool_(),
     "tool_calls": pa.int64(),
     "tool_failures": pa.int64(),
     "messages": pa.string(),
@@ -88,6 +89,8 @@ class Episode(Protocol):
     @property
     def turns(self) -> int: ...
     @property
+    def out_of_turns(self) -> bool: ...
+    @property
     def tool_calls(self) -> int: ...
     @property
     def tool_failures(self) -> int: ...
@@ -101,6 +104,7 @@ def episode_columns(episodes: Sequence[Episode | None]) -> dict[str, list[Any]]:
         return {}
     return {
         "turns": [episode and episode.turns for episode in episodes],
+        "out_of_turns": [episode and episode.out_of_turns for episode in episodes],
         "tool_calls": [episode and episode.tool_calls for episode in episodes],
         "tool_failures": [episode and episode.tool_failures for episode in episodes],
         "messages": [episode and json.dumps(list(episode.messages), default=_left_out) for episode in episodes],

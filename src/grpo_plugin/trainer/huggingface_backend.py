@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from accelerate import Accelerator
@@ -10,6 +11,7 @@ from accelerate.utils import gather_object
 
 from grpo_plugin.environments.episode import Episode
 from grpo_plugin.rollout.client.sampling import Sampling
+from grpo_plugin.rollout.client.side_by_side import side_by_side
 from grpo_plugin.scoring.async_loop import wait_for
 from grpo_plugin.trainer.tokenization import Images
 from grpo_plugin.trainer.vision import Vision
@@ -86,7 +88,7 @@ class HuggingFaceBackend:
 
     def play(self, episodes: Sequence[Episode], sampling: Sampling) -> None:
         """As `Backend.play`, in rounds: one batch of turns of all episodes, then all of their tools side by side."""
-        wait_for([episode.begin() for episode in episodes], None)
+        wait_for(side_by_side(episodes, lambda place, episode: episode.begin()), None)
         while True:
             waiting = [episode for episode in episodes if not episode.done]
             most = max(gather_object([max((episode.budget for episode in waiting), default=0)]))
@@ -94,7 +96,7 @@ class HuggingFaceBackend:
                 return
             prompts = [episode.token_ids for episode in waiting]
             turns = self.generate(prompts, 1, replace(sampling, max_tokens=most), [None] * len(prompts))
-            wait_for([episode.add_turn(turn) for episode, [turn] in zip(waiting, turns, strict=True)], None)
+            wait_for(side_by_side(waiting, partial(_add, turns)), None)
 
     def _completions(self, prompts: Sequence[tuple[list[int], Images]], sampling: Sampling) -> list[Completion]:
         found: list[Completion] = []
@@ -123,3 +125,9 @@ class HuggingFaceBackend:
             yield
         finally:
             config.do_sample, config.temperature, config.top_p, config.max_new_tokens = before
+
+
+async def _add(turns: Sequence[Sequence[Completion]], place: int, episode: Episode) -> None:
+    """Add the turn of the episode at `place`, the one completion of its prompt."""
+    [turn] = turns[place]
+    await episode.add_turn(turn)

@@ -296,7 +296,7 @@ def test_an_episode_that_was_cancelled_is_not_taken_for_one_that_is_over(server:
         raise asyncio.CancelledError
 
     cancelled.add_turn = add_turn  # type: ignore[method-assign]
-    with pytest.raises(RolloutError, match=r"cancelled after 0 turns, before its end: that of the row .*'goal': 7"):
+    with pytest.raises(RolloutError, match=r"cancelled before its end, after 0 turns; its row is .*'goal': 7"):
         play(server, played)
     assert whole.done and not cancelled.done
 

@@ -1,9 +1,11 @@
 """Hugging Face's completions end at the first terminator, and each rank gets those of its own prompts."""
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
 
+from grpo_plugin.errors import EpisodeError
 from grpo_plugin.rollout.client.sampling import Sampling
 from grpo_plugin.trainer.huggingface_backend import HuggingFaceBackend
 
@@ -85,3 +87,24 @@ def test_nothing_is_generated_for_no_episodes():
     model = Model()
     backend(model).play([], Sampling(max_tokens=8))
     assert not model.calls
+
+
+def test_an_episode_that_fails_ends_the_work_on_the_others():
+    ended = []
+
+    class Slow(Episode):
+        async def begin(self):
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                ended.append(self)
+                raise
+
+    class Broken(Episode):
+        async def begin(self):
+            raise EpisodeError("no world")
+
+    slow, broken = Slow([1, 40], 1), Broken([1, 40], 1)
+    with pytest.raises(EpisodeError, match="no world"):
+        backend(Model()).play([slow, broken], Sampling(max_tokens=8))
+    assert ended == [slow]

@@ -13,6 +13,7 @@ from grpo_plugin.errors import RolloutError
 from grpo_plugin.rollout.client.failures import ServerGone, StaleWeights
 from grpo_plugin.rollout.client.requests import Ask, check_length
 from grpo_plugin.rollout.client.responses import Completion, completions
+from grpo_plugin.rollout.client.side_by_side import side_by_side
 
 Lost = (ServerGone, StaleWeights)
 
@@ -62,22 +63,12 @@ class Play:
         """
         watching = asyncio.ensure_future(self._watch(lost))
         try:
-            async with asyncio.TaskGroup() as group:
-                for place, episode in enumerate(episodes):
-                    group.create_task(self._one(place, episode))
-        except* Exception as failures:
-            raise _first(failures) from None
+            await side_by_side(episodes, self._one)
         finally:
             watching.cancel()
             await asyncio.wait((watching,))  # until it no longer uses a connection that is closed next
         if self._stopped.done():
             raise self._stopped.result()
-        for episode in episodes:
-            if not episode.done:  # a task that raises CancelledError is no failure to a TaskGroup
-                raise RolloutError(
-                    f"an episode was cancelled after {episode.turns} turns, before its end: that of the row "
-                    f"{str(dict(episode.row))[:200]}; does its environment raise CancelledError?"
-                )
 
     async def _one(self, place: int, episode: Episode) -> None:
         if not episode.prompt_ids:
@@ -118,9 +109,3 @@ class Play:
     def _stop(self, error: RolloutError) -> None:
         if not self._stopped.done():
             self._stopped.set_result(error)
-
-
-def _first(failures: BaseExceptionGroup[Any]) -> BaseException:
-    """The first error of a group that may hold groups."""
-    first = failures.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
