@@ -36,7 +36,9 @@ def rollout_of(row: int, answer: Any, episode: Episode, tokenizer: PromptTokeniz
 
 def record_of(episode: Episode) -> EpisodeRecord:
     """What is kept of an episode that is over, beside its tokens."""
-    return EpisodeRecord(episode.turns, episode.tool_calls, dict(episode.failures), list(episode.messages))
+    return EpisodeRecord(
+        episode.turns, episode.tool_calls, dict(episode.failures), list(episode.messages), episode.out_of_turns
+    )
 
 
 def episode_inputs(rows: Sequence[Row], episodes: Sequence[Episode]) -> RewardInputs:

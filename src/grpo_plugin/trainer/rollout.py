@@ -17,12 +17,14 @@ class EpisodeRecord:
         tool_calls: in all.
         failures: how many tool calls failed, by kind.
         messages: what came after the prompt: the policy's messages and the tools' results.
+        out_of_turns: the last turn's calls were not run because `environments.max_turns` was reached.
     """
 
     turns: int
     tool_calls: int
     failures: Mapping[str, int] = field(default_factory=dict)
     messages: Sequence[Mapping[str, Any]] = ()
+    out_of_turns: bool = False
 
     @property
     def tool_failures(self) -> int:

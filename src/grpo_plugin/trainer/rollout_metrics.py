@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from grpo_plugin.algorithms.groups import signal
+from grpo_plugin.environments.tool_calling import FAILURES
 from grpo_plugin.rollout.generation_log import Generations, episode_columns
 from grpo_plugin.trainer.rollout import EpisodeRecord, Rollout, none_if_nan, rewards_of
 from grpo_plugin.trainer.training_sample import TrainingSample
@@ -36,16 +37,17 @@ def rollout_metrics(
 
 
 def _episodes(episodes: Sequence[EpisodeRecord]) -> Iterator[tuple[str, float]]:
-    """Means over episodes, and the share of the tool calls that failed, also by kind; nothing without episodes."""
+    """Means over episodes, and the share of tool calls that failed, also by kind; nothing without episodes."""
     if not episodes:
         return
     calls = sum(episode.tool_calls for episode in episodes)
     failures = sum((Counter(episode.failures) for episode in episodes), Counter[str]())
     yield "episode/turns", sum(episode.turns for episode in episodes) / len(episodes)
+    yield "episode/out_of_turns", sum(episode.out_of_turns for episode in episodes) / len(episodes)
     yield "episode/tool_calls", calls / len(episodes)
     yield "episode/tool_failures", failures.total() / max(1, calls)
-    for kind, number in sorted(failures.items()):
-        yield f"episode/tool_failures/{kind}", number / max(1, calls)
+    for kind in FAILURES:
+        yield f"episode/tool_failures/{kind}", failures[kind] / max(1, calls)
 
 
 def _lengths(rollouts: Sequence[Rollout]) -> Iterator[tuple[str, float]]:

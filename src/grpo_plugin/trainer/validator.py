@@ -19,7 +19,7 @@ from grpo_plugin.scoring.completions import text_of
 from grpo_plugin.trainer.episodes import EpisodeSampler, episode_inputs, record_of
 from grpo_plugin.trainer.generator import Generated, Generator, with_temperature
 from grpo_plugin.trainer.micro_batches import share_of_rank
-from grpo_plugin.trainer.tokenization import reward_inputs
+from grpo_plugin.trainer.tokenization import PromptTokenizer, reward_inputs
 from grpo_plugin.validation.accuracy import Evaluation
 from grpo_plugin.validation.evaluation import Answer, Judged, Row, Scores, evaluate, log_names, metric_name
 from grpo_plugin.validation.votes import votes
@@ -120,14 +120,17 @@ class Validator:
             [f"row {index} of the set {held_out.name!r}" for index in share],
         )
         groups = sampler.play(mine, per_prompt, sampling, labels)
-        answers = scored_answers(held_out.rewards, [row for row in mine for _ in range(per_prompt)], groups)
+        repeated = [row for row in mine for _ in range(per_prompt)]
+        answers = scored_answers(held_out.rewards, repeated, groups, self._generator.tokenizer)
         return gather_object([answers[at : at + per_prompt] for at in range(0, len(answers), per_prompt)])
 
     def _answers(self, row: Row, group: Generated) -> list[Answer]:
         ids = [one.token_ids for one in group.completions]
-        texts = self._generator.tokenizer.completions(row, group.prompt_ids, ids)
+        tokenizer, prompt_ids = self._generator.tokenizer, group.prompt_ids
+        prompt, texts = tokenizer.text(prompt_ids), tokenizer.completions(row, prompt_ids, ids)
         return [
-            Answer(text, one.token_ids, one.finish_reason) for text, one in zip(texts, group.completions, strict=True)
+            Answer(text, one.token_ids, one.finish_reason, prompt=prompt)
+            for text, one in zip(texts, group.completions, strict=True)
         ]
 
     def _score(self, held_out: HeldOutRows, rows: Sequence[Row], answers: Sequence[Answer], per_prompt: int) -> Scores:
@@ -144,13 +147,13 @@ class Validator:
         return outcome[0]
 
     def _write(self, step: int, judged: Sequence[Judged], name: str) -> None:
-        tokenizer = self._generator.tokenizer
-        prompts = [tokenizer.text(ids) for ids in tokenizer.prompts(judged[0].rows)[0]]
         for batch in judged:
-            self._log.write(step, batch.generations(prompts, self._generator.backend.version), name)
+            self._log.write(step, batch.generations(self._generator.backend.version), name)
 
 
-def scored_answers(rewards: RewardSet, rows: Sequence[Row], groups: Sequence[Sequence[Episode]]) -> list[ScoredAnswer]:
+def scored_answers(
+    rewards: RewardSet, rows: Sequence[Row], groups: Sequence[Sequence[Episode]], tokenizer: PromptTokenizer
+) -> list[ScoredAnswer]:
     """The scores of episodes that are over, which end here; `rows` holds the row of each."""
     episodes = [episode for group in groups for episode in group]
     if not episodes:
@@ -164,6 +167,7 @@ def scored_answers(rewards: RewardSet, rows: Sequence[Row], groups: Sequence[Seq
             [token for token, sampled in zip(episode.completion_ids, episode.sampled_mask, strict=True) if sampled],
             episode.finish_reason,
             record_of(episode),
+            tokenizer.text(episode.prompt_ids),
             of_answer,
         )
         for episode, completion, of_answer in zip(episodes, inputs.completions, zip(*scores, strict=True), strict=True)

@@ -24,12 +24,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Answer:
-    """One completion of a held-out prompt; `episode` is what the generation log keeps of one, if it is an episode."""
+    """One completion of a held-out prompt.
+
+    `prompt` is the text that the model saw, `episode` what the generation log keeps of one, if it is an episode.
+    """
 
     text: str
     token_ids: Sequence[int]
     finish_reason: str | None
     episode: Any = None
+    prompt: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,11 @@ class Judged:
         size = self.per_prompt
         return [values[start : start + size] for start in range(0, len(values), size)]
 
-    def generations(self, prompts: Sequence[str], policy_version: int) -> Generations:
-        """The rows of the generation log; `prompts` holds the P prompts as text."""
+    def generations(self, policy_version: int) -> Generations:
+        """The rows of the generation log."""
         gold = [row.get("answer") for row in self.rows]
         return Generations(
-            prompts=_repeat(prompts, self.per_prompt),
+            prompts=[answer.prompt for answer in self.answers],
             completions=[answer.text for answer in self.answers],
             rewards=self.scores.totals,
             functions=self.scores.functions,
@@ -77,7 +81,7 @@ class Judged:
             temperature=self.temperature,
             policy_version=policy_version,
             answers=_repeat([None if answer is None else str(answer) for answer in gold], self.per_prompt),
-            rows=_repeat(range(len(prompts)), self.per_prompt),
+            rows=_repeat(range(len(self.rows)), self.per_prompt),
             tokens=[len(answer.token_ids) for answer in self.answers],
             votes=self.scores.votes,
             episodes=episode_columns([answer.episode for answer in self.answers]),

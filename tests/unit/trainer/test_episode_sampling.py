@@ -21,7 +21,7 @@ from grpo_plugin.trainer.episodes import EpisodeSampler
 from grpo_plugin.trainer.generator import Generator
 from grpo_plugin.trainer.metrics import Metrics
 from grpo_plugin.trainer.prompt_sampler import PromptSampler
-from grpo_plugin.trainer.rollout_metrics import rollout_metrics
+from grpo_plugin.trainer.rollout_metrics import generations, rollout_metrics
 from grpo_plugin.trainer.rollout_sampler import RolloutSampler
 from grpo_plugin.trainer.tokenization import PromptTokenizer
 from grpo_plugin.trainer.validator import Validator, held_out_rows
@@ -68,11 +68,11 @@ class Backend:
 
 
 def parts(
-    folder: Any, backend: Backend, rank: int = 0, ranks: int = 1, world: str = "Counter"
+    folder: Any, backend: Backend, rank: int = 0, ranks: int = 1, world: str = "Counter", max_turns: int | None = None
 ) -> tuple[Any, Any, EpisodeSampler, Any]:
     """Rewards, generator, episode sampler, accelerator."""
     (folder / "of_test.py").write_text(REWARDS)
-    factory = {"factory": f"tests.unit.environments.worlds.{world}"}
+    factory = {"factory": f"tests.unit.environments.worlds.{world}", "max_turns": max_turns}
     environments = Environments.load(EnvironmentsConfig.parse("environments", factory), folder)
     own = {reward.name: reward.function for reward in environments.rewards}
     functions = [{"function": "of_test.py:counted"}, {"function": "of_test.py:text", "weight": 0.5}]
@@ -129,7 +129,28 @@ def test_instances_are_used_again(tmp_path):
 def test_failed_calls_are_counted_by_kind(tmp_path):
     sampler = rollout_sampler(tmp_path, Backend(lambda place: '"far"' if place else 1))
     metrics = dict(rollout_metrics(sampler.sample([0]), sampler.rewards.names, 2, 0.0))
-    assert metrics["episode/tool_failures"] == metrics["episode/tool_failures/exception"] == 0.5
+    kinds = ("malformed", "unknown", "arguments", "exception", "timeout")
+    found = [metrics[f"episode/tool_failures/{kind}"] for kind in kinds]
+    assert metrics["episode/tool_failures"] == 0.5 and found == [0, 0, 0, 0.5, 0]
+
+
+def test_episodes_without_a_turn_left_are_counted_and_not_taken_for_truncated(tmp_path):
+    """As in TRL: their last turn has ended, so `overlong: mask` keeps them."""
+
+    class Cut(Backend):
+        async def _all(self, episodes):
+            for place, episode in enumerate(episodes):
+                await episode.begin()
+                while not episode.done:
+                    await episode.add_turn(turn((call("increment", '{"step": 1}') if place else "Done.") + END))
+
+    sampler = rollout_sampler(tmp_path, Cut(lambda place: 0), max_turns=2)
+    ended, over = sampler.sample([0])
+    metrics = dict(rollout_metrics([ended, over], sampler.rewards.names, 2, 0.0))
+    assert [one.episode.out_of_turns for one in (ended, over)] == [False, True]
+    assert metrics["episode/out_of_turns"] == 0.5 and metrics["completions/clipped_ratio"] == 0.0
+    log = generations([ended, over], [], sampler.rewards.names, temperature=1.0)
+    assert log.episodes["out_of_turns"] == [False, True]
 
 
 @pytest.mark.parametrize(("on_main", "expected"), [(True, [[0, 0, 1, 1, 2, 2], []]), (False, [[0, 0, 1, 1], [2, 2]])])
@@ -150,7 +171,8 @@ def test_greedy_episodes_are_the_baselines_of_remax(tmp_path):
 def test_held_out_episodes_are_scored_with_their_environments_and_logged(tmp_path):
     rewards, generator, episodes, accelerator = parts(tmp_path, Backend(lambda place: 1))
     options = ValidationConfig(samples=2, greedy=False, pass_at=[2], majority_at=[])
-    sets = [held_out_rows("validation", ROWS, options, rewards)]
+    data = [row | {"observation": "Be quick."} for row in ROWS]
+    sets = [held_out_rows("validation", data, options, rewards)]
     log = GenerationLog(tmp_path / "validation")
     (evaluation,) = Validator(sets, generator, accelerator, log, episodes)(7)
     assert evaluation.overall.sampled == pytest.approx(1 / 3), "the answer of the first row"
@@ -158,6 +180,7 @@ def test_held_out_episodes_are_scored_with_their_environments_and_logged(tmp_pat
     rows = pd.read_parquet(tmp_path / "validation")
     assert len(rows) == 6 and set(rows["turns"]) == {2} and set(rows["tool_calls"]) == {1}
     assert set(rows["completion"]) == {"Done."}, "the text of the model, without the tool's"
+    assert all("increment" in text and "Be quick." in text for text in rows["prompt"]), "with tools and observation"
     assert rows["tokens"].tolist() == [evaluation.overall.max_length] * 6, "those that it sampled"
 
 

@@ -25,7 +25,10 @@ def figures(part):
 
 def complete(rows, per_prompt, temperature):
     texts = [SAMPLED[row["prompt"]][:per_prompt] if temperature else [GREEDY[row["prompt"]]] for row in rows]
-    return [[Answer(text, [1, 2], "stop") for text in each] for each in texts]
+    return [
+        [Answer(text, [1, 2], "stop", prompt=row["prompt"]) for text in each]
+        for row, each in zip(rows, texts, strict=True)
+    ]
 
 
 def score(rows, answers, per_prompt):
@@ -74,14 +77,14 @@ def test_a_validation_by_hand():
 
 def test_answers_reach_the_log_beside_their_prompts():
     _, (sampled, greedy) = evaluate(0, ROWS, complete, score, ValidationConfig(samples=2), temperature=0.7)
-    batch = sampled.generations(["one", "two", "three"], policy_version=9)
-    assert batch.prompts == ["one", "one", "two", "two", "three", "three"]
+    batch = sampled.generations(policy_version=9)
+    assert batch.prompts == ["1+1=", "1+1=", "12+30=", "12+30=", "2+2=", "2+2="]
     assert batch.completions == ["2", "2", "40", "41", "5", "5"]
     assert batch.answers == ["2", "2", "42", "42", "4", "4"]
     assert batch.rewards[:3] == [0.9, 0.9, 0.0]
     assert (batch.temperature, batch.policy_version, batch.advantages) == (0.7, 9, None)
     assert (batch.rows, batch.tokens, batch.votes) == ([0, 0, 1, 1, 2, 2], [2] * 6, None)
-    assert greedy.generations(["one", "two", "three"], 9).completions == ["2", "40", "4"]
+    assert greedy.generations(9).completions == ["2", "40", "4"]
 
 
 def test_votes_of_equivalent_answers_make_the_majority():
@@ -98,7 +101,7 @@ def test_votes_of_equivalent_answers_make_the_majority():
         4: pytest.approx((1 + 0.25 + 0) / 3),
     }
     assert evaluation.logs()["eval_maj@4"] == evaluation.overall.majority_at[4]
-    assert sampled.generations(["one", "two", "three"], 9).votes[:4] == [0, 0, 2, 0]
+    assert sampled.generations(9).votes[:4] == [0, 0, 2, 0]
 
 
 def test_the_share_cut_off_and_the_lengths_are_those_of_the_samples():
