@@ -93,8 +93,10 @@ def test_a_run_outlives_the_connection_and_is_followed_and_stopped(host):
     assert any("waiting" in line for line in following.stdout)
     following.kill()
     following.wait()
+    (host.here / "my_rewards.py").write_text("def digits(completions): return [1.0] * len(completions)\n")
     second = host.run()
     assert second.returncode == 2 and "a run is under way there" in second.stderr
+    assert "[0.0]" in (host.there / "my_rewards.py").read_text(), "the files of the run stay as they are"
     assert host.run("--stop").returncode == 0
     followed = host.run("--follow")
     assert followed.returncode == 143 and "waiting" in followed.stdout
@@ -102,10 +104,24 @@ def test_a_run_outlives_the_connection_and_is_followed_and_stopped(host):
     assert "no run is under way there" in host.run("--stop").stderr
 
 
+def test_a_process_that_has_the_number_of_an_ended_run_is_left_alone(host):
+    other = subprocess.Popen(["sleep", "60"])
+    try:
+        (host.there / "run.pid").write_text(f"{other.pid} 12345\n")
+        assert "no run is under way there" in host.run("--stop").stderr
+        assert host.run().returncode == 0
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+    assert not (host.there / "run.pid").exists()
+
+
 def test_what_is_missing_is_one_sentence(host):
     unreachable = host.run("--ssh", "ssh -F none -p 1")
     assert (
-        unreachable.returncode == 2 and "127.0.0.1: ssh could not connect; try `ssh -F none -p 1" in unreachable.stderr
+        unreachable.returncode == 2
+        and "127.0.0.1: no connection; a run that was started goes on. Try `ssh" in unreachable.stderr
     )
     no_program = host.run("--axolotl", "venv/bin/axolotl")
     assert no_program.returncode == 2 and "--axolotl: 'venv/bin/axolotl' is not on 127.0.0.1" in no_program.stderr

@@ -19,7 +19,12 @@ from grpo_plugin.recipe import Recipe, check, read
 @click.argument("host")
 @click.argument("recipe", type=click.Path(exists=True, dir_okay=False))
 @click.option("--folder", help="Where the run works there; by default grpo/NAME, of the recipe.")
-@click.option("--axolotl", default="axolotl", show_default=True, help="The program there, in the folder or the PATH.")
+@click.option(
+    "--axolotl",
+    default="axolotl",
+    show_default=True,
+    help="The program there: in the PATH, or a path below the home or the folder.",
+)
 @click.option("--ssh", default="ssh", show_default=True, help='With its options: "ssh -p 2222".')
 @click.option("--secret", "secrets", multiple=True, help="A variable set here that the run gets; may be repeated.")
 @click.option("--follow", "action", flag_value="follow", help="Show the screen of a run that was started before.")
@@ -34,7 +39,8 @@ def ssh(context: click.Context, **options: Any) -> None:
     --auto-resume-from-checkpoints) are passed on.
     """
     arguments = read_train(["train", options["recipe"], *context.args])
-    assert arguments is not None
+    if arguments is None:
+        raise RecipeError(f"{options['recipe']!r}: no recipe; its name ends in .yaml or .yml.")
     if arguments.mistake:
         raise RecipeError(arguments.mistake)
     recipe = check(read(options["recipe"], arguments.overrides))
@@ -61,11 +67,12 @@ def _start(remote: Remote, recipe: Recipe, words: list[str], secrets: tuple[str,
         raise RecipeError(f"--secret: {missing[0]} is not set here; export it, or leave it out.")
     _output(recipe)
     paths = paths_of(recipe)
+    remote.check()  # before the files of a run that is under way are replaced
     print(f"files    {len(paths)} to {remote.host}:{remote.folder}", flush=True)
     remote.send(paths)
     path = Path(recipe.values["axolotl_config_path"]).resolve().relative_to(Path.cwd()).as_posix()
-    command = [remote.axolotl, "train", path, *words]
-    print(f"command  {shlex.join(command)}", flush=True)
+    command = ["train", path, *words]
+    print(f"command  {remote.axolotl} {shlex.join(command)}", flush=True)
     remote.start(command, {name: os.environ[name] for name in secrets})
 
 

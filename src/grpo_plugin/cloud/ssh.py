@@ -1,7 +1,7 @@
 """A recipe on a machine behind ssh: its files are copied, the run outlives the connection, and is followed from here.
 
 The machine has an environment with this package (docs/installation.md) and rsync. In the run's folder there:
-`run.log` is the screen, `run.pid` the process while it runs, `run.code` the exit code of one that ended.
+`run.log` is the screen, `run.pid` the process and its start time while it runs, `run.code` the exit code after that.
 """
 
 import shlex
@@ -15,30 +15,36 @@ from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe import Recipe
 
 NO_CONNECTION = 255  # ssh's own exit code
-RUNNING, NO_ENVIRONMENT, NO_RUN = 71, 72, 73  # of the scripts below
+RUNNING, NO_ENVIRONMENT, NO_RUN, NO_FOLDER = 71, 72, 73, 74  # of the scripts below
 
-_ALIVE = 'alive() { [ -f run.pid ] && kill -0 "$(cat run.pid)" 2> /dev/null; }'
-_START = """
-mkdir -p {folder} && cd {folder}
-{alive}
+# A process id may be another process's by now: its start time is kept beside it.
+_FUNCTIONS = """
+started() { sed 's/.*) //' "/proc/$1/stat" 2> /dev/null | cut -d ' ' -f 20; }
+alive() { read -r pid start 2> /dev/null < run.pid && [ "$(started "$pid")" = "$start" ]; }
+"""
+_CHECK = """
+mkdir -p {folder} && cd {folder} || exit {no_folder}
 alive && exit {running}
-command -v {axolotl} > /dev/null || exit {no_environment}
-rm -f run.code
-nohup setsid bash -c '"$@" & echo $! > run.pid; wait $!; echo $? > run.code' run {command} > run.log 2>&1 < /dev/null &
-until [ -f run.pid ] && ! [ -z "$(cat run.pid)" ]; do sleep 0.1; done
+command -v {axolotl} > /dev/null || command -v "$HOME"/{axolotl} > /dev/null || exit {no_environment}
+"""
+_START = """
+axolotl=$(command -v {axolotl} || command -v "$HOME"/{axolotl})
+rm -f run.code run.pid
+nohup setsid bash -c '
+    {functions}
+    "$@" & echo "$! $(started $!)" > run.pid; wait $!; echo $? > run.code; rm -f run.pid
+' run "$axolotl" {words} > run.log 2>&1 < /dev/null &
+for _ in $(seq 100); do [ -s run.pid ] || [ -f run.code ] && break; sleep 0.1; done
 """
 _FOLLOW = """
 cd {folder} 2> /dev/null && [ -f run.log ] || exit {no_run}
-{alive}
-if alive; then tail -n +1 --pid="$(cat run.pid)" -F run.log 2> /dev/null; else cat run.log; fi
+if alive; then tail -n +1 --pid="$pid" -F run.log 2> /dev/null; else cat run.log; fi
 for _ in $(seq 50); do [ -f run.code ] && exit "$(cat run.code)"; sleep 0.1; done
 exit 1
 """
 _STOP = """
-cd {folder} 2> /dev/null || exit {no_run}
-{alive}
-alive || exit {no_run}
-kill -TERM "$(cat run.pid)"
+cd {folder} 2> /dev/null && alive || exit {no_run}
+kill -TERM "$pid"
 """
 
 
@@ -72,17 +78,13 @@ class Remote:
         Path(path).mkdir(parents=True, exist_ok=True)
         self._rsync([f"{self.host}:{self.folder}/{path}/", f"{path}/"])
 
-    def start(self, command: Sequence[str], secrets: Mapping[str, str]) -> None:
-        """Start the command in the folder; it outlives the connection.
-
-        Args:
-            secrets: environment variables, which go through the connection's standard input and onto no command line.
+    def check(self) -> None:
+        """Look whether a run can start there.
 
         Raises:
             RecipeError: a run is under way in the folder, or the environment is not there.
         """
-        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in secrets.items())
-        code = self._run(exports + self._script(_START, command=shlex.join(command)))
+        code = self._run(self._script(_CHECK))
         if code == RUNNING:
             raise RecipeError(
                 f"{self.host}:{self.folder}: a run is under way there; follow it with --follow, end it with --stop, or "
@@ -91,8 +93,23 @@ class Remote:
         if code == NO_ENVIRONMENT:
             raise RecipeError(
                 f"--axolotl: {self.axolotl!r} is not on {self.host}; install the package there "
-                "(docs/installation.md) and name the program of its environment, as in --axolotl=venv/bin/axolotl."
+                "(docs/installation.md) and name the program of its environment, as a path below the home or --folder."
             )
+        if code:
+            raise RecipeError(f"--folder: {self.folder!r} cannot be made on {self.host}; name another.")
+
+    def start(self, words: Sequence[str], secrets: Mapping[str, str]) -> None:
+        """Start `axolotl` with its arguments in the folder; it outlives the connection.
+
+        Args:
+            secrets: environment variables, which go through the connection's standard input and onto no command line.
+
+        Raises:
+            RecipeError: as `check`.
+        """
+        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in secrets.items())
+        self.check()
+        self._run(exports + self._script(_CHECK + _START, words))
 
     def follow(self) -> int:
         """Show the run's screen from its beginning, until it ends; returns its exit code."""
@@ -106,22 +123,24 @@ class Remote:
         if self._run(self._script(_STOP)) == NO_RUN:
             raise RecipeError(f"{self.host}:{self.folder}: no run is under way there; check --folder.")
 
-    def _script(self, text: str, command: str = "") -> str:
-        return text.format(
+    def _script(self, text: str, words: Sequence[str] = ()) -> str:
+        return _FUNCTIONS + text.format(
             folder=shlex.quote(self.folder),
             axolotl=shlex.quote(self.axolotl),
-            command=command,
-            alive=_ALIVE,
+            words=shlex.join(words),
+            functions=_FUNCTIONS.replace("'", "'\\''"),
             running=RUNNING,
             no_environment=NO_ENVIRONMENT,
             no_run=NO_RUN,
+            no_folder=NO_FOLDER,
         )
 
     def _run(self, script: str) -> int:
         done = subprocess.run([*self.ssh, self.host, "bash", "-s"], input=script, text=True)
         if done.returncode == NO_CONNECTION:
             raise RecipeError(
-                f"{self.host}: ssh could not connect; try `{shlex.join([*self.ssh, self.host, 'true'])}`."
+                f"{self.host}: no connection; a run that was started goes on. Try "
+                f"`{shlex.join([*self.ssh, self.host, 'true'])}`."
             )
         return done.returncode
 
