@@ -73,6 +73,8 @@ def choose_layout(
     reference: Callable[[Any, Tensor], Tensor] | None = None,
     tolerance: float | None = None,
     call: Call | None = None,
+    agree: Callable[[Any], Any] = lambda found: found,
+    device: torch.device | None = None,
 ) -> Choice:
     """The first layout whose log-probabilities are the model's own.
 
@@ -88,12 +90,14 @@ def choose_layout(
         call: calls a function with the model, inside the forward of its wrapper (DDP, FSDP, DeepSpeed), if it has one.
             Each pass has a call of its own: after one, FSDP frees the weights that it gathered. The sequences are the
             same on every rank.
+        agree: returns the main process's argument on every rank, so that all try the same layouts.
+        device: where the model computes; by default where its weights are.
 
     Raises:
         RecipeError: none agrees; the sentence names the gaps.
     """
     call = call or (lambda work: work(model))
-    device = next(model.parameters()).device
+    device = device or next(model.parameters()).device
     rows = [torch.tensor(ids, device=device) for ids in sequences]
     batch = packed(rows)
     with torch.no_grad(), _without_dropout(model):
@@ -107,7 +111,7 @@ def choose_layout(
         without_bounds: list[float] | str | None = None
         for layout in among:
             chunked = layout.startswith("packed") and _attends_in_chunks(model)
-            found = CHUNKS if chunked else call(partial(gaps, batch=batch, layout=layout, own=own))
+            found = CHUNKS if chunked else agree(call(partial(gaps, batch=batch, layout=layout, own=own)))
             if careful and layout in ("packed", "packed_mask"):
                 without_bounds, found = found, STATE
             elif careful and layout == "packed_varlen" and found == without_bounds:

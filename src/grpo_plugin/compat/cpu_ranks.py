@@ -17,9 +17,13 @@ PRIORITY = 100  # behind torch's own
 _loads = False
 
 
-def launcher_words(words: list[str], environ: MutableMapping[str, str]) -> list[str]:
-    """The arguments of `axolotl train …` with which accelerate starts every process; sets what these need to know."""
+def launcher_words(words: list[str], processes: int, environ: MutableMapping[str, str]) -> list[str]:
+    """The arguments of `axolotl train …` with which accelerate starts every process; sets what these need to know.
+
+    The processes share the processors, where the user has not said how many threads each may have.
+    """
     environ["ACCELERATE_USE_CPU"] = "true"
+    environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // processes)))
     return [*words[:1], "--multi-gpu", *words[1:]]
 
 

@@ -132,9 +132,8 @@ class Launch:
         self.server_dir = self.session.folder / "vllm"
         self.server: Server | None = None
         self._looked_at = self._lost_since = time.monotonic()
-        self._starts_cpu_ranks = (
-            arguments.launcher == "accelerate" and (arguments.num_processes or 1) > 1 and not visible_gpus(os.environ)
-        )
+        several = arguments.launcher == "accelerate" and (arguments.num_processes or 1) > 1
+        self._cpu_ranks = (arguments.num_processes or 1) if several and not visible_gpus(os.environ) else 0
         self.stop_timeout = (recipe.rollout or RolloutConfig()).stop_timeout
 
     def fork(self) -> int:
@@ -147,8 +146,9 @@ class Launch:
                 os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(self.plan.split.trainer)
                 os.environ[session.GPUS] = ",".join(self.plan.split.trainer + self.plan.split.server)
         os.environ[session.CONSOLE] = "0"
-        if self._starts_cpu_ranks:
-            sys.argv[1:] = cpu_ranks.launcher_words(sys.argv[1:], os.environ)
+        if self._cpu_ranks:
+            print(f"processes  {self._cpu_ranks} on CPUs, as no GPU was found", flush=True)
+            sys.argv[1:] = cpu_ranks.launcher_words(sys.argv[1:], self._cpu_ranks, os.environ)
         return fork(self._log)
 
     def watch(self, child: int) -> int:

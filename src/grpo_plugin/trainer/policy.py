@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, broadcast_object_list
 from torch import Tensor, nn
 from trl.models.utils import _ForwardRedirection, disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
@@ -152,7 +152,9 @@ class Policy:
 
         with self._inference(self.model), self.accelerator.autocast():
             model = causal(self.accelerator.unwrap_model(self.model))
-            choice = choose_layout(model, sequences, among=among, call=call)
+            choice = choose_layout(
+                model, sequences, among=among, call=call, agree=_of_main_process, device=self.accelerator.device
+            )
         self.layout = choice.layout
         return choice
 
@@ -244,6 +246,11 @@ class Policy:
 
     def _head(self, model: Any, batch: Batch, states: Tensor) -> tuple[Tensor, Tensor]:
         return forward.states_logprobs(model, batch, states, temperature=self.temperature, fp32=self.fp32_head)
+
+
+def _of_main_process(found: Any) -> Any:
+    """The main process's object, on every rank."""
+    return broadcast_object_list([found])[0]
 
 
 def causal(core: nn.Module) -> Any:

@@ -139,3 +139,20 @@ def test_in_half_precision_a_state_is_packed_only_where_bounds_change_something(
         assert choose_layout(model, SEQUENCES, tolerance=100.0).layout == "packed", "no convolution, no state"
         model.base_model.convolution = nn.Conv1d(16, 16, 4, groups=16)
         assert choose_layout(model, SEQUENCES, tolerance=100.0).layout == layout
+
+
+def test_every_pass_is_a_call_of_its_own_and_the_main_process_decides():
+    calls, told = [], []
+
+    def call(work):
+        calls.append(1)
+        return work(model)
+
+    def agree(found):
+        told.append(found)
+        return [9.0, 9.0] if len(told) == 1 else found
+
+    model = Toy(reads_bounds=True)
+    choice = choose_layout(model, SEQUENCES, call=call, agree=agree)
+    assert len(calls) == len(SEQUENCES) + len(told) and len(told) >= 2
+    assert "packed" in choice.passed_over and choice.layout != "packed"

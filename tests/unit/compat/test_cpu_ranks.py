@@ -27,3 +27,13 @@ def test_a_state_is_loaded_to_the_device_that_accelerate_names(monkeypatch, tmp_
     cpu_ranks.apply(SimpleNamespace(device_map=None))
     state = torch.load(tmp_path / "optimizer.pt", map_location=torch.device("cpu", 0), weights_only=True)
     assert state["step"].tolist() == [0.0, 1.0, 2.0]
+
+
+def test_accelerate_is_told_to_start_every_process(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
+    words = ["train", "r.yaml", "--num-processes=3", "--", "--mixed_precision=no"]
+    environ: dict[str, str] = {}
+    assert cpu_ranks.launcher_words(words, 3, environ) == ["train", "--multi-gpu", *words[1:]]
+    assert environ == {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "2"}
+    cpu_ranks.launcher_words(words, 3, chosen := {"OMP_NUM_THREADS": "5"})
+    assert chosen["OMP_NUM_THREADS"] == "5"
