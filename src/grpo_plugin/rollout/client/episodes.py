@@ -6,14 +6,16 @@ goes on from the tokens that every episode has.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from grpo_plugin.environments.episode import Episode
 from grpo_plugin.errors import RolloutError
 from grpo_plugin.rollout.client.failures import ServerGone, StaleWeights
 from grpo_plugin.rollout.client.requests import Ask, check_length
 from grpo_plugin.rollout.client.responses import Completion, completions
 from grpo_plugin.rollout.client.side_by_side import side_by_side
+
+if TYPE_CHECKING:  # the client also runs where vLLM is, without what environments stand on
+    from grpo_plugin.environments.episode import Episode
 
 Lost = (ServerGone, StaleWeights)
 
@@ -50,7 +52,7 @@ class Play:
         """How many turns are wanted and not answered."""
         return self._pending
 
-    async def all(self, episodes: Sequence[Episode], lost: Callable[[], Awaitable[str]]) -> None:
+    async def all(self, episodes: "Sequence[Episode]", lost: Callable[[], Awaitable[str]]) -> None:
         """Play `episodes` at once, those that have begun from where they are.
 
         Args:
@@ -70,7 +72,7 @@ class Play:
         if self._stopped.done():
             raise self._stopped.result()
 
-    async def _one(self, place: int, episode: Episode) -> None:
+    async def _one(self, place: int, episode: "Episode") -> None:
         if not episode.prompt_ids:
             await episode.begin()
         while not (episode.done or self._stopped.done()):
@@ -78,7 +80,7 @@ class Play:
             if completion is not None:
                 await episode.add_turn(completion)
 
-    async def _turn(self, place: int, episode: Episode) -> Completion | None:
+    async def _turn(self, place: int, episode: "Episode") -> Completion | None:
         """The next turn; None where the server was lost."""
         asked = asyncio.ensure_future(self._completion(place, episode))
         self._pending += 1
@@ -93,7 +95,7 @@ class Play:
             asked.cancel()
             await asyncio.wait((asked,))  # until it no longer uses a connection that is closed next
 
-    async def _completion(self, place: int, episode: Episode) -> Completion:
+    async def _completion(self, place: int, episode: "Episode") -> Completion:
         check_length(len(episode.token_ids), episode.budget, self._longest)
         body = {**self._fields, "prompt": episode.token_ids, "max_tokens": episode.budget}
         if "seed" in body:

@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import httpx
 
-from grpo_plugin.environments.episode import Episode
 from grpo_plugin.errors import RolloutError
 from grpo_plugin.rollout.client.episodes import IN_FLIGHT, Play
 from grpo_plugin.rollout.client.failures import ServerGone, json_of, transport_errors
@@ -17,6 +16,9 @@ from grpo_plugin.rollout.client.open_files import raise_limit
 from grpo_plugin.rollout.client.requests import Ask, PromptBatch, check_length
 from grpo_plugin.rollout.client.responses import Completion
 from grpo_plugin.rollout.client.sampling import Sampling
+
+if TYPE_CHECKING:  # the client also runs where vLLM is, without what environments stand on
+    from grpo_plugin.environments.episode import Episode
 
 T = TypeVar("T")
 Version = int | Literal["broken"]
@@ -104,7 +106,7 @@ class Client:
         return asyncio.run(self._watched(work, generates=True))
 
     async def play(
-        self, episodes: Sequence[Episode], *, sampling: Sampling, version: int, verify_version: bool = True
+        self, episodes: "Sequence[Episode]", *, sampling: Sampling, version: int, verify_version: bool = True
     ) -> None:
         """Play `episodes` to their end, all at once, from where they are; `version` and `verify_version` as above.
 
