@@ -41,7 +41,19 @@ _COSTS = {
 }
 
 
-Call = Callable[[Callable[[Any], Any]], Any]
+class Wrapped(NamedTuple):
+    """How a model is called that has a wrapper (DDP, FSDP, DeepSpeed), on several ranks.
+
+    Attributes:
+        call: calls a function with the model, inside the wrapper's forward. Each pass has a call of its own: after
+            one, FSDP frees the weights that it gathered.
+        agree: returns the main process's argument on every rank, so that all try the same layouts.
+        device: where it computes; its weights may be elsewhere.
+    """
+
+    call: Callable[[Callable[[Any], Any]], Any]
+    agree: Callable[[Any], Any]
+    device: torch.device
 
 
 class Choice(NamedTuple):
@@ -72,9 +84,7 @@ def choose_layout(
     among: Sequence[str] = tuple(LAYOUTS),
     reference: Callable[[Any, Tensor], Tensor] | None = None,
     tolerance: float | None = None,
-    call: Call | None = None,
-    agree: Callable[[Any], Any] = lambda found: found,
-    device: torch.device | None = None,
+    wrapped: Wrapped | None = None,
 ) -> Choice:
     """The first layout whose log-probabilities are the model's own.
 
@@ -87,17 +97,12 @@ def choose_layout(
             as many passes as each other.
         reference: logits (n, V) of the model for the ids (n,) of one sequence; by default its own forward.
         tolerance: nats per token; by default as `TOLERANCES` says for the type of the logits.
-        call: calls a function with the model, inside the forward of its wrapper (DDP, FSDP, DeepSpeed), if it has one.
-            Each pass has a call of its own: after one, FSDP frees the weights that it gathered. The sequences are the
-            same on every rank.
-        agree: returns the main process's argument on every rank, so that all try the same layouts.
-        device: where the model computes; by default where its weights are.
+        wrapped: how the model is called where it has a wrapper; the sequences are the same on every rank.
 
     Raises:
         RecipeError: none agrees; the sentence names the gaps.
     """
-    call = call or (lambda work: work(model))
-    device = device or next(model.parameters()).device
+    call, agree, device = wrapped or Wrapped(lambda work: work(model), lambda found: found, _device(model))
     rows = [torch.tensor(ids, device=device) for ids in sequences]
     batch = packed(rows)
     with torch.no_grad(), _without_dropout(model):
@@ -119,16 +124,19 @@ def choose_layout(
             if isinstance(found, str):
                 passed_over[layout] = found
                 continue
-            largest = max(found)
             apart = not layout.startswith("packed")  # sequences that cannot see each other: noise alone
-            if largest <= (most if apart else min(most, max(least, NOISE * found[0]))):
-                return Choice(layout, largest, passed_over)
-            passed_over[layout] = largest
+            if max(found) <= (most if apart else min(most, max(least, NOISE * found[0]))):
+                return Choice(layout, max(found), passed_over)
+            passed_over[layout] = max(found)
     raise RecipeError(
         f"base_model: log-probabilities differ from the model's own, by more than {least:g} nats per token, however "
         f"sequences run ({_listed(passed_over)}); its layers or its logits do what these plugins do not know: train "
         "another model, and report this one."
     )
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def _of_row(reference: Callable[[Any, Tensor], Tensor], row: Tensor, model: Any) -> Tensor:

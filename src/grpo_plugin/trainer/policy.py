@@ -14,7 +14,7 @@ from trl.trainer.utils import use_adapter
 
 from grpo_plugin.algorithms import forward, layouts
 from grpo_plugin.algorithms.heads import head_divergence
-from grpo_plugin.algorithms.layout_choice import Choice, choose_layout
+from grpo_plugin.algorithms.layout_choice import Choice, Wrapped, choose_layout
 from grpo_plugin.algorithms.layouts import LAYOUTS
 from grpo_plugin.algorithms.load_balance import balance_loss
 from grpo_plugin.algorithms.logits import logit_arguments
@@ -152,9 +152,8 @@ class Policy:
 
         with self._inference(self.model), self.accelerator.autocast():
             model = causal(self.accelerator.unwrap_model(self.model))
-            choice = choose_layout(
-                model, sequences, among=among, call=call, agree=_of_main_process, device=self.accelerator.device
-            )
+            wrapped = Wrapped(call, _of_main_process, self.accelerator.device)
+            choice = choose_layout(model, sequences, among=among, wrapped=wrapped)
         self.layout = choice.layout
         return choice
 

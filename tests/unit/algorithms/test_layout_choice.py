@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from grpo_plugin.algorithms import layout_choice
-from grpo_plugin.algorithms.layout_choice import Choice, choose_layout
+from grpo_plugin.algorithms.layout_choice import Choice, Wrapped, choose_layout
 from grpo_plugin.errors import RecipeError
 
 SEQUENCES = [[1, 2, 3, 4], [5, 6, 7], [3, 1, 4, 1, 5, 2]]
@@ -153,6 +153,6 @@ def test_every_pass_is_a_call_of_its_own_and_the_main_process_decides():
         return [9.0, 9.0] if len(told) == 1 else found
 
     model = Toy(reads_bounds=True)
-    choice = choose_layout(model, SEQUENCES, call=call, agree=agree)
+    choice = choose_layout(model, SEQUENCES, wrapped=Wrapped(call, agree, torch.device("cpu")))
     assert len(calls) == len(SEQUENCES) + len(told) and len(told) >= 2
     assert "packed" in choice.passed_over and choice.layout != "packed"
