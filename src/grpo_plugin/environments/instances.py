@@ -119,5 +119,5 @@ def _close(value: Any) -> None:
         closing = function()
         if hasattr(closing, "__await__"):
             wait_for(closing, CLOSE_SECONDS)
-    except Exception as error:
+    except BaseException as error:  # SystemExit, too
         log.warning("close() of %s raised %s: %s", type(value).__name__, type(error).__name__, error)

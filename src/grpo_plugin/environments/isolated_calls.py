@@ -69,7 +69,7 @@ def run(sent: bytes, seconds: float) -> bytes | Failure:
             with contained():
                 result = perform(instance, job)
         except BaseException as error:  # SystemExit, too
-            return Failure(words(error), f"{type(error).__name__}: {error}")
+            return Failure(words(error), f"{type(error).__name__}: {words(error)}")
         try:
             return pickle.dumps((instance, result))
         except Exception as error:

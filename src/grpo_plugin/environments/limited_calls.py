@@ -46,19 +46,25 @@ async def in_loop(function: Callable[[], Awaitable[Any]], seconds: float) -> Any
         task.cancel()  # nothing where it is done
     if not done:
         raise CallFailed("timeout", late(seconds))
+    if task.cancelled():  # by itself: had we been cancelled, the wait would have raised
+        raise CallFailed("exception", "The call was cancelled.")
     return task.result()
 
 
 async def _guarded(function: Callable[[], Awaitable[Any]]) -> Any:
     try:
         return await function()
-    except Exception as error:
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # SystemExit, too: it would end the loop, and with it all other calls
         raise failed(error) from error
 
 
 def failed(error: BaseException) -> CallFailed:
     """The failure of a call that raised."""
-    return CallFailed("exception", words(error), described=f"{type(error).__name__}: {error}")
+    if isinstance(error, CallFailed):
+        return error
+    return CallFailed("exception", words(error), described=f"{type(error).__name__}: {words(error)}")
 
 
 def late(seconds: float) -> str:
@@ -67,4 +73,7 @@ def late(seconds: float) -> str:
 
 def words(error: BaseException) -> str:
     """The text of an exception, as TRL tells it to the model."""
-    return str(error) or type(error).__name__
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # its class has a __str__ that raises
+        return type(error).__name__

@@ -58,14 +58,17 @@ class ToolCaller:
         try:
             if tool.is_async:
                 with lost_unless_over(None if tool.function else instance):
-                    function = tool.of(None if instance is None else instance.value)
-                    result = await in_loop(partial(function, **call.arguments), self._config.tool_timeout)
-                content = content_of(result, self._config.max_tool_output)
+                    content = await in_loop(partial(self._content, tool, call, instance), self._config.tool_timeout)
             else:
                 content = await self.isolation.call(instance, self._job(tool, call), self._config.tool_timeout)
         except CallFailed as error:
             return self._failed(call.name, error.kind, str(error))
         return Answer(call.name, content)
+
+    async def _content(self, tool: Tool, call: ToolCall, instance: Instance | None) -> Content:
+        """What an async tool returns, as content; in here, because a __str__ of the user's may raise, too."""
+        result = await tool.of(None if instance is None else instance.value)(**call.arguments)
+        return content_of(result, self._config.max_tool_output)
 
     def _job(self, tool: Tool, call: ToolCall) -> Job:
         limit = self._config.max_tool_output

@@ -6,6 +6,7 @@ One loop for the whole run, because clients (HTTP sessions, rate limiters) belon
 import asyncio
 import threading
 from collections.abc import Awaitable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 _lock = threading.Lock()
@@ -46,5 +47,16 @@ def _running_loop() -> asyncio.AbstractEventLoop:
     with _lock:
         if _loop is None:
             _loop = asyncio.new_event_loop()
-            threading.Thread(target=_loop.run_forever, name="async rewards", daemon=True).start()
+            threading.Thread(target=_run, args=(_loop,), name="async rewards", daemon=True).start()
         return _loop
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the loop to the end of the process.
+
+    A task that raises SystemExit or KeyboardInterrupt has it as its result, and asyncio then raises it out of the loop,
+    too; here it goes on, as everything else that runs in it waits for it.
+    """
+    while not loop.is_closed():
+        with suppress(SystemExit, KeyboardInterrupt):
+            loop.run_forever()
