@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from grpo_plugin.environments.results import without_surrogates
+
 Message = dict[str, Any]
 Schemas = Mapping[str, Mapping[str, Any]]
 """The JSON schema of each tool by its name, as `transformers.utils.get_json_schema` makes it."""
@@ -62,6 +64,15 @@ def made_of(text: str, calls: Sequence[tuple[int, int, ToolCall | MalformedCall]
     return Turn("".join(outside).strip(), found)
 
 
+def checked_call(name: str, arguments: dict[str, Any]) -> ToolCall | MalformedCall:
+    """The call, with arguments that can be written as JSON again, in text that can be encoded."""
+    try:
+        written = without_surrogates(json.dumps(arguments, ensure_ascii=False))
+        return ToolCall(without_surrogates(name), json.loads(written))
+    except (TypeError, ValueError, RecursionError) as error:
+        return MalformedCall(f"{name}: the arguments cannot be written as JSON ({error})")
+
+
 def from_object(value: Any, arguments_key: str = "arguments") -> ToolCall | MalformedCall:
     """The call that a JSON object describes: its `name`, and its arguments, none where the key is missing."""
     if not isinstance(value, dict):
@@ -72,12 +83,12 @@ def from_object(value: Any, arguments_key: str = "arguments") -> ToolCall | Malf
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments)
-        except ValueError:
+        except (ValueError, RecursionError):
             return MalformedCall(f"the {arguments_key} of {name} are text, not a JSON object")
     arguments = {} if arguments is None else arguments
     if not isinstance(arguments, dict):
         return MalformedCall(f"the {arguments_key} of {name} are {_kind(arguments)}, not a JSON object")
-    return ToolCall(name, arguments)
+    return checked_call(name, arguments)
 
 
 def from_json(text: str, arguments_key: str = "arguments") -> ToolCall | MalformedCall:

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -13,7 +14,7 @@ from grpo_plugin.environments.instances import Instance, InstancePool
 from grpo_plugin.environments.isolated_calls import Job
 from grpo_plugin.environments.isolation import Isolation, lost_unless_over
 from grpo_plugin.environments.limited_calls import CallFailed, in_loop, in_thread
-from grpo_plugin.environments.results import Content, is_blocks
+from grpo_plugin.environments.results import Content, content_of, is_blocks
 from grpo_plugin.environments.tools import Tool
 from grpo_plugin.errors import EpisodeError
 
@@ -58,6 +59,7 @@ class Environment:
             if observation is not None and not isinstance(observation, str) and not is_blocks(observation):
                 kind = type(observation).__name__
                 raise CallFailed("exception", f"it returned {kind}, neither None nor text nor content blocks")
+            observation = None if observation is None else content_of(observation, sys.maxsize)
         except asyncio.CancelledError:
             self.pool.drop(instance)
             raise

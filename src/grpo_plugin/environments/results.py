@@ -12,15 +12,20 @@ def content_of(result: Any, limit: int) -> Content:
         limit: characters of text that are kept, over all blocks; a note says how many were left out.
     """
     if not is_blocks(result):
-        return shortened(str(result), limit)
+        return without_surrogates(shortened(str(result), limit))
     blocks = []
     for block in result:
         if block["type"] == "text":
             text = str(block.get("text", ""))
-            block = {**block, "text": shortened(text, limit)}
+            block = {**block, "text": without_surrogates(shortened(text, limit))}
             limit = max(limit - len(text), 0)
         blocks.append(block)
     return blocks
+
+
+def without_surrogates(text: str) -> str:
+    """The text with pairs of surrogates as one character, and U+FFFD for others, which no tokenizer or file takes."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def is_blocks(value: Any) -> bool:

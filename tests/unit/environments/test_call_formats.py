@@ -64,6 +64,10 @@ def test_hermes(text, content, calls):
             "the arguments of add are a list, not a JSON object",
         ),
         ('<tool_call>{"name": "add", "arguments": "one"}</tool_call>', "the arguments of add are text"),
+        (
+            '<tool_call>{"name": "add", "arguments": "' + "[" * 100_000 + '"}</tool_call>',
+            "the arguments of add are text",
+        ),
         ("<tool_call>" + "[" * 100_000 + "</tool_call>", "the call is not valid JSON"),
     ],
 )
@@ -167,9 +171,35 @@ def test_pythonic(text, content, calls):
         ("[add(**x)]", "add: arguments are given as name=value"),
         ("[add(a=open('x'))]", "add: a value is neither text, number, list nor dict"),
         ("[add(a=1), 3]", "3 is no call"),
+        (f"[add(), {'-' * 400}1]", "an expression that is too long is no call"),
+        (f"[add(), 0x{'f' * 5000}]", "an expression that is too long is no call"),
+        (f"[add(a=0x{'f' * 5000})]", "add: the arguments cannot be written as JSON"),
+        ("[add(a={(1, 2): 3})]", "add: the arguments cannot be written as JSON (keys must be str"),
+        ("[add(a={1, 2})]", "add: the arguments cannot be written as JSON (Object of type set"),
         ("<|python_start|>add(a=1)<|python_end|>", "calls are a list"),
     ],
 )
 def test_pythonic_that_cannot_be_read(text, reason):
     turn = pythonic.parse(text, {})
     assert turn.content == text and reasons(turn)[0].startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (
+            hermes.parse,
+            '<tool_call>{"name": "a\\ud83d", "arguments": {"\\ude00": ["\\ud83d\\ude00", "\\ud83dx"]}}</tool_call>',
+        ),
+        (llama3_json.parse, '{"name": "a\\ud83d", "parameters": {"\\ude00": ["\\ud83d\\ude00", "\\ud83dx"]}}'),
+    ],
+)
+def test_half_a_character_in_a_call_is_replaced(parse, text):
+    assert list(parse(text, {}).calls) == [ToolCall("a\ufffd", {"\ufffd": ["\U0001f600", "\ufffdx"]})]
+
+
+def test_half_a_character_in_other_formats_is_replaced():
+    [call] = pythonic.parse(r"[add(a='\ud83d', b=('\ud83d\ude00', 1))]", {}).calls
+    assert call == ToolCall("add", {"a": "\ufffd", "b": ["\U0001f600", 1]})
+    [call] = qwen3_coder.parse(xml(("items", r'["\ud83d"]')), SCHEMAS).calls
+    assert call == ToolCall("add", {"items": ["\ufffd"]})

@@ -10,7 +10,7 @@ from grpo_plugin.environments.limits import Limits
 from grpo_plugin.errors import EpisodeError
 from tests.unit.environments import worlds
 from tests.unit.environments.chat import call, renderer, turn
-from tests.unit.environments.test_episode import END, WORLDS, make, play
+from tests.unit.environments.test_episode import END, ROW, WORLDS, make, play
 
 TROUBLED = f"{WORLDS}.Troubled"
 
@@ -167,3 +167,17 @@ def test_a_text_model_is_told_that_it_cannot_see(tmp_path):
     other = environments.episode({"picture": True}, environments.rendering(renderer(), tmp_path), Limits(9), "row 2")
     with pytest.raises(EpisodeError, match=r"reset\(\) returned something other than text, .* for row 2; return text"):
         play(other)
+
+
+def test_half_a_character_of_a_tool_or_a_reset_is_replaced(tmp_path):
+    (tmp_path / "halves.py").write_text(
+        "class Halves:\n    def reset(self):\n        return ' \\ud83d'\n\n"
+        "    def half(self, blocks: bool) -> object:\n"
+        "        '''\n        Half.\n\n        Args:\n            blocks: How.\n        '''\n"
+        "        return [{'type': 'text', 'text': '\\ud83d'}] if blocks else '\\ud83d'\n"
+    )
+    _, episode = make(tmp_path, ROW, Limits(9000), factory="halves.py:Halves")
+    halves = [call("half", f'{{"blocks": {blocks}}}') + END for blocks in ("false", "true")]
+    play(episode, *halves, "So." + END)
+    assert episode.prompt[-1]["content"] == "Count to 3. \ufffd"
+    assert [message["content"] for message in episode.messages[1::2]] == ["\ufffd", "\ufffd"]

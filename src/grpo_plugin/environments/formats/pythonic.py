@@ -3,7 +3,7 @@
 import ast
 import re
 
-from grpo_plugin.environments.calls import MalformedCall, Schemas, ToolCall, Turn
+from grpo_plugin.environments.calls import MalformedCall, Schemas, ToolCall, Turn, checked_call
 
 _BEGINS = re.compile(r"\[\s*[A-Za-z_][\w.]*\s*\(")
 _START, _END = "<|python_start|>", "<|python_end|>"
@@ -27,11 +27,20 @@ def parse(text: str, _schemas: Schemas) -> Turn:
 
 def _call(node: ast.expr) -> ToolCall | MalformedCall:
     if not isinstance(node, ast.Call):
-        return MalformedCall(f"{ast.unparse(node)} is no call")
-    name = ast.unparse(node.func)
+        return MalformedCall(f"{_source(node)} is no call")
+    name = _source(node.func)
     if node.args or any(keyword.arg is None for keyword in node.keywords):
         return MalformedCall(f"{name}: arguments are given as name=value")
     try:
-        return ToolCall(name, {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords})
+        arguments = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return MalformedCall(f"{name}: a value is neither text, number, list nor dict")
+    return checked_call(name, arguments)
+
+
+def _source(node: ast.expr) -> str:
+    """The expression as Python writes it, which it cannot for one that is nested deep or holds a huge number."""
+    try:
+        return ast.unparse(node)
+    except (ValueError, RecursionError):
+        return "an expression that is too long"

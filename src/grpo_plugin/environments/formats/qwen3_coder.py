@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from grpo_plugin.environments.calls import MalformedCall, Schemas, ToolCall, Turn, answer_begins, made_of
+from grpo_plugin.environments.calls import MalformedCall, Schemas, ToolCall, Turn, answer_begins, checked_call, made_of
 
 _CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|(?=<tool_call>)|$)", re.DOTALL)
 _FUNCTION = re.compile(r"\s*<function=([^>\n]+)>(.*?)(?:</function>\s*|$)", re.DOTALL)
@@ -34,7 +34,7 @@ def _call(text: str, schemas: Schemas) -> ToolCall | MalformedCall:
         place = parameter.end()
     if body[place:].strip():
         return MalformedCall(f"{name}: an argument is <parameter=name>, its value, and </parameter>")
-    return ToolCall(name, arguments)
+    return checked_call(name, arguments)
 
 
 def _value(text: str, schema: Mapping[str, Any]) -> Any:
