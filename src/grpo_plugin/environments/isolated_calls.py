@@ -62,15 +62,18 @@ def prepare(specs: Sequence[str], base_dir: Path) -> None:
 def run(sent: bytes, seconds: float) -> bytes | Failure:
     """Make the call of a pickled instance and `Job` in a worker; the pickled instance and result."""
     with killed_after(seconds + _GRACE):
-        instance, job = pickle.loads(sent)
-        if job.spec is not None:
-            job = replace(job, function=_functions[job.spec])
         try:
             with contained():
+                instance, job = pickle.loads(sent)
+                if job.spec is not None:
+                    job = replace(job, function=_functions[job.spec])
                 result = perform(instance, job)
         except BaseException as error:  # SystemExit, too
             return Failure(words(error), f"{type(error).__name__}: {words(error)}")
         try:
-            return pickle.dumps((instance, result))
-        except Exception as error:
-            return Failure(f"The state or the result cannot be sent back ({error}).")
+            with contained():
+                returned = pickle.dumps((instance, result))
+                pickle.loads(returned)  # as the trainer will
+            return returned
+        except BaseException as error:
+            return Failure(f"The state or the result cannot be sent back ({words(error)}).")

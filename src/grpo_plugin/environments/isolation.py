@@ -3,7 +3,7 @@
 import asyncio
 import pickle
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from grpo_plugin.environments import isolated_calls
 from grpo_plugin.environments.call_thread import CallThread
 from grpo_plugin.environments.instances import Instance
 from grpo_plugin.environments.isolated_calls import Failure, Job, perform
-from grpo_plugin.environments.limited_calls import CallFailed, in_thread, late
+from grpo_plugin.environments.limited_calls import CallFailed, failed, in_thread, late, words
 from grpo_plugin.scoring.processes import ENDED_WITH_ZERO, MarkedPool, start_pool
 
 _GIB = 2**30
@@ -48,13 +48,8 @@ class Threads:
 
     async def call(self, instance: Instance | None, job: Job, seconds: float) -> Any:
         if instance is None or job.function is not None:
-            thread = CallThread()
-            try:
-                return await in_thread(thread, partial(perform, None, job), seconds)
-            finally:
-                thread.end()
-        with lost_unless_over(instance):
-            return await in_thread(instance.thread, partial(perform, instance.value, job), seconds)
+            return await _in_thread_of(None, partial(perform, None, job), seconds)
+        return await _in_thread_of(instance, partial(perform, instance.value, job), seconds)
 
     def close(self) -> None:
         """Threads cannot be ended; they end with the process."""
@@ -69,6 +64,34 @@ def lost_unless_over(instance: Instance | None) -> Iterator[None]:
         if instance is not None and not (isinstance(error, CallFailed) and error.kind == "exception"):
             instance.give_up()
         raise
+
+
+async def _in_thread_of(instance: Instance | None, function: Callable[[], Any], seconds: float) -> Any:
+    """What `function` returns in the thread of the instance, or in one of its own; CallFailed as in `in_thread`."""
+    if instance is not None:
+        with lost_unless_over(instance):
+            return await in_thread(instance.thread, function, seconds)
+    thread = CallThread()
+    try:
+        return await in_thread(thread, function, seconds)
+    finally:
+        thread.end()
+
+
+def _packed(content: Any) -> bytes:
+    try:
+        return pickle.dumps(content)
+    except BaseException as error:
+        reason = f"This state cannot be sent to a worker process ({words(error)})."
+        raise CallFailed("exception", reason) from error
+
+
+def _unpacked(content: bytes) -> Any:
+    try:
+        return pickle.loads(content)
+    except BaseException as error:
+        reason = f"The state or the result cannot be received from its worker process ({words(error)})."
+        raise CallFailed("exception", reason) from error
 
 
 class Processes:
@@ -87,14 +110,12 @@ class Processes:
         self._pool: MarkedPool | None = None
 
     async def call(self, instance: Instance | None, job: Job, seconds: float) -> Any:
-        try:
-            sent = pickle.dumps((None if instance is None else instance.value, job.for_worker()))
-        except Exception as error:
-            raise CallFailed("exception", f"This state cannot be sent to a worker process ({error}).") from error
+        value = None if instance is None else instance.value
+        sent = await _in_thread_of(instance, partial(_packed, (value, job.for_worker())), seconds)
         returned = await self._run(sent, seconds)
         if isinstance(returned, Failure):
             raise CallFailed("exception", returned.message, described=returned.described)
-        value, result = pickle.loads(returned)
+        value, result = await _in_thread_of(instance, partial(_unpacked, returned), seconds)
         if instance is not None:
             instance.value = value
         return result
@@ -121,6 +142,8 @@ class Processes:
                 raise CallFailed("exception", f"The call ended its process (exit code {code}).") from error
             except CancelledError as error:  # of the pool's future: the run is over
                 raise CallFailed("exception", "The call was cancelled.") from error
+            except Exception as error:  # raised in the worker, or on the way to it
+                raise failed(error) from error
         raise CallFailed("exception", "The process of the call ended.")
 
     def _running_pool(self) -> MarkedPool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import os
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from tests.unit.environments import worlds
 from tests.unit.environments.chat import call, renderer, turn
 from tests.unit.environments.test_episode import END, ROW, WORLDS, make, play
 
+HERE = "tests.unit.environments.test_environment_faults"
 TROUBLED = f"{WORLDS}.Troubled"
 
 
@@ -181,3 +183,80 @@ def test_half_a_character_of_a_tool_or_a_reset_is_replaced(tmp_path):
     play(episode, *halves, "So." + END)
     assert episode.prompt[-1]["content"] == "Count to 3. \ufffd"
     assert [message["content"] for message in episode.messages[1::2]] == ["\ufffd", "\ufffd"]
+
+
+FRAGILE = """
+class Pair(Exception):
+    def __init__(self, one, two):
+        super().__init__(one)  # pickle makes it again with one argument
+
+
+class Fragile:
+    def __init__(self):
+        self.last = None
+        self.moves = []
+
+    def reset(self):
+        pass
+
+    def move(self, how: str) -> object:
+        \'\'\'
+        Move.
+
+        Args:
+            how: In which way.
+        \'\'\'
+        self.moves.append(how)
+        if how == "state":
+            self.last = Pair(1, 2)
+        return str(self.moves)
+"""
+
+
+def test_a_state_that_cannot_be_received_is_a_failed_call(tmp_path):
+    (tmp_path / "fragile.py").write_text(FRAGILE)
+    _, episode = make(tmp_path, {}, Limits(20_000), factory="fragile.py:Fragile", isolation="processes", workers=1)
+    play(episode, *(call("move", f'{{"how": "{how}"}}') + END for how in ("state", "so")), "Done." + END)
+    answers = [message["content"] for message in episode.messages if message["role"] == "tool"]
+    assert "The state or the result cannot be sent back" in answers[0] and "two" in answers[0]
+    assert answers[1] == "['so']" and dict(episode.failures) == {"exception": 1}
+
+
+@pytest.mark.parametrize("moment", ["received", "sent"])
+def test_a_state_whose_pickling_exits_here_is_a_failed_call(tmp_path, moment):
+    """What the worker can read and the trainer cannot, as both run the user's own code for it."""
+    config = {"factory": f"{HERE}.OnTheWay", "isolation": "processes", "workers": 1}
+    _, episode = make(tmp_path, {}, Limits(20_000), **config)
+    play(episode, call("stay", f'{{"moment": "{moment}"}}') + END, call("stay", '{"moment": ""}') + END, "So." + END)
+    answers = [message["content"] for message in episode.messages if message["role"] == "tool"]
+    expected = {"received": "received from its worker process (no way)", "sent": "sent to a worker process (no way)"}
+    assert expected[moment] in "".join(answers) and set(episode.failures) == {"exception"}
+    assert episode.done
+
+
+class OnTheWay:
+    def __init__(self):
+        self.moment, self.maker = "", os.getpid()
+
+    def reset(self):
+        pass
+
+    def stay(self, moment: str) -> str:
+        """
+        Stay.
+
+        Args:
+            moment: When to leave.
+        """
+        self.moment = moment
+        return moment
+
+    def __getstate__(self):
+        if self.moment == "sent" and os.getpid() == self.maker:
+            raise SystemExit("no way")
+        return self.__dict__
+
+    def __setstate__(self, state):
+        if state["moment"] == "received" and os.getpid() == state["maker"]:
+            raise SystemExit("no way")
+        self.__dict__.update(state)
