@@ -101,7 +101,11 @@ def visible_completion(prompt_text: str, completion_text: str, prefill: str = ""
 def text_of(message: Any) -> str:
     """The text of one prompt or completion: plain text, chat messages, or messages with image and text parts.
 
-    A tool's result is not part of it: what a tool prints is no answer of the model.
+    The texts of several messages are joined by newlines, those of one message's parts directly. A tool's result is not
+    part of it: what a tool prints is no answer of the model.
+
+    >>> text_of([{"role": "assistant", "content": "I have 3"}, {"role": "assistant", "content": "4"}])
+    'I have 3\\n4'
     """
     if isinstance(message, str):
         return message
@@ -110,7 +114,10 @@ def text_of(message: Any) -> str:
             return ""
         return text_of(message.get("text", message.get("content")) or "")
     if isinstance(message, Sequence):
-        return "".join(text_of(part) for part in message)
+        texts = [text_of(part) for part in message]
+        if any(isinstance(part, Mapping) and "role" in part for part in message):
+            return "\n".join(filter(None, texts))
+        return "".join(texts)
     return "" if message is None else str(message)
 
 

@@ -34,3 +34,19 @@ def test_text_of_messages_and_parts() -> None:
     assert text_of([{"role": "assistant", "content": [{"type": "image"}, {"type": "text", "text": "a"}]}]) == "a"
     assert text_of([{"content": "a"}, {"content": None}, "b"]) == "ab"
     assert text_of(None) == ""
+
+
+def test_the_turns_of_a_conversation_are_not_glued_together() -> None:
+    calls = [{"type": "function", "function": {"name": "add", "arguments": {}}}]
+    assert (
+        text_of(
+            [
+                {"role": "assistant", "content": "I have 3", "tool_calls": calls},
+                {"role": "tool", "content": "5"},
+                {"role": "assistant", "content": "", "tool_calls": calls},
+                {"role": "tool", "content": "6"},
+                {"role": "assistant", "content": [{"type": "text", "text": "4"}, {"type": "text", "text": "2"}]},
+            ]
+        )
+        == "I have 3\n42"
+    )
