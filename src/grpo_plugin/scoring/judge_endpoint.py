@@ -93,6 +93,11 @@ class Endpoint(Block):
             )
         return {"Authorization": f"Bearer {key}"}
 
+    def without_key(self, text: str) -> str:
+        """What a server said, which may repeat the key that it refuses."""
+        key = os.environ.get(self.api_key_env or "")
+        return text.replace(key, "***") if key else text
+
     def request(self, messages: Sequence[Message]) -> dict[str, Any]:
         """The body of one request."""
         asked = {"model": self.model, "messages": list(messages), "max_tokens": self.max_tokens}
@@ -241,7 +246,7 @@ class _Attempts:
 
     def _refused(self, response: httpx.Response) -> str:
         """Why a question is refused; RewardError where every one would be."""
-        said = " ".join(response.text.split())[:200]
+        said = self.endpoint.without_key(" ".join(response.text.split()))[:200]
         if response.status_code not in _UNFIT:
             raise RewardError(
                 f"endpoint.base_url: {self.endpoint.base_url} refuses the model {self.endpoint.model!r} with status "

@@ -229,6 +229,10 @@ def test_the_key_comes_from_the_environment_and_is_never_shown(server: Server, m
     monkeypatch.setenv("JUDGE_KEY", "sk-hidden")
     graded(server, ["a"], {"api_key_env": "JUDGE_KEY"})
     assert server.headers[0]["Authorization"] == "Bearer sk-hidden"
+    server.reply = lambda body, attempt: (401, "no such key: sk-hidden")
+    with pytest.raises(RewardError, match=r"no such key: \*\*\*") as raised:
+        graded(server, ["b"], {"api_key_env": "JUDGE_KEY"})
+    assert "hidden" not in str(raised.value)
     with pytest.raises(RewardError, match="the environment variable NO_KEY is not set; export it"):
         graded(server, ["b"], {"api_key_env": "NO_KEY"})
     with pytest.raises(RewardError, match="never write the key itself") as raised:
