@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from grpo_plugin.compat import reasoning_gym_package
 from grpo_plugin.compat.reasoning_gym_package import may_evaluate
 from grpo_plugin.errors import RewardError
 from grpo_plugin.prompts.gold_answers import boxed
@@ -23,6 +24,20 @@ from grpo_plugin.scoring.completions import text_of
 log = logging.getLogger(__name__)
 
 _TAGS = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+
+
+def warm_up() -> None:
+    """Import the package before the first batch, as that takes seconds.
+
+    Raises:
+        RewardError: it cannot be imported.
+    """
+    try:
+        reasoning_gym_package.load()
+    except ImportError as error:
+        raise RewardError(
+            f"the package reasoning-gym cannot be imported ({error}); {reasoning_gym_package.INSTALL}."
+        ) from error
 
 
 def score(

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from grpo_plugin.cli.check_rewards import check_rewards
 from grpo_plugin.cli.stats import stats
 from grpo_plugin.compat import reasoning_gym_package
+from grpo_plugin.config.rewards import RewardsConfig
 from grpo_plugin.errors import DataError, RewardError
 from grpo_plugin.planning.data_problems import data_problems
 from grpo_plugin.planning.row_count import count_rows
@@ -16,6 +17,7 @@ from grpo_plugin.prompts import task_entries
 from grpo_plugin.prompts.task_entries import entry_rows, entry_text, read_entry
 from grpo_plugin.recipe import check, read
 from grpo_plugin.recipe.sources import Task
+from grpo_plugin.scoring import load
 from rewards.reasoning_gym import score
 from tests.gym import need_reasoning_gym
 
@@ -149,6 +151,19 @@ def test_no_answer_is_run_as_a_program(task, tmp_path):
     for program in programs:
         assert score([f"<answer>{program}</answer>"], [text])[0] < 1
         assert list(tmp_path.iterdir()) == []
+
+
+def test_the_verifier_runs_in_workers(tmp_path):
+    functions = [{"function": "rewards.reasoning_gym.score"}]
+    rewards = load(RewardsConfig.parse("rewards", {"functions": functions, "workers": 1, "timeout": 60}), tmp_path)
+    texts = entries("chain_sum", 2)
+    answers = [read_entry(text)[2]["answer"] for text in texts]
+    try:
+        completions = [f"<answer>{answers[0]}</answer>", "<answer>x</answer>"]
+        scores = rewards.score(["p", "q"], completions, [[1], [1]], {task_entries.COLUMN: texts})
+    finally:
+        rewards.close()
+    assert scores.by_function == [[1.0, 0.0]] and rewards.places() == {"score": "workers"}
 
 
 def test_check_rewards_knows_entries_and_puzzles_without_one_answer(tmp_path):

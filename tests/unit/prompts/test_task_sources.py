@@ -5,8 +5,10 @@ import pytest
 from grpo_plugin.compat import reasoning_gym_package
 from grpo_plugin.compat.reasoning_gym_package import may_evaluate
 from grpo_plugin.config.prompts import PromptsConfig
-from grpo_plugin.errors import DataError, RecipeError
+from grpo_plugin.config.rewards import RewardsConfig
+from grpo_plugin.errors import DataError, RecipeError, RewardError
 from grpo_plugin.recipe.sources import Task, resolve
+from grpo_plugin.scoring import load
 from grpo_plugin.stats.request import request
 
 SUMS = "reasoning_gym:chain_sum"
@@ -75,6 +77,16 @@ def test_stats_of_other_data_leave_out_what_is_for_tasks(tmp_path):
     assert (other.train[0].source, other.size, other.seed, other.options) == ("a.jsonl", None, None, None)
     same = request(recipe, ["reasoning_gym:gcd"], ["any"], "train").config
     assert (same.train[0].size, same.train[0].seed) == (5, 2)
+
+
+def test_the_reward_without_the_package_is_one_sentence(monkeypatch, tmp_path):
+    def missing() -> None:
+        raise ModuleNotFoundError("No module named 'reasoning_gym'")
+
+    monkeypatch.setattr(reasoning_gym_package, "load", missing)
+    functions = [{"function": "rewards.reasoning_gym.score"}]
+    with pytest.raises(RewardError, match=r"cannot be imported .*; pip install 'grpo-plugin\[reasoning-gym\]'"):
+        load(RewardsConfig.parse("rewards", {"functions": functions, "workers": 0}), tmp_path)
 
 
 @pytest.mark.parametrize(
