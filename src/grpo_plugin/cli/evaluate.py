@@ -112,7 +112,7 @@ def _evaluate(recipe: Recipe, out: Path, step: int) -> "list[Evaluation]":
         log, accelerator = GenerationLog(out / "validation"), Accelerator(cpu=True)
         episodes = None
         if environments is not None:
-            episodes = episodes_of(recipe, environments, generator, processing_class, accelerator)
+            episodes = episodes_of(recipe, environments, generator, processing_class, config, accelerator)
         evaluations = Validator(sets, generator, accelerator, log, episodes)(step)
     EvaluationLog(out / "evaluations.jsonl").replace(evaluations)
     return evaluations

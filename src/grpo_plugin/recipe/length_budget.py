@@ -63,6 +63,20 @@ def check_longest_prompt(recipe: Recipe, longest: int | None, config: Mapping[st
     )
 
 
+def sequence_limit(recipe: Recipe, config: Mapping[str, Any], *, serves: bool) -> int | None:
+    """Tokens that a prompt and all that follows it may have; None where neither model nor server has a known limit.
+
+    Args:
+        config: the model's configuration as in config.json.
+        serves: whether a vLLM server is started for the recipe, whose `max_model_len` counts too.
+    """
+    limits = [positions(config, recipe.rollout.args if recipe.rollout and serves else ())]
+    if serves:
+        prompt = recipe.prompts.max_length if recipe.prompts else None
+        limits.append(model_length(prompt, longest_answer(recipe.values), recipe.vllm.get("max_model_len")))
+    return min((limit for limit in limits if limit), default=None)
+
+
 def longest_completion(recipe: Recipe) -> int:
     """Tokens of the longest completion: `trl.max_completion_length`."""
     return int(recipe.trl.get("max_completion_length") or COMPLETION)

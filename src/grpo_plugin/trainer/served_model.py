@@ -13,7 +13,7 @@ from grpo_plugin.environments.episode import Episode
 from grpo_plugin.environments.loading import Environments
 from grpo_plugin.environments.rendering import ChatRenderer
 from grpo_plugin.recipe import Recipe
-from grpo_plugin.recipe.length_budget import longest_completion
+from grpo_plugin.recipe.length_budget import longest_completion, sequence_limit
 from grpo_plugin.rollout.client.http import Client
 from grpo_plugin.rollout.client.sampling import FORBIDDEN, Sampling
 from grpo_plugin.scoring.async_loop import wait_for
@@ -74,13 +74,24 @@ def generator_of(recipe: Recipe, backend: ServedModel, processing_class: Any, co
 
 
 def episodes_of(
-    recipe: Recipe, environments: Environments, generator: Generator, processing_class: Any, accelerator: Accelerator
+    recipe: Recipe,
+    environments: Environments,
+    generator: Generator,
+    processing_class: Any,
+    config: Any,
+    accelerator: Accelerator,
 ) -> EpisodeSampler:
-    """Plays episodes as in training; RecipeError where the chat template does not allow it."""
+    """Plays episodes as in training; RecipeError where the chat template does not allow it.
+
+    Args:
+        config: transformers' configuration of the model.
+    """
     kwargs = recipe.trl.get("chat_template_kwargs")
     renderer = ChatRenderer(processing_class, generator.sampling.stop_token_ids, template_kwargs=kwargs)
     rendering = environments.rendering(renderer, recipe.folder)
-    return EpisodeSampler(environments, rendering, generator.backend, accelerator, Stopwatch())
+    elsewhere = recipe.rollout is not None and bool(recipe.rollout.url)
+    limit = sequence_limit(recipe, config.to_dict(), serves=not elsewhere)
+    return EpisodeSampler(environments, rendering, generator.backend, accelerator, Stopwatch(), limit)
 
 
 def tokenizer_of(recipe: Recipe, processing_class: Any) -> PromptTokenizer:

@@ -20,6 +20,7 @@ from grpo_plugin.console.tracker_callback import TrackerCallback
 from grpo_plugin.environments.rendering import ChatRenderer
 from grpo_plugin.recipe.batch_arithmetic import batch_of_arguments
 from grpo_plugin.recipe.checkpoints import saves_checkpoints
+from grpo_plugin.recipe.length_budget import sequence_limit
 from grpo_plugin.recipe.resuming import check_steps_left
 from grpo_plugin.rollout.client.sampling import FORBIDDEN, Sampling
 from grpo_plugin.run import Run
@@ -191,14 +192,9 @@ class TrainerSetup(AxolotlGRPOTrainer):
         rendering = environments.rendering(renderer, self.run_.recipe.folder)
         for note in rendering.notes:
             self.run_.screen.note(note)
-        return EpisodeSampler(
-            environments, rendering, self.generator.backend, self.accelerator, self.run_.watch, self._positions()
-        )
-
-    def _positions(self) -> int | None:
-        """Tokens that the model takes, as its configuration says; None where it says nothing."""
-        config = causal(self.accelerator.unwrap_model(self.model)).config
-        return getattr(config.get_text_config(), "max_position_embeddings", None)
+        config = causal(self.accelerator.unwrap_model(self.model)).config.to_dict()
+        limit = sequence_limit(self.run_.recipe, config, serves=self.run_.recipe.serves)
+        return EpisodeSampler(environments, rendering, self.generator.backend, self.accelerator, self.run_.watch, limit)
 
     def _make_rollout_sampler(self) -> RolloutSampler:
         assert self.run_.rewards is not None

@@ -2,7 +2,7 @@ import pytest
 
 from grpo_plugin.errors import RecipeError
 from grpo_plugin.recipe import Recipe, parse
-from grpo_plugin.recipe.length_budget import check_longest_prompt, model_length
+from grpo_plugin.recipe.length_budget import check_longest_prompt, model_length, sequence_limit
 
 QWEN = {"max_position_embeddings": 512}
 
@@ -62,3 +62,12 @@ def test_stretched_positions_and_overrides_of_vllm_count():
 
 def test_a_server_elsewhere_has_its_own_limits():
     check_longest_prompt(recipe(vllm={}, url="http://host:8000"), 9999, QWEN)
+
+
+def test_a_sequence_may_be_as_long_as_server_and_model_take():
+    """`recipe()` has TRL's 256 tokens of completion, QWEN 512 positions."""
+    assert sequence_limit(recipe(max_length=100), QWEN, serves=True) == 356
+    assert sequence_limit(recipe(max_length=100, vllm={"max_model_len": 400}), QWEN, serves=True) == 400
+    assert sequence_limit(recipe(max_length=300), QWEN, serves=True) == 512
+    assert sequence_limit(recipe(max_length=100), QWEN, serves=False) == 512
+    assert sequence_limit(recipe(), {}, serves=True) is None

@@ -227,9 +227,16 @@ def test_episodes_of_one_prompt_differ_under_a_seed(server: Model, tmp_path: Pat
     assert sorted(request.body["seed"] for request in server.asked) == [5, 5, 6, 6]
 
 
-def test_a_prompt_that_leaves_no_room_is_named(server: Model, tmp_path: Path) -> None:
-    with pytest.raises(RolloutError, match="max_model_len: 1000 tokens do not hold"):
-        play(server, episodes(tmp_path, {}, limits=Limits(990)))
+def test_a_turn_is_as_long_as_the_server_takes_and_a_prompt_that_leaves_no_room_is_named(
+    server: Model, tmp_path: Path
+) -> None:
+    """Of a server elsewhere, whose limit the recipe does not know: 1000 tokens."""
+    [episode] = played = episodes(tmp_path, {}, limits=Limits(990))
+    play(server, played)
+    assert server.asked[0].body["max_tokens"] == 1000 - len(episode.prompt_ids) < 990
+    long = {"prompt": [{"role": "user", "content": "Look. " * 600}], "goal": 7}
+    with pytest.raises(RolloutError, match=r"max_model_len: the 1000 tokens .* after 0 turns.*the row .*Look"):
+        play(server, episodes(tmp_path, long, limits=Limits(990)))
 
 
 def test_requests_in_flight_are_bounded_and_a_slow_tool_takes_no_place(server: Model, tmp_path: Path) -> None:

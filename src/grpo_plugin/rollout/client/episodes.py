@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from grpo_plugin.errors import RolloutError
 from grpo_plugin.rollout.client.failures import ServerGone, StaleWeights
-from grpo_plugin.rollout.client.requests import Ask, check_length
+from grpo_plugin.rollout.client.requests import Ask
 from grpo_plugin.rollout.client.responses import Completion, completions
-from grpo_plugin.rollout.client.side_by_side import side_by_side
+from grpo_plugin.rollout.client.side_by_side import named, side_by_side
 
 if TYPE_CHECKING:  # the client also runs where vLLM is, without what environments stand on
     from grpo_plugin.environments.episode import Episode
@@ -96,14 +96,25 @@ class Play:
             await asyncio.wait((asked,))  # until it no longer uses a connection that is closed next
 
     async def _completion(self, place: int, episode: "Episode") -> Completion:
-        check_length(len(episode.token_ids), episode.budget, self._longest)
-        body = {**self._fields, "prompt": episode.token_ids, "max_tokens": episode.budget}
+        body = {**self._fields, "prompt": episode.token_ids, "max_tokens": self._budget(episode)}
         if "seed" in body:
             body["seed"] += place  # else the episodes of a group would be one and the same
         async with self._free:
             answer = await self._ask("/v1/completions", body)
         [[completion]] = completions(answer, 1, 1, self._version)
         return completion
+
+    def _budget(self, episode: "Episode") -> int:
+        """Tokens that the next turn may have: the episode's own limit, or less where the server takes fewer."""
+        if self._longest is None:
+            return episode.budget
+        length = len(episode.token_ids)
+        if length >= self._longest:
+            raise RolloutError(
+                f"vllm.max_model_len: the {self._longest} tokens of the server are used up by the {length} of an "
+                f"episode, after {episode.turns} turns; raise it, or shorten the row {named(episode)}."
+            )
+        return min(episode.budget, self._longest - length)
 
     async def _watch(self, lost: Callable[[], Awaitable[str]]) -> None:
         self._stop(ServerGone(f"vLLM stopped working: {await lost()}."))

@@ -24,8 +24,13 @@ async def side_by_side(episodes: Sequence[Episode], work: Callable[[int, Episode
         if task.cancelled():  # which is no failure to a TaskGroup, so that the episode would be trained on as it is
             raise RolloutError(
                 f"an episode was cancelled before its end, after {episode.turns} turns; its row is "
-                f"{str(dict(episode.row))[:200]}; does its environment raise CancelledError?"
+                f"{named(episode)}; does its environment raise CancelledError?"
             )
+
+
+def named(episode: "Episode") -> str:
+    """The row of an episode, shortened, for an error."""
+    return str(dict(episode.row))[:200]
 
 
 def _first(failures: BaseExceptionGroup[Any]) -> BaseException:
