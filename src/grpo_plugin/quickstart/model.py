@@ -45,7 +45,7 @@ def make(folder: str | Path, settings: QuickstartConfig, progress: Callable[[flo
 
 
 def _write(folder: Path, settings: QuickstartConfig, progress: Callable[[float], None]) -> None:
-    task = TASKS[settings.task]
+    task = TASKS[settings.task]()
     problems = split(task.problem, settings.seed)
     write_rows(problems.train, folder / "train.jsonl")
     write_rows(problems.held_out, folder / "held_out.jsonl")

@@ -1,15 +1,13 @@
-"""What a model of the quickstart is taught: sums, products that it may ask a calculator for, or a game of guesses."""
+"""What a model of the quickstart is taught: sums, products that it may ask a calculator for, or a game of guesses.
+
+A task's modules are imported once it is asked for: a folder named `environments` where a run starts may hide ours.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from environments.calculator import calculate
-from environments.guessing import GuessingGame
-from grpo_plugin.quickstart.additions import Addition
-from grpo_plugin.quickstart.games import Game
 from grpo_plugin.quickstart.problems import MakeProblem
-from grpo_plugin.quickstart.products import Product
 from grpo_plugin.quickstart.templates import CHAT, CHAT_WITH_TOOLS
 
 
@@ -37,8 +35,24 @@ class Task:
         return [get_json_schema(tool) for tool in self.tools]
 
 
-TASKS = {
-    "addition": Task(Addition, CHAT, vocabulary=320),
-    "calculator": Task(Product, CHAT_WITH_TOOLS, vocabulary=400, tools=(calculate,)),
-    "guessing": Task(Game, CHAT_WITH_TOOLS, vocabulary=400, tools=(GuessingGame().guess,)),
-}
+def _addition() -> Task:
+    from grpo_plugin.quickstart.additions import Addition
+
+    return Task(Addition, CHAT, vocabulary=320)
+
+
+def _calculator() -> Task:
+    from environments.calculator import calculate
+    from grpo_plugin.quickstart.products import Product
+
+    return Task(Product, CHAT_WITH_TOOLS, vocabulary=400, tools=(calculate,))
+
+
+def _guessing() -> Task:
+    from environments.guessing import GuessingGame
+    from grpo_plugin.quickstart.games import Game
+
+    return Task(Game, CHAT_WITH_TOOLS, vocabulary=400, tools=(GuessingGame().guess,))
+
+
+TASKS: dict[str, Callable[[], Task]] = {"addition": _addition, "calculator": _calculator, "guessing": _guessing}

@@ -15,7 +15,6 @@ from transformers import PreTrainedTokenizerBase, Qwen2ForCausalLM
 from grpo_plugin.environments.rendering import ChatRenderer
 from grpo_plugin.quickstart.problems import Problem
 from grpo_plugin.quickstart.tasks import Task
-from rewards.arithmetic import accuracy
 
 BATCH = 64
 LEARNING_RATE, BETAS = 3e-3, (0.9, 0.95)
@@ -107,6 +106,8 @@ def measure(
     model: Any, tokenizer: PreTrainedTokenizerBase, task: Task, problems: Sequence[Problem], *, sample: bool
 ) -> float:
     """Accuracy over `problems` of a task without tools, one completion each: sampled at temperature 1, or greedy."""
+    from rewards.arithmetic import accuracy
+
     prompt_of = Demonstrations(task, tokenizer).prompt
     # Two-digit operands make all prompts equally long, so nothing is padded.
     prompts = torch.tensor([prompt_of(problem.question) for problem in problems])

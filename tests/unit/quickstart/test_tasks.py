@@ -1,14 +1,18 @@
 """What the models with tools are shown is what they get in training."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from environments.calculator import calculate
 from environments.guessing import NUMBERS, GuessingGame
+from grpo_plugin.config.quickstart import QuickstartConfig
 from grpo_plugin.environments.formats import hermes
 from grpo_plugin.environments.rendering import ChatRenderer
 from grpo_plugin.environments.templates import template_problem
+from grpo_plugin.quickstart import fingerprint
 from grpo_plugin.quickstart.games import Game
 from grpo_plugin.quickstart.products import Product
 from grpo_plugin.quickstart.tasks import TASKS
@@ -61,7 +65,7 @@ def test_a_game_ends_after_two_guesses_or_when_it_is_won():
 
 @pytest.mark.parametrize("name", ["calculator", "guessing"])
 def test_only_what_the_model_writes_is_learnt(name):
-    task = TASKS[name]
+    task = TASKS[name]()
     tokenizer, problem = make_tokenizer(task), task.problem(47, 38)
     assert template_problem(ChatRenderer(tokenizer, [tokenizer.eos_token_id])) is None
     rows = Demonstrations(task, tokenizer).batch([(problem.question, problem.worked()), (problem.question, ["Done."])])
@@ -82,3 +86,33 @@ def test_a_calculator_refuses_what_is_no_sum(expression):
 
 def test_calls_are_json():
     assert json.loads(Product(12, 34).worked()[0].split("\n")[1])["arguments"] == {"expression": "12 * 34"}
+
+
+def test_a_task_imports_its_own_modules_alone():
+    """In a process of its own: a folder `environments` where a run starts hides ours."""
+    code = (
+        "import sys; sys.modules['environments'] = None\n"
+        "from grpo_plugin.quickstart import model\n"
+        "print(model.TASKS['addition']().problem(47, 38).answer, 'rewards.arithmetic' in sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[-1] == "85 False"
+
+
+@pytest.mark.parametrize(
+    ("task", "module", "others"),
+    [
+        ("calculator", "environments.calculator", "guessing"),
+        ("guessing", "environments.guessing", "addition"),
+        ("addition", "grpo_plugin.environments.rendering", None),
+    ],
+)
+def test_a_model_is_made_again_when_what_its_prompts_come_from_has_changed(task, module, others, monkeypatch):
+    def code(name):
+        return fingerprint.fingerprint(QuickstartConfig(task=name))["code"]
+
+    before, other = code(task), others and code(others)
+    read = fingerprint._source
+    monkeypatch.setattr(fingerprint, "_source", lambda name: read(name) + b"#" * (name == module))
+    assert code(task) != before
+    assert others is None or code(others) == other
