@@ -6,6 +6,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from grpo_plugin.console.timing import Stopwatch
+from grpo_plugin.environments.calls import Message
 from grpo_plugin.environments.episode import Episode
 from grpo_plugin.environments.limits import Limits
 from grpo_plugin.environments.loading import Environments
@@ -14,7 +15,7 @@ from grpo_plugin.rollout.client.sampling import Sampling
 from grpo_plugin.trainer.generator import Backend
 from grpo_plugin.trainer.micro_batches import share_of_rank
 from grpo_plugin.trainer.rollout import EpisodeRecord, Rollout
-from grpo_plugin.trainer.tokenization import PromptTokenizer, RewardInputs, Row, columns_of
+from grpo_plugin.trainer.tokenization import PromptTokenizer, RewardInputs, Row, columns_of, prefill
 
 
 def rollout_of(row: int, answer: Any, episode: Episode, tokenizer: PromptTokenizer) -> Rollout:
@@ -41,10 +42,27 @@ def record_of(episode: Episode) -> EpisodeRecord:
     )
 
 
-def episode_inputs(rows: Sequence[Row], episodes: Sequence[Episode]) -> RewardInputs:
-    """What reward functions take of episodes, as TRL gives it; `rows` holds the row of each."""
+def episode_inputs(rows: Sequence[Row], episodes: Sequence[Episode], tokenizer: PromptTokenizer) -> RewardInputs:
+    """What reward functions take of episodes, as TRL gives it; `rows` holds the row of each.
+
+    Departure: each turn of the model has the part of its message that the chat template opened for it (`<think>`), as
+    completions of single turns have.
+    """
     prompts = [list(episode.prompt) for episode in episodes]
-    return RewardInputs(prompts, [list(episode.messages) for episode in episodes], columns_of(rows))
+    return RewardInputs(prompts, [_visible(episode, tokenizer) for episode in episodes], columns_of(rows))
+
+
+def _visible(episode: Episode, tokenizer: PromptTokenizer) -> list[Message]:
+    """The messages of an episode, each turn of the model after the part of its message that stood before it."""
+    own = episode.sampled_mask
+    starts = iter([place for place, sampled in enumerate(own) if sampled and not (place and own[place - 1])])
+    opening, messages = prefill(episode.prompt), list(episode.messages)
+    for place, message in enumerate(messages):
+        if message["role"] != "assistant" or "reasoning_content" in message or (start := next(starts, None)) is None:
+            continue
+        opening = opening or tokenizer.opening(episode.prompt_ids + episode.completion_ids[:start])
+        messages[place], opening = {**message, "content": opening + message["content"]}, ""
+    return messages
 
 
 class EpisodeSampler:

@@ -92,7 +92,7 @@ class RolloutSampler:
             rollout_of(row, columns.get("answer"), episode, self._generator.tokenizer)
             for (row, columns), episode in zip(repeated, episodes, strict=True)
         ]
-        inputs = episode_inputs([columns for _, columns in repeated], episodes)
+        inputs = episode_inputs([columns for _, columns in repeated], episodes, self._generator.tokenizer)
         self._score(rollouts, inputs, number, [episode.environment for episode in episodes])
         for episode in episodes:
             episode.end()

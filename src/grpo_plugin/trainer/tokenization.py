@@ -7,7 +7,7 @@ from transformers import ProcessorMixin
 from trl.data_utils import is_conversational, prepare_multimodal_messages
 
 from grpo_plugin.prompts.chat_ending import ending, tokenized_by_ending
-from grpo_plugin.scoring.completions import text_of, visible_completion
+from grpo_plugin.scoring.completions import opening_of, text_of, visible_completion
 
 Row = Mapping[str, Any]
 Images = list[Any] | None
@@ -73,15 +73,20 @@ class PromptTokenizer:
 
     def completions(self, row: Row, prompt_ids: Sequence[int], token_ids: Iterable[Sequence[int]]) -> list[str]:
         """The texts of a row's completions as reward functions get them, after the prompt's part of the message."""
-        opening, prefill = self._decode(prompt_ids[-TAIL:]), _prefill(row["prompt"])
-        return [visible_completion(opening, self._decode(ids), prefill) for ids in token_ids]
+        opening, begun = self._decode(prompt_ids[-TAIL:]), prefill(row["prompt"])
+        return [visible_completion(opening, self._decode(ids), begun) for ids in token_ids]
+
+    def opening(self, token_ids: Sequence[int]) -> str:
+        """The elements that token ids before a turn of the model leave open, such as `<think>`; "" as a rule."""
+        text: str = self._processing_class.decode(token_ids[-TAIL:])  # with special tokens, as episodes have turns
+        return opening_of(text)
 
     def _decode(self, token_ids: Sequence[int]) -> str:
         text: str = self._processing_class.decode(token_ids, skip_special_tokens=not self._keep_special_tokens)
         return text
 
 
-def _prefill(prompt: Any) -> str:
+def prefill(prompt: Any) -> str:
     """The content of a last message of the assistant, which its completion continues; "" for other prompts."""
     if isinstance(prompt, str) or prompt[-1]["role"] != "assistant":
         return ""

@@ -158,7 +158,7 @@ def scored_answers(
     episodes = [episode for group in groups for episode in group]
     if not episodes:
         return []
-    inputs, ids = episode_inputs(rows, episodes), [episode.completion_ids for episode in episodes]
+    inputs, ids = episode_inputs(rows, episodes, tokenizer), [episode.completion_ids for episode in episodes]
     extras = {"environments": [episode.environment for episode in episodes]}
     scores = rewards.score(inputs.prompts, inputs.completions, ids, inputs.columns, extras).by_function
     answers = [

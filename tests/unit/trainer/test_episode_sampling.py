@@ -12,12 +12,13 @@ from grpo_plugin.config.environments import EnvironmentsConfig
 from grpo_plugin.config.rewards import RewardsConfig
 from grpo_plugin.config.validation import ValidationConfig
 from grpo_plugin.console.timing import Stopwatch
+from grpo_plugin.environments.limits import Limits
 from grpo_plugin.environments.loading import Environments
 from grpo_plugin.errors import EpisodeError
 from grpo_plugin.rollout.client.sampling import Sampling
 from grpo_plugin.rollout.generation_log import GenerationLog
 from grpo_plugin.scoring import load
-from grpo_plugin.trainer.episodes import EpisodeSampler
+from grpo_plugin.trainer.episodes import EpisodeSampler, episode_inputs
 from grpo_plugin.trainer.generator import Generator
 from grpo_plugin.trainer.metrics import Metrics
 from grpo_plugin.trainer.prompt_sampler import PromptSampler
@@ -30,6 +31,7 @@ from tests.unit.environments.worlds import Counter
 from tests.unit.trainer.rollouts import one_process
 
 END = "<|im_end|>"
+WORLD = "tests.unit.environments.worlds.Counter"
 REWARDS = """
 def counted(completions, environments, answer, **columns):
     assert all(messages[-1]["role"] == "assistant" for messages in completions)
@@ -116,6 +118,30 @@ def test_rollouts_carry_what_their_episodes_were(tmp_path):
         0.75,
         0,
     )
+
+
+def test_rewards_see_what_the_template_opened_for_each_turn(tmp_path):
+    """A template that opens `<think>`, for the first turn and after a tool's result."""
+    template = "qwen3_5_think"
+    environments = Environments.load(EnvironmentsConfig.parse("environments", {"factory": WORLD}), tmp_path)
+    rendering = environments.rendering(renderer(template), tmp_path)
+    row = {"prompt": [{"role": "user", "content": "Count."}]}
+    episode = environments.episode(row, rendering, Limits(2000))
+    step = "<tool_call>\n<function=increment>\n<parameter=step>\n1\n</parameter>\n</function>\n</tool_call>"
+    turns = [f"One.\n</think>\n\n{step}", "Over.\n</think>\n\nDone."]
+
+    async def play():
+        await episode.begin()
+        for text in turns:
+            await episode.add_turn(turn(text + END, template=template))
+
+    asyncio.run(play())
+    prompts = PromptTokenizer(lambda chats: ([[1]] * len(chats), None), tokenizer(template))
+    [messages] = episode_inputs([row], [episode], prompts).completions
+    assert [message["role"] for message in messages] == ["assistant", "tool", "assistant"]
+    assert messages[0]["content"] == "<think>\nOne.\n</think>" and messages[0]["tool_calls"]
+    assert messages[2]["content"] == "<think>\nOver.\n</think>\n\nDone."
+    assert episode.messages[2]["content"] == turns[1], "the episode itself is as it was"
 
 
 def test_instances_are_used_again(tmp_path):
