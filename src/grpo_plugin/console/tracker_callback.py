@@ -43,7 +43,8 @@ class TrackerCallback(TrainerCallback):
     ) -> None:
         for name, module, _ in _running(args, state):
             if name == "wandb":
-                module.config.update(blocks(self._recipe), allow_val_change=True)
+                with _spared(name, "recipe"):
+                    module.config.update(blocks(self._recipe), allow_val_change=True)
 
     def on_log(
         self,
@@ -64,7 +65,8 @@ class TrackerCallback(TrainerCallback):
                 tracker.table(module, COLUMNS, rows, state.global_step)
         for callback in self._others:
             if isinstance(callback, TensorBoardCallback) and callback.tb_writer is not None:
-                callback.tb_writer.add_text(ANSWERS, markdown(COLUMNS, rows), state.global_step)
+                with _spared("TensorBoard", "table of answers"):
+                    callback.tb_writer.add_text(ANSWERS, markdown(COLUMNS, rows), state.global_step)
 
 
 def log_curve(args: TrainingArguments, state: TrainerState, curve: Path) -> None:
@@ -104,5 +106,12 @@ def _running(args: TrainingArguments, state: TrainerState) -> Iterator[tuple[str
     for name, tracker in TRACKERS.items() if state.is_world_process_zero else ():
         module = sys.modules.get(name)
         asked = tracker.report_to is None or tracker.report_to in (args.report_to or ())
-        if module is not None and asked and tracker.running(module):
+        if module is not None and asked and _runs(name, module, tracker):
             yield name, module, tracker
+
+
+def _runs(name: str, module: Any, tracker: Tracker) -> bool:
+    """Whether the tracker has begun a run; one that cannot say has none."""
+    with _spared(name, "question whether it runs"):
+        return bool(tracker.running(module))
+    return False

@@ -111,3 +111,25 @@ def test_tensorboard_gets_the_answers_as_text():
     callback.on_log(SimpleNamespace(report_to=[]), MAIN, None, logs={"time/validation": 2.0})
     [(name, text, step)] = written
     assert (name, step) == ("eval/answers", 20) and text.splitlines()[2] == "| 12 \\| 30= | 42 |  |  | 42 | 1.0 |"
+
+
+def test_a_tracker_that_fails_anywhere_does_not_end_the_run(wandb, caplog):
+    """One that cannot say whether it runs, one that takes no recipe, and a log of TensorBoard on a full disk."""
+
+    def fail(*args, **kwargs):
+        raise OSError("no space left")
+
+    tensorboard = TensorBoardCallback(SimpleNamespace(add_text=fail))
+    callback = TrackerCallback(parse(RECIPE), lambda: [Example("q", None, None, Shown(0, "a", None))], [tensorboard])
+    wandb.config.update = fail
+    callback.on_train_begin(ARGS, MAIN, None)
+    assert "wandb did not take the recipe: OSError('no space left')" in caplog.text
+    callback.on_log(ARGS, MAIN, None, logs={"time/validation": 2.0})
+    assert "TensorBoard did not take the table of answers: OSError" in caplog.text and len(wandb.logged) == 1
+
+    class Broken:
+        run = property(fail)
+
+    sys.modules["wandb"] = Broken()
+    callback.on_log(ARGS, MAIN, None, logs={"time/validation": 2.0})
+    assert "wandb did not take the question whether it runs: OSError" in caplog.text
