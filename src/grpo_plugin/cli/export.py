@@ -33,8 +33,14 @@ def export(checkpoint: Path, out: Path, base_model: str | None, check: bool) -> 
     click.echo(exported(model_folder(checkpoint), out, base_model, check=check))
 
 
-def exported(folder: Path, out: Path, base_model: str | None = None, *, check: bool = True) -> str:
+def exported(
+    folder: Path, out: Path, base_model: str | None = None, *, check: bool = True, recorded: bool = True
+) -> str:
     """Export `folder` to `out`, which is there only once the export is whole and proved; returns a sentence about it.
+
+    Args:
+        check: compare its log-probabilities with the checkpoint's.
+        recorded: and with what the run recorded, which takes minutes where the model is large.
 
     Raises:
         RecipeError, TrainingError: as `trainer.export`.
@@ -55,7 +61,7 @@ def exported(folder: Path, out: Path, base_model: str | None = None, *, check: b
         if check:
             gap = exporting.check(folder, made, base, others)
             sentence += f"; log-probabilities as the checkpoint's to {gap:.1e} nats"
-            sentence += _recorded_proof(recipe, folder, made)
+            sentence += _recorded_proof(recipe, folder, made) if recorded else ""
     return sentence
 
 
@@ -68,16 +74,15 @@ def _recorded_proof(recipe: Recipe | None, folder: Path, made: Path) -> str:
     if recipe is None or recipe.prompts is None or recipe.prompts.image_key or not is_checkpoint(folder):
         return ""
     from grpo_plugin.algorithms.settings import biased_sampling, value_or
-    from grpo_plugin.rollout.logp_gap import LIMIT
     from grpo_plugin.trainer.export import from_pretrained
-    from grpo_plugin.trainer.export_proof import check_recorded, recorded_after
+    from grpo_plugin.trainer.export_proof import check_recorded, limit_of, recorded_after
 
     rollout = recipe.rollout or RolloutConfig()
     recorded = recorded_after(folder.parent, steps_done(folder), ahead=rollout.lookahead > 0)
     if not recorded or biased_sampling(recipe.trl):
         return ""
     temperature = float(value_or(recipe.trl, "temperature", 1.0))
-    gap = check_recorded(from_pretrained(made), recorded, temperature, rollout.max_logp_gap or LIMIT)
+    gap = check_recorded(from_pretrained(made), recorded, temperature, limit_of(recipe, folder.parent))
     return f"; as the run recorded {len(recorded)} completions of these weights, to {gap.mean:.1e} nats per token"
 
 

@@ -118,7 +118,7 @@ def whole(folder: Path) -> Path:
     if not_ready(out) is not None or _written(out) < _written(folder):
         shutil.rmtree(out, ignore_errors=True)
         click.echo(f"{folder}: {reason}; exporting it to {out}")
-        click.echo(exported(folder, out))
+        click.echo(exported(folder, out, recorded=False))
     return out
 
 

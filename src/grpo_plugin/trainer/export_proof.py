@@ -12,8 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from grpo_plugin.config.rollout import RolloutConfig
+from grpo_plugin.console.run_facts import read
 from grpo_plugin.errors import TrainingError
-from grpo_plugin.rollout.logp_gap import Gap, logp_gap
+from grpo_plugin.recipe import Recipe
+from grpo_plugin.rollout.logp_gap import FLOAT32_LIMIT, LIMIT, Gap, logp_gap
+from grpo_plugin.rollout.server.command import dtype
 from grpo_plugin.trainer.rollout import padded
 
 MOST = 32  # completions that are compared
@@ -39,10 +43,20 @@ def recorded_after(run: Path, step: int, *, ahead: bool) -> list[RecordedComplet
 
     files = sorted((run / "generations").glob(f"train-{step + 1:07d}-*.parquet"))
     rows = [row for file in files for row in parquet.read_table(file).to_pylist()]
-    newest = max((row["policy_version"] for row in rows), default=0)
-    found = [_recorded(row, ahead) for row in rows if row["policy_version"] == newest]
-    whole = [each for each in found if each is not None]
+    whole = [each for row in rows if (each := _recorded(row, ahead)) is not None]
     return whole[:: max(1, len(whole) // MOST)][:MOST]
+
+
+def limit_of(recipe: Recipe, run: Path) -> float:
+    """The largest mean gap (nats per token): `rollout.max_logp_gap`, else by what trainer and sampler computed in.
+
+    vLLM's own choice is known for CPUs alone; of a server at `rollout.url` nothing is known.
+    """
+    rollout = recipe.rollout or RolloutConfig()
+    on_cpu = (read(run).get("machine") or {}).get("gpus of this process") == []
+    half = any(recipe.values.get(key) for key in ("bf16", "fp16", "bfloat16", "float16"))
+    float32 = on_cpu and not half and rollout.url is None and dtype(recipe.values, gpus=False) == "float32"
+    return rollout.max_logp_gap or (FLOAT32_LIMIT if float32 else LIMIT)
 
 
 def check_recorded(model: nn.Module, recorded: list[RecordedCompletion], temperature: float, limit: float) -> Gap:

@@ -14,7 +14,8 @@ def exports(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The folders that were exported, each as a whole model."""
     made: list[Path] = []
 
-    def exported(folder: Path, out: Path) -> str:
+    def exported(folder: Path, out: Path, *, recorded: bool) -> str:
+        assert not recorded, "nobody waits for that before each server"
         make_model(out)
         made.append(folder)
         return "exported"

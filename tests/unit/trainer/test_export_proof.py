@@ -1,5 +1,6 @@
 """An export against what a run recorded; a whole run's is in tests/integration/test_training.py."""
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +10,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from grpo_plugin.errors import TrainingError
-from grpo_plugin.trainer.export_proof import check_recorded, recorded_after
+from grpo_plugin.recipe import parse
+from grpo_plugin.trainer.export_proof import check_recorded, limit_of, recorded_after
 from tests.tiny import make_model
 
 PROMPT, COMPLETION = [5, 6, 7], [8, 9]
@@ -49,3 +51,32 @@ def test_a_batch_that_older_weights_sampled_counts_by_what_the_trainer_computed(
     assert found.logps == [-0.5, -0.25]
     record(tmp_path, 3, token_ids=None)
     assert recorded_after(tmp_path, 2, ahead=False) == [], "tokens were not recorded"
+
+
+PLUGINS = [f"grpo_plugin.{name}Plugin" for name in ("Prompt", "Reward", "Rollout")]
+RECIPE = {
+    "base_model": "user/model",
+    "plugins": PLUGINS,
+    "prompts": {"train": "data.jsonl"},
+    "rewards": {"functions": [{"function": "rewards.math.accuracy"}]},
+    "bf16": False,
+    "trl": {"num_generations": 4},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "gpus", "expected"),
+    [
+        ({}, [], 1e-3),
+        ({}, ["H100"], 0.1),
+        ({}, None, 0.1),
+        ({"bf16": True}, [], 0.1),
+        ({"vllm": {"dtype": "bfloat16"}}, [], 0.1),
+        ({"rollout": {"url": "http://localhost:80"}}, [], 0.1),
+        ({"rollout": {"max_logp_gap": 0.5}}, [], 0.5),
+    ],
+)
+def test_float32_on_both_sides_differs_by_rounding_alone(tmp_path, changes, gpus, expected):
+    if gpus is not None:
+        (tmp_path / "run.json").write_text(json.dumps({"machine": {"gpus of this process": gpus}}))
+    assert limit_of(parse(RECIPE | changes), tmp_path) == expected
