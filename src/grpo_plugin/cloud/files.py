@@ -68,8 +68,13 @@ def needed(recipe: Recipe, more: Iterable[str] = ()) -> list[Part]:
 
 
 def package_parts(recipe: Recipe) -> list[Part]:
-    """This package, and of `rewards` and `environments` what the recipe names and the working directory has none of."""
+    """This package, and of `rewards` and `environments` what the recipe names and the working directory has none of.
+
+    A quickstart's tasks name theirs themselves.
+    """
     named = {text.partition(".")[0] for _, text in _texts(recipe.values) if _DOTTED.fullmatch(text)}
+    if recipe.quickstart is not None:
+        named |= {*BESIDE}
     parts = [Part(PACKAGE, PACKAGE.name)]
     for name in BESIDE:
         if name in named and not any(_module(root, name) for root in _roots(recipe)):
@@ -107,9 +112,10 @@ def _roots(recipe: Recipe) -> list[Path]:
 
 
 def _named(recipe: Recipe) -> Iterator[Path]:
-    """The files and folders that values name, wherever in the recipe."""
+    """The files and folders that values name, wherever in the recipe; the interpreter of vLLM is each machine's own."""
+    interpreter = recipe.rollout.python if recipe.rollout else None
     for key, text in _texts(recipe.values):
-        if key in _WRITTEN or len(text) > 1024 or "\n" in text or _is_made_there(recipe, text):
+        if key in _WRITTEN or text == interpreter or len(text) > 1024 or "\n" in text or _is_made_there(recipe, text):
             continue
         for root in _roots(recipe):
             if found := list(_at(root, text)):

@@ -1,5 +1,6 @@
 """Which files of this machine a recipe needs elsewhere."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -136,4 +137,21 @@ def test_tools_travel_like_rewards(here):
 def test_the_quickstart_makes_its_files_where_it_runs(monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[3])
     found = {part.path for part in needed(parse(read("recipes/quickstart.yaml")))}
+    assert not [path for path in found if "python" in path]
     assert "recipes/quickstart.yaml" in found and not [path for path in found if path.startswith("outputs")]
+
+
+def test_the_interpreter_of_vllm_stays(here):
+    """It is a link into an environment of this machine, and there of that one."""
+    (here / ".venv-vllm/bin").mkdir(parents=True)
+    (here / ".venv-vllm/bin/python").symlink_to(sys.executable)
+    text = RECIPE.format(model="user/model", train="user/data@train", function="user/judge")
+    text = text.replace("grpo_plugin.AlgorithmPlugin]", "grpo_plugin.AlgorithmPlugin, grpo_plugin.RolloutPlugin]")
+    Path("recipes/r.yaml").write_text(text + "rollout: {python: .venv-vllm/bin/python}\n")
+    assert [part.path for part in needed(parse(read("recipes/r.yaml")))] == [*ALWAYS, "zero.json"]
+
+
+def test_the_tasks_of_the_quickstart_travel(here):
+    """They lie in `rewards` and `environments`, which its recipe need not name."""
+    quickstart = parse(read(Path(__file__).parents[3] / "recipes/quickstart.yaml"))
+    assert [part.path for part in package_parts(quickstart)] == ["grpo_plugin", "rewards", "environments"]
