@@ -30,7 +30,8 @@ def cpu_problems(recipe: Recipe, machine: Machine) -> Iterator[str]:
         yield f"attn_implementation: {kind!r} needs a GPU, and there is none; remove it {_ELSEWHERE}."
     if values.get("deepspeed"):
         yield (
-            f"deepspeed: needs a GPU, and there is none; remove it {_ELSEWHERE}, or divide the model by fsdp_config "
+            "deepspeed: there is no GPU, and where it trains on CPUs accelerate passes over DeepSpeed's settings and "
+            f"gives every process a whole copy of the model; remove it {_ELSEWHERE}, or divide the model by fsdp_config "
             "with --num-processes of 2 or more."
         )
     if (values.get("fsdp_config") or values.get("fsdp")) and (machine.num_processes or 1) < 2:

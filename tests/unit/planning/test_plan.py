@@ -35,7 +35,7 @@ def test_a_recipe_that_fits_has_no_problem(recipe):
         ({"flash_attention": True}, 0, 1, "flash_attention: true needs a GPU"),
         ({"attn_implementation": "flash_attention_2"}, 0, 1, "attn_implementation: 'flash_attention_2' needs a GPU"),
         ({"fsdp_config": {"reshard_after_forward": True}}, 0, 1, "fsdp_config: divides the model over processes"),
-        ({"deepspeed": {"zero_optimization": {"stage": 2}}}, 0, 2, "deepspeed: needs a GPU, and there is none"),
+        ({"deepspeed": {"zero_optimization": {"stage": 2}}}, 0, 2, "deepspeed: there is no GPU, and where it"),
         ({}, 1, 1, "rollout.gpus: vLLM takes 1 of the 1 visible GPU(s), which leaves none to train"),
         ({"trl": {"num_generations": 5}}, 2, 1, "= 16 completions per step are not whole groups"),
         ({"vllm": {"tensor_parallel_size": 3}}, 4, 1, "3 does not divide the model's 4 attention heads"),
