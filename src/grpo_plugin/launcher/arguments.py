@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from grpo_plugin.launcher.options import (
+    SUFFIXES,
     is_value,
     launcher_options,
     override_names,
@@ -14,8 +15,6 @@ from grpo_plugin.launcher.options import (
     train_options,
     unknown,
 )
-
-SUFFIXES = (".yaml", ".yml")
 
 # Options of `axolotl train` itself that take a value; every other one with a value is an override or a launcher's.
 OWN_OPTIONS = {"--launcher": "launcher", "--cloud": "cloud", "--sweep": "sweep"}
@@ -45,7 +44,7 @@ def without_own(words: list[str]) -> list[str]:
         name, equals, _ = words[position].partition("=")
         if position >= end or name not in own:
             found.append(words[position])
-        elif not equals and position + 1 < end and is_value(words[position + 1]):
+        elif not equals and position + 1 < end and is_value(words[position + 1], name):
             position += 1
         position += 1
     return found
@@ -63,14 +62,13 @@ def config_index(args: list[str], with_value: Collection[str]) -> int | None:
 
 
 def _positionals(args: list[str], with_value: Collection[str]) -> Iterator[tuple[int, str]]:
-    skip = False
+    valued = None  # the option whose value comes next
     for index, word in enumerate(args):
         if word == "--":
             return
-        if skip:
-            skip = False
-        elif word in with_value:
-            skip = True
+        option, valued = valued, word if word in with_value else None
+        if option is not None and is_value(word, option):
+            valued = None
         elif not word.startswith("-"):
             yield index, word
 

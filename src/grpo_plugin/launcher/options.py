@@ -11,6 +11,8 @@ from pathlib import Path
 
 from grpo_plugin.errors import suggestion
 
+SUFFIXES = (".yaml", ".yml")  # of recipes
+
 # The file of each launcher that names its options; it is read as text, because importing it would load torch.
 _SOURCES = {"accelerate": ("accelerate", "commands/launch.py"), "torchrun": ("torch", "distributed/run.py")}
 _NEGATIVE = re.compile(r"-[\d.]")
@@ -24,15 +26,17 @@ def pairs(words: list[str]) -> Iterator[tuple[str, str | None]]:
         position += 1
         if not name.startswith("--") or equals:
             yield name, value if equals else None
-        elif position < len(words) and is_value(words[position]):
+        elif position < len(words) and is_value(words[position], name):
             yield name, words[position]
             position += 1
         else:
             yield name, None
 
 
-def is_value(word: str) -> bool:
-    """Whether a word behind an option is its value, and no option itself."""
+def is_value(word: str, option: str) -> bool:
+    """Whether a word behind an option is its value: no option, and no recipe behind one that is true or false."""
+    if word.endswith(SUFFIXES) and option in own_flags():
+        return False
     return not word.startswith("-") or bool(_NEGATIVE.match(word))
 
 
@@ -68,6 +72,13 @@ def own_overrides() -> dict[str, str]:
     from grpo_plugin.recipe.overrides import option_names
 
     return option_names()
+
+
+def own_flags() -> set[str]:
+    """Those of our blocks that are true or false."""
+    from grpo_plugin.recipe.overrides import flag_names
+
+    return flag_names()
 
 
 def train_options() -> set[str]:

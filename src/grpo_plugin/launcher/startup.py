@@ -32,7 +32,9 @@ def _prepare(words):
 def _config_first(words, with_value):
     from grpo_plugin.launcher.arguments import config_first, without_own
 
-    return config_first(without_own(words), with_value)
+    # Nothing keeps the overrides of our blocks for other commands, which would go on without them in silence.
+    trains = sys.argv[1:2] == ["train"]
+    return config_first(without_own(words) if trains else words, with_value)
 
 
 if _AxolotlCommand not in sys.meta_path:

@@ -31,8 +31,8 @@ def cpu_problems(recipe: Recipe, machine: Machine) -> Iterator[str]:
     if values.get("deepspeed"):
         yield (
             "deepspeed: there is no GPU, and where it trains on CPUs accelerate passes over DeepSpeed's settings and "
-            f"gives every process a whole copy of the model; remove it {_ELSEWHERE}, or divide the model by fsdp_config "
-            "with --num-processes of 2 or more."
+            f"gives every process a whole copy of the model; remove it {_ELSEWHERE}, or divide the model by "
+            "fsdp_config with --num-processes of 2 or more."
         )
     if (values.get("fsdp_config") or values.get("fsdp")) and (machine.num_processes or 1) < 2:
         yield (

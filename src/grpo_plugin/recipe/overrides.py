@@ -22,6 +22,17 @@ def option_names() -> dict[str, str]:
     return {f"--{spelt}": key for key in keys for spelt in (key, key.replace("_", "-"))}
 
 
+def flag_names() -> set[str]:
+    """The options among them whose value is true or false, and may be left out for true."""
+    keys = {
+        f"{name}.{key}"
+        for name, block in BLOCKS.items()
+        for key, field in block.model.model_fields.items()
+        if field.annotation is bool
+    }
+    return {option for option, key in option_names().items() if key in keys}
+
+
 def keep(overrides: Mapping[str, Any]) -> None:
     """Leave those of our blocks to the processes that this one starts."""
     own = {key: value for key, value in overrides.items() if key.partition(".")[0] in BLOCKS}

@@ -1,5 +1,8 @@
+import sys
+
 import pytest
 
+from grpo_plugin.launcher import startup
 from grpo_plugin.launcher.arguments import config_first, read_train, without_own
 
 VALUED = {"--cloud", "--launcher", "--sweep"}
@@ -104,3 +107,25 @@ def test_keys_of_our_blocks_are_overrides_that_axolotl_does_not_get():
         "--validation.evry: unknown option; did you mean"
         in read_train(["train", "r.yaml", "--validation.evry=2"]).mistake
     )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--validation.only r.yaml",
+        "--validation.only r.yaml --max-steps=3",
+        "--validation.every 5 --validation.only r.yml",
+    ],
+)
+def test_a_recipe_is_no_value_of_a_key_that_is_true_or_false(words):
+    found = read_train(["train", *words.split()])
+    assert found is not None and found.recipe in ("r.yaml", "r.yml") and found.mistake is None
+    assert found.overrides["validation.only"] is True
+    assert found.recipe in without_own(words.split())
+    assert read_train(["train", "--validation.only", "false", "r.yaml"]).overrides == {"validation.only": False}
+
+
+@pytest.mark.parametrize(("command", "left"), [("train", []), ("evaluate", ["--validation.every=2"])])
+def test_only_train_is_spared_the_overrides_that_it_keeps(monkeypatch, command, left):
+    monkeypatch.setattr(sys, "argv", ["axolotl", command])
+    assert startup._config_first(["--validation.every=2", "r.yaml"], VALUED) == ["r.yaml", *left]
