@@ -68,8 +68,10 @@ class Model:
     @property
     def stored_bytes(self) -> int:
         """Of its weights as files: their sizes, where they are here; else as many as its configuration's type takes."""
-        files = [*self.folder.glob("*.safetensors")] if self.folder else []
-        if files:
+        files = sorted(self.folder.glob("*.safetensors")) if self.folder else []
+        # Some repositories hold the same weights once more in another layout, as Mistral's consolidated.safetensors.
+        files = [file for file in files if file.name.startswith("model")] or files
+        if files and all(file.is_file() for file in files):  # a link of the hub's cache may lead nowhere
             return sum(file.stat().st_size for file in files)
         dtype = str(self.config.get("dtype") or self.config.get("torch_dtype") or "")
         return self.shape.parameters * (4 if dtype.endswith("float32") else 2)
@@ -115,7 +117,7 @@ def _cached(name: str) -> Path | None:
     home = os.environ.get("HF_HOME") or Path("~/.cache/huggingface").expanduser()
     hub = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
     snapshots = hub / f"models--{name.replace('/', '--')}" / "snapshots"
-    found = sorted(snapshots.glob("*/config.json"), key=lambda path: path.stat().st_mtime)
+    found = sorted(filter(Path.is_file, snapshots.glob("*/config.json")), key=lambda path: path.stat().st_mtime)
     return found[-1] if found else None
 
 

@@ -191,7 +191,10 @@ def test_what_is_loaded_are_the_files_where_they_are_here(tmp_path):
     assert Model(SHAPE, "its config.json", {"dtype": "float32"}).stored_bytes == 4 * P
     assert Model(SHAPE, "its config.json", {"torch_dtype": "bfloat16"}, tmp_path).stored_bytes == 2 * P
     (tmp_path / "model.safetensors").write_bytes(b"x" * 1234)
-    assert Model(SHAPE, "its config.json", {}, tmp_path).stored_bytes == 1234
+    (tmp_path / "consolidated.safetensors").write_bytes(b"x" * 1234)
+    assert Model(SHAPE, "its config.json", {}, tmp_path).stored_bytes == 1234, "the same weights in another layout"
+    (tmp_path / "model-2.safetensors").symlink_to(tmp_path / "gone")
+    assert Model(SHAPE, "its config.json", {}, tmp_path).stored_bytes == 2 * P, "not all of them are here"
 
 
 def test_main_memory_by_hand(recipe):
