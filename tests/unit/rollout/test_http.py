@@ -1,5 +1,7 @@
 import base64
 import io
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -368,3 +370,9 @@ def test_a_prompt_with_images_that_vllm_reads_differently_is_an_error(serve: Ser
     picture = Image.new("RGB", (1, 1))
     with pytest.raises(RolloutError, match="tokenised a prompt with images differently"):
         client.complete([[66, 99, 67]], n=1, sampling=Sampling(max_tokens=1), version=0, images=[[picture]])
+
+
+def test_the_client_needs_no_environments() -> None:
+    """In a process of its own: it also runs where vLLM is, without what environments stand on."""
+    code = "import sys; sys.modules['grpo_plugin.environments'] = None; import grpo_plugin.rollout.client.http"
+    subprocess.run([sys.executable, "-c", code], check=True)

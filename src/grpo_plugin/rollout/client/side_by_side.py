@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from grpo_plugin.environments.episode import Episode
 from grpo_plugin.errors import RolloutError
 
+if TYPE_CHECKING:  # the client also runs where vLLM is, without what environments stand on
+    from grpo_plugin.environments.episode import Episode
 
-async def side_by_side(episodes: Sequence[Episode], work: Callable[[int, Episode], Coroutine[Any, Any, None]]) -> None:
+
+async def side_by_side(
+    episodes: "Sequence[Episode]", work: "Callable[[int, Episode], Coroutine[Any, Any, None]]"
+) -> None:
     """Run `work(place, episode)` for each of `episodes` to its end.
 
     Raises:
