@@ -54,7 +54,7 @@ def curl(endpoint: Endpoint, model: str) -> str:
 
 
 def _serve(serving: Serving) -> None:
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f"starting vLLM; log in {serving.log}")
     try:
         with serving.running() as server:
