@@ -79,14 +79,17 @@ def served(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     command = [str(BIN / "axolotl"), "grpo", "serve", str(checkpoint), "--host=127.0.0.1"]
     with screen.open("w") as out:
         process = subprocess.Popen(
-            command, stdout=out, stderr=subprocess.STDOUT, env=os.environ | {"HF_HUB_OFFLINE": "1"}
+            ["sh", "-c", 'trap "" INT; exec "$@"', "serve", *command],  # as a script starts it in the background
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"HF_HUB_OFFLINE": "1"},
         )
     deadline = time.monotonic() + 300
     while "curl " not in screen.read_text():
         assert process.poll() is None and time.monotonic() < deadline, screen.read_text()
         time.sleep(0.2)
     yield screen.read_text()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=40) == 0, screen.read_text()
     assert screen.read_text().endswith("stopped\n")
 
