@@ -10,7 +10,7 @@ from typing import Any
 
 from grpo_plugin.config.environments import EnvironmentsConfig
 from grpo_plugin.environments.call_thread import CallThread
-from grpo_plugin.environments.instances import Instance, InstancePool
+from grpo_plugin.environments.instances import Instance, InstancePool, close_unwanted
 from grpo_plugin.environments.isolated_calls import Job
 from grpo_plugin.environments.isolation import Isolation, lost_unless_over
 from grpo_plugin.environments.limited_calls import CallFailed, in_loop, in_thread
@@ -73,13 +73,15 @@ class Environment:
 
     async def _make(self, pool: InstancePool) -> Instance:
         thread = CallThread()
+        made: list[Any] = []
         try:
-            return pool.add(await in_thread(thread, pool.make, self.config.reset_timeout), thread)
+            await in_thread(thread, lambda: made.append(pool.make()), self.config.reset_timeout)
+            return pool.add(made.pop(), thread)
         except asyncio.CancelledError:
-            thread.end()
+            close_unwanted(made, thread)
             raise
         except CallFailed as error:
-            thread.end()
+            close_unwanted(made, thread)
             raise EpisodeError(f"environments.factory: {self.title} could not be made ({error.described}).") from error
 
     async def _reset(self, instance: Instance, row: Mapping[str, Any], isolation: Isolation) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from grpo_plugin.environments.call_thread import CallThread
+from grpo_plugin.environments.limited_calls import CallFailed
 from grpo_plugin.environments.tools import misfit
 from grpo_plugin.scoring.async_loop import wait_for
 
@@ -70,6 +71,7 @@ class InstancePool:
         self.make = make
         self._free: deque[Instance] = deque()
         self._made: list[Instance] = []
+        self._closed = False
         self._lock = threading.Lock()
 
     def take(self) -> Instance | None:
@@ -78,11 +80,18 @@ class InstancePool:
             return self._free.popleft() if self._free else None
 
     def add(self, value: Any, thread: CallThread) -> Instance:
-        """The instance of a value that was made in `thread`; whoever adds it has taken it."""
+        """The instance of a value that was made in `thread`; whoever adds it has taken it.
+
+        Raises:
+            CallFailed: the run is over; the instance is closed.
+        """
         instance = Instance(value, thread)
         with self._lock:
-            self._made.append(instance)
-        return instance
+            if not self._closed:
+                self._made.append(instance)
+                return instance
+        instance.close()
+        raise CallFailed("exception", "the run is over")
 
     def give_back(self, instance: Instance) -> None:
         """Let another episode have the instance; one that is lost is closed."""
@@ -90,18 +99,21 @@ class InstancePool:
             self.drop(instance)
             return
         with self._lock:
-            self._free.append(instance)
+            if not self._closed:
+                self._free.append(instance)
 
     def drop(self, instance: Instance) -> None:
         """Close an instance that no episode is to have again."""
         with self._lock:
-            if instance in self._made:
-                self._made.remove(instance)
+            if instance not in self._made:
+                return  # closed already
+            self._made.remove(instance)
         instance.close()
 
     def close(self) -> None:
         """Close every instance, all at once, and wait for them a little; those of episodes too, which are over."""
         with self._lock:
+            self._closed = True
             instances, self._made = self._made, []
             self._free.clear()
         for instance in instances:
@@ -109,6 +121,12 @@ class InstancePool:
         deadline = time.monotonic() + CLOSE_SECONDS
         for instance in instances:
             instance.thread.wait_until_ended(max(deadline - time.monotonic(), 0))
+
+
+def close_unwanted(values: list[Any], thread: CallThread) -> None:
+    """Close, in the thread that may still be making one, instances that nobody waits for any more, and end it."""
+    thread.submit(lambda: [_close(value) for value in values])
+    thread.end()
 
 
 def _close(value: Any) -> None:

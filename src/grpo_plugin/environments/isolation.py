@@ -19,6 +19,7 @@ from grpo_plugin.environments.call_thread import CallThread
 from grpo_plugin.environments.instances import Instance
 from grpo_plugin.environments.isolated_calls import Failure, Job, perform
 from grpo_plugin.environments.limited_calls import CallFailed, failed, in_thread, late, words
+from grpo_plugin.environments.shared_directory import SharedDirectory
 from grpo_plugin.scoring.processes import ENDED_WITH_ZERO, MarkedPool, start_pool
 
 _GIB = 2**30
@@ -46,10 +47,17 @@ class Threads:
     An instance has a thread of its own, a function of the recipe one for each call.
     """
 
+    def __init__(self) -> None:
+        self._directory = SharedDirectory()
+
     async def call(self, instance: Instance | None, job: Job, seconds: float) -> Any:
         if instance is None or job.function is not None:
-            return await _in_thread_of(None, partial(perform, None, job), seconds)
-        return await _in_thread_of(instance, partial(perform, instance.value, job), seconds)
+            return await _in_thread_of(None, partial(self._perform, None, job), seconds)
+        return await _in_thread_of(instance, partial(self._perform, instance.value, job), seconds)
+
+    def _perform(self, value: Any, job: Job) -> Any:
+        with self._directory.restored():
+            return perform(value, job)
 
     def close(self) -> None:
         """Threads cannot be ended; they end with the process."""
@@ -108,6 +116,7 @@ class Processes:
         self._config, self._specs, self._base_dir = config, specs, base_dir
         self._lock = threading.Lock()
         self._pool: MarkedPool | None = None
+        self._closed = False
 
     async def call(self, instance: Instance | None, job: Job, seconds: float) -> Any:
         value = None if instance is None else instance.value
@@ -123,6 +132,7 @@ class Processes:
     def close(self) -> None:
         """Kill the workers and what they started."""
         with self._lock:
+            self._closed = True
             if self._pool is not None:
                 self._pool.end()
             self._pool = None
@@ -149,6 +159,8 @@ class Processes:
     def _running_pool(self) -> MarkedPool:
         """The pool, started where it is not; one that broke down is replaced."""
         with self._lock:
+            if self._closed:
+                raise CallFailed("exception", "The run is over.")
             if self._pool is not None and not self._pool.active:
                 self._pool.end()
                 self._pool = None

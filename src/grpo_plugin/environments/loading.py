@@ -123,7 +123,14 @@ def _environment(
     field = "environments.factory" if name is None else f"environments.factory.{name}"
     make = _resolve(spec, base_dir)
     thread = CallThread()
-    probe, error = thread.submit(make).result()
+    try:
+        probe, error = thread.submit(make).result(config.reset_timeout)
+    except TimeoutError:
+        thread.end()
+        raise RecipeError(
+            f"{field}: {spec!r} made no environment within environments.reset_timeout ({config.reset_timeout:g} s); "
+            "allow more, or leave what takes long to reset()."
+        ) from None
     if error is not None:
         raise RecipeError(f"{field}: {spec!r} made no environment ({type(error).__name__}: {words(error)}).") from error
     if not callable(getattr(probe, "reset", None)):

@@ -1,14 +1,21 @@
 """The life of an environment's instance: its thread, its pool, its end."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
 from grpo_plugin.environments.instances import Instance
+from grpo_plugin.environments.isolated_calls import Job
+from grpo_plugin.environments.limited_calls import CallFailed
 from grpo_plugin.environments.limits import Limits
+from grpo_plugin.environments.shared_directory import SharedDirectory
+from grpo_plugin.errors import EpisodeError, RecipeError
 from tests.unit.environments import worlds
 from tests.unit.environments.chat import call, renderer
 from tests.unit.environments.test_episode import END, ROW, WORLDS, make, play
@@ -156,3 +163,86 @@ def test_a_reward_that_raises_raises(tmp_path, fails):
             reward.function(environments=[episode.environment])
     else:
         assert reward.function(environments=[episode.environment]) == [1.0]
+
+
+SLOWLY_MADE = """
+import threading
+
+made, closed, release = [], threading.Event(), threading.Event()
+
+
+class Slow:
+    def __init__(self):
+        made.append(self)
+        if len(made) > FIRST:
+            release.wait(60)
+
+    def reset(self):
+        pass
+
+    def close(self):
+        closed.set()
+"""
+
+
+def test_an_instance_that_is_made_too_late_is_closed(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOWLY_MADE.replace("FIRST", "1"))
+    environments, first = make(tmp_path, {}, factory="slow.py:Slow", reset_timeout=0.2)
+    play(first)
+    module = type(first.environment).__init__.__globals__
+    second = environments.episode({}, environments.rendering(renderer(), tmp_path), Limits(99))
+    with pytest.raises(EpisodeError, match=r"Slow could not be made \(The call took longer than 0\.2 s"):
+        play(second)
+    assert not module["closed"].is_set()
+    module["release"].set()
+    assert module["closed"].wait(10)
+    assert [instance.value for instance in environments.by_name[None].pool._made] == [first.environment]
+
+
+def test_the_first_instance_has_a_time_limit_too(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOWLY_MADE.replace("FIRST", "0").replace("(60)", "(5)"))
+    with pytest.raises(RecipeError, match=r"Slow' made no environment within environments\.reset_timeout \(0\.2"):
+        make(tmp_path, {}, factory="slow.py:Slow", reset_timeout=0.2)
+
+
+@pytest.mark.parametrize("isolation", ["threads", "processes"])
+def test_nothing_is_made_or_started_after_the_end_of_the_run(tmp_path, isolation):
+    counter = f"{WORLDS}.Counter"
+    environments, first = make(tmp_path, {}, factory=counter, isolation=isolation, workers=1)
+    asyncio.run(first.begin())
+    second = environments.episode(ROW, environments.rendering(renderer(), tmp_path), Limits(99))
+    closed = worlds.Counter.closed
+    environments.close()
+    with pytest.raises(EpisodeError, match=r"Counter could not be made \(the run is over\)"):
+        play(second)
+    first.end()
+    assert environments.by_name[None].pool.take() is None
+    deadline = time.monotonic() + 10
+    while worlds.Counter.closed < closed + 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert worlds.Counter.closed == closed + 2, "each once: the first, and the one that came too late"
+
+
+def test_worker_processes_do_not_start_again_after_the_end_of_the_run(tmp_path):
+    environments, _ = make(tmp_path, ROW, isolation="processes", workers=1)
+    environments.close()
+    with pytest.raises(CallFailed, match=r"The run is over\."):
+        asyncio.run(environments._isolation.call(None, Job({}, spec="none"), 10))
+    assert environments._isolation._pool is None
+
+
+def test_the_working_directory_is_that_of_before_when_all_calls_are_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "aside").mkdir()
+    (tmp_path / "moving.py").write_text(
+        "import os\n\n\ndef move() -> str:\n    '''Move.'''\n    os.chdir('aside')\n    return os.getcwd()\n"
+    )
+    _, episode = make(tmp_path, ROW, factory=None, tools=["moving.py:move"])
+    play(episode, call("move", "{}") + END, call("move", "{}") + END, "So." + END)
+    assert [message["content"] for message in episode.messages[1::2]] == [str(tmp_path / "aside")] * 2
+    directory = SharedDirectory()
+    with directory.restored():
+        with directory.restored():
+            os.chdir("aside")
+        assert Path.cwd() == tmp_path / "aside", "another call is running"
+    assert Path.cwd() == tmp_path
