@@ -43,7 +43,8 @@ class EnvironmentsConfig(Block):
     ] = None
     tool_timeout: Annotated[float, Field(gt=0, description="Seconds that one call of a tool may take.")] = 30.0
     reset_timeout: Annotated[
-        float, Field(gt=0, description="Seconds that making or resetting an environment may take.")
+        float,
+        Field(gt=0, description="Seconds that making or resetting an environment, or its get_reward(), may take."),
     ] = 120.0
     max_tool_output: Annotated[
         int, Field(ge=1, description="Characters of a tool's result that the model gets; the rest is left out.")

@@ -53,7 +53,7 @@ class Turn:
         return {**message, "tool_calls": calls} if calls else message
 
 
-def made_of(text: str, calls: Sequence[tuple[int, int, ToolCall | MalformedCall]]) -> Turn:
+def turn_with_calls(text: str, calls: Sequence[tuple[int, int, ToolCall | MalformedCall]]) -> Turn:
     """The turn of `text` with its calls, each with the place where it begins and ends."""
     found = [call for _, _, call in calls]
     if not found or any(isinstance(call, MalformedCall) for call in found):

@@ -59,7 +59,7 @@ class Episode:
         limits: Limits,
     ) -> None:
         self.row, self._label = row, label
-        self._kind, self._renderer, self._reader, self._caller = environment, renderer, reader, caller
+        self._environment, self._renderer, self._reader, self._caller = environment, renderer, reader, caller
         self._limits = limits
         self.prompt: list[Message] = []
         self.messages: list[Message] = []
@@ -101,14 +101,14 @@ class Episode:
         Raises:
             EpisodeError: the environment failed, or the prompt leaves the model no token; the row is named.
         """
-        self._instance, observation = await self._kind.start(self.row, self._label, self._caller.isolation)
+        self._instance, observation = await self._environment.start(self.row, self._label, self._caller.isolation)
         if not self._renderer.is_processor and observation is not None:
             observation = as_text(observation)
             if not isinstance(observation, str):
                 raise EpisodeError(f"environments: reset() returned {NO_TEXT} for {self._label}; return text.")
         prompt = self._renderer.with_images(prompt_of(self.row, self._label), images_of_row(self.row))
         self.prompt = with_observation(prompt, observation, self._label)
-        rendered = self._renderer.prompt(self.prompt, self._kind.schemas)
+        rendered = self._renderer.prompt(self.prompt, self._environment.schemas)
         self.prompt_ids, self.images = list(rendered.ids), list(rendered.images)
         if self.budget == 0:
             raise EpisodeError(
@@ -129,7 +129,7 @@ class Episode:
         unfinished = turn.finish_reason == "length" or len(turn.token_ids) > budget
         self._append(ids, sampled=True, version=turn.version, logps=turn.logps)
         self.turns += 1
-        read = self._reader.read(ids, before, self._kind.schemas)
+        read = self._reader.read(ids, before, self._environment.schemas)
         self.messages.append(read.message())
         self.out_of_turns = bool(read.calls) and not unfinished and self.turns == self._limits.turns
         self.done = unfinished or not read.calls or self.out_of_turns
@@ -141,11 +141,11 @@ class Episode:
     def end(self) -> None:
         """Give the instance back, once the episode was scored; calling it again does nothing."""
         instance, self._instance = self._instance, None
-        if instance is not None and self._kind.pool is not None:
-            self._kind.pool.give_back(instance)
+        if instance is not None and self._environment.pool is not None:
+            self._environment.pool.give_back(instance)
 
     async def _run(self, calls: list[ToolCall | MalformedCall], last_token: int | None, version: int) -> None:
-        answers = await self._caller.answers(calls, self._kind.tools, self._instance)
+        answers = await self._caller.answers(calls, self._environment.tools, self._instance)
         answers = [self._renderable(answer) for answer in answers]
         results: list[Message] = [{"role": "tool", "name": one.name, "content": one.content} for one in answers]
         self.tool_calls += len(answers)

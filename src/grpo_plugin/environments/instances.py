@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from grpo_plugin.environments.call_thread import CallThread
+from grpo_plugin.environments.call_thread import CallThread, Outcome
 from grpo_plugin.environments.limited_calls import CallFailed
-from grpo_plugin.environments.tools import misfit
+from grpo_plugin.environments.tools import signature_mismatch
 from grpo_plugin.scoring.async_loop import wait_for
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ class Instance:
 
     Attributes:
         value: what the recipe's class made; with worker processes, the copy that came back last.
+        reward: what its get_reward() returned or raised in this episode; None before.
         is_lost: a call was given up and may still be using it, so that no other episode gets it.
     """
 
@@ -33,6 +34,7 @@ class Instance:
 
     def __init__(self, value: Any, thread: CallThread) -> None:
         self._value, self.thread, self.is_lost = value, thread, False
+        self.reward: Outcome | None = None
         self._holders[id(value)] = self
 
     @property
@@ -42,7 +44,7 @@ class Instance:
     @value.setter
     def value(self, value: Any) -> None:
         self._holders.pop(id(self._value), None)
-        self._value = value
+        self._value, self.reward = value, None
         self._holders[id(value)] = self
 
     @classmethod
@@ -98,6 +100,7 @@ class InstancePool:
         if instance.is_lost:
             self.drop(instance)
             return
+        instance.reward = None
         with self._lock:
             if not self._closed:
                 self._free.append(instance)
@@ -131,7 +134,7 @@ def close_unwanted(values: list[Any], thread: CallThread) -> None:
 
 def _close(value: Any) -> None:
     function = getattr(value, "close", None)
-    if not callable(function) or misfit(inspect.signature(function), {}):
+    if not callable(function) or signature_mismatch(inspect.signature(function), {}):
         return
     try:
         closing = function()

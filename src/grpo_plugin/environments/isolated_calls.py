@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from grpo_plugin.environments.limited_calls import words
+from grpo_plugin.environments.limited_calls import error_text
 from grpo_plugin.environments.results import content_of
 from grpo_plugin.scoring.function_loading import load_callable
 from grpo_plugin.scoring.processes import killed_after
@@ -69,11 +69,11 @@ def run(sent: bytes, seconds: float) -> bytes | Failure:
                     job = replace(job, function=_functions[job.spec])
                 result = perform(instance, job)
         except BaseException as error:  # SystemExit, too
-            return Failure(words(error), f"{type(error).__name__}: {words(error)}")
+            return Failure(error_text(error), f"{type(error).__name__}: {error_text(error)}")
         try:
             with contained():
                 returned = pickle.dumps((instance, result))
                 pickle.loads(returned)  # as the trainer will
             return returned
         except BaseException as error:
-            return Failure(f"The state or the result cannot be sent back ({words(error)}).")
+            return Failure(f"The state or the result cannot be sent back ({error_text(error)}).")

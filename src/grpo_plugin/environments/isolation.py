@@ -18,7 +18,7 @@ from grpo_plugin.environments import isolated_calls
 from grpo_plugin.environments.call_thread import CallThread
 from grpo_plugin.environments.instances import Instance
 from grpo_plugin.environments.isolated_calls import Failure, Job, perform
-from grpo_plugin.environments.limited_calls import CallFailed, failed, in_thread, late, words
+from grpo_plugin.environments.limited_calls import CallFailed, error_text, failed, in_thread, timeout_text
 from grpo_plugin.environments.shared_directory import SharedDirectory
 from grpo_plugin.scoring.processes import ENDED_WITH_ZERO, MarkedPool, start_pool
 
@@ -90,7 +90,7 @@ def _packed(content: Any) -> bytes:
     try:
         return pickle.dumps(content)
     except BaseException as error:
-        reason = f"This state cannot be sent to a worker process ({words(error)})."
+        reason = f"This state cannot be sent to a worker process ({error_text(error)})."
         raise CallFailed("exception", reason) from error
 
 
@@ -98,7 +98,7 @@ def _unpacked(content: bytes) -> Any:
     try:
         return pickle.loads(content)
     except BaseException as error:
-        reason = f"The state or the result cannot be received from its worker process ({words(error)})."
+        reason = f"The state or the result cannot be received from its worker process ({error_text(error)})."
         raise CallFailed("exception", reason) from error
 
 
@@ -146,7 +146,7 @@ class Processes:
             except BrokenProcessPool:
                 continue  # another call's doing
             except TimeoutError as error:
-                raise CallFailed("timeout", late(seconds)) from error
+                raise CallFailed("timeout", timeout_text(seconds)) from error
             except ProcessExpired as error:
                 code = 0 if error.exitcode == ENDED_WITH_ZERO else error.exitcode
                 raise CallFailed("exception", f"The call ended its process (exit code {code}).") from error

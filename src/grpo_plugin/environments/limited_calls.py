@@ -29,7 +29,7 @@ async def in_thread(thread: CallThread, function: Callable[[], Any], seconds: fl
     answered = asyncio.wrap_future(thread.submit(function))
     done, _ = await asyncio.wait({answered}, timeout=seconds)
     if not done:
-        raise CallFailed("timeout", late(seconds))
+        raise CallFailed("timeout", timeout_text(seconds))
     result, raised = answered.result()
     if raised is not None:
         raise failed(raised) from raised
@@ -45,7 +45,7 @@ async def in_loop(function: Callable[[], Awaitable[Any]], seconds: float) -> Any
     finally:
         task.cancel()  # nothing where it is done
     if not done:
-        raise CallFailed("timeout", late(seconds))
+        raise CallFailed("timeout", timeout_text(seconds))
     if task.cancelled():  # by itself: had we been cancelled, the wait would have raised
         raise CallFailed("exception", "The call was cancelled.")
     return task.result()
@@ -64,14 +64,14 @@ def failed(error: BaseException) -> CallFailed:
     """The failure of a call that raised."""
     if isinstance(error, CallFailed):
         return error
-    return CallFailed("exception", words(error), described=f"{type(error).__name__}: {words(error)}")
+    return CallFailed("exception", error_text(error), described=f"{type(error).__name__}: {error_text(error)}")
 
 
-def late(seconds: float) -> str:
+def timeout_text(seconds: float) -> str:
     return f"The call took longer than {seconds:g} s and was ended."
 
 
-def words(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """The text of an exception, as TRL tells it to the model."""
     try:
         return str(error) or type(error).__name__

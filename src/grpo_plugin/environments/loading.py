@@ -12,7 +12,7 @@ from grpo_plugin.environments.environment import Environment
 from grpo_plugin.environments.episode import Episode
 from grpo_plugin.environments.instances import InstancePool
 from grpo_plugin.environments.isolation import Isolation, Processes, Threads, check_state
-from grpo_plugin.environments.limited_calls import words
+from grpo_plugin.environments.limited_calls import error_text
 from grpo_plugin.environments.limits import Limits
 from grpo_plugin.environments.own_rewards import OwnReward, own_rewards
 from grpo_plugin.environments.rendering import ChatRenderer
@@ -83,7 +83,8 @@ class Environments:
     @cached_property
     def rewards(self) -> list[OwnReward]:
         """The rewards that environments give themselves, each once for its class, in the recipe's order."""
-        return own_rewards(kind for environment in self.by_name.values() if (kind := environment.kind))
+        kinds = (kind for environment in self.by_name.values() if (kind := environment.kind))
+        return own_rewards(kinds, self.config.reset_timeout)
 
     def rendering(self, renderer: ChatRenderer, base_dir: Path) -> Rendering:
         """How this recipe's episodes are rendered and read; RecipeError where the chat template does not allow it."""
@@ -132,7 +133,9 @@ def _environment(
             "allow more, or leave what takes long to reset()."
         ) from None
     if error is not None:
-        raise RecipeError(f"{field}: {spec!r} made no environment ({type(error).__name__}: {words(error)}).") from error
+        raise RecipeError(
+            f"{field}: {spec!r} made no environment ({type(error).__name__}: {error_text(error)})."
+        ) from error
     if not callable(getattr(probe, "reset", None)):
         raise RecipeError(
             f"{field}: {spec!r} makes a {type(probe).__name__}, which has no method reset(); an environment has one."

@@ -8,7 +8,7 @@ from typing import Any
 
 from grpo_plugin.config.environments import EnvironmentsConfig
 from grpo_plugin.environments.calls import Message, ToolCall
-from grpo_plugin.environments.limited_calls import words
+from grpo_plugin.environments.limited_calls import error_text
 from grpo_plugin.environments.rendering import (
     DUMMY_ARGUMENTS,
     DUMMY_QUESTION,
@@ -73,7 +73,7 @@ def template_problem(renderer: ChatRenderer) -> str | None:
     except Exception as error:  # templates raise what Jinja, their own raise_exception and Python raise
         return (
             "environments.chat_template: the chat template cannot render a tool call and its result "
-            f"({words(error)}); name a template that can."
+            f"({error_text(error)}); name a template that can."
         )
     for part, what in ((DUMMY_CALL.name, "a call's name"), *_ARGUMENTS, (DUMMY_RESULT, "a tool's result")):
         if part not in after:

@@ -12,7 +12,7 @@ from grpo_plugin.environments.isolated_calls import Job
 from grpo_plugin.environments.isolation import Isolation, lost_unless_over
 from grpo_plugin.environments.limited_calls import CallFailed, in_loop
 from grpo_plugin.environments.results import Content, content_of, error_of, shortened
-from grpo_plugin.environments.tools import Tool, misfit
+from grpo_plugin.environments.tools import Tool, signature_mismatch
 
 FAILURES = ("malformed", "unknown", "arguments", "exception", "timeout")
 
@@ -53,7 +53,7 @@ class ToolCaller:
         if tool is None:
             known = ", ".join(tools)
             return self._failed(call.name, "unknown", f"Tool {call.name} not found. There are: {known}.")
-        if reason := misfit(tool.signature, call.arguments):
+        if reason := signature_mismatch(tool.signature, call.arguments):
             return self._failed(call.name, "arguments", f"{call.name}(): {reason}.")
         try:
             if tool.is_async:

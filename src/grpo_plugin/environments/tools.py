@@ -59,7 +59,7 @@ def check_names(where: str, tools: Sequence[Tool]) -> None:
         seen.add(tool.name)
 
 
-def misfit(signature: inspect.Signature, arguments: dict[str, Any]) -> str | None:
+def signature_mismatch(signature: inspect.Signature, arguments: dict[str, Any]) -> str | None:
     """Why a function cannot be called with these arguments; None where it can."""
     try:
         signature.bind(**arguments)
@@ -70,7 +70,7 @@ def misfit(signature: inspect.Signature, arguments: dict[str, Any]) -> str | Non
 
 def _is_of_the_contract(name: str, method: Callable[..., Any]) -> bool:
     """reset, get_reward, and a `close` that needs no argument."""
-    return name in _OF_THE_CONTRACT or (name == "close" and misfit(inspect.signature(method), {}) is None)
+    return name in _OF_THE_CONTRACT or (name == "close" and signature_mismatch(inspect.signature(method), {}) is None)
 
 
 def _tool(where: str, function: Callable[..., Any]) -> Tool:

@@ -77,7 +77,7 @@ def test_the_whole_episode_is_what_the_template_renders_of_its_messages(tmp_path
     _, episode = make(tmp_path)
     play(episode, call("increment", '{"step": 3}') + END, call("increment", '{"step": 2}') + END, "5" + END)
     rendered = tokenizer().apply_chat_template(
-        episode.prompt + episode.messages, tools=episode._kind.schemas, tokenize=True, return_dict=False
+        episode.prompt + episode.messages, tools=episode._environment.schemas, tokenize=True, return_dict=False
     )
     assert episode.token_ids == rendered[:-1], "all but the newline that the template writes behind the last turn"
 

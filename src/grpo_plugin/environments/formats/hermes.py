@@ -2,7 +2,7 @@
 
 import re
 
-from grpo_plugin.environments.calls import Schemas, Turn, answer_begins, from_json, made_of
+from grpo_plugin.environments.calls import Schemas, Turn, answer_begins, from_json, turn_with_calls
 
 # A turn that ends within its last call may have left out the closing tag, which vLLM's parser forgives, too.
 _CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|(?=<tool_call>)|$)", re.DOTALL)
@@ -11,4 +11,4 @@ _CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|(?=<tool_call>)|$)", re.DOT
 def parse(text: str, _schemas: Schemas) -> Turn:
     """The calls of a turn, by its text without the token that ends it."""
     found = _CALL.finditer(text, answer_begins(text))
-    return made_of(text, [(match.start(), match.end(), from_json(match[1])) for match in found])
+    return turn_with_calls(text, [(match.start(), match.end(), from_json(match[1])) for match in found])

@@ -8,7 +8,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from grpo_plugin.environments.calls import MalformedCall, Schemas, ToolCall, Turn, answer_begins, checked_call, made_of
+from grpo_plugin.environments.calls import (
+    MalformedCall,
+    Schemas,
+    ToolCall,
+    Turn,
+    answer_begins,
+    checked_call,
+    turn_with_calls,
+)
 
 _CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|(?=<tool_call>)|$)", re.DOTALL)
 _FUNCTION = re.compile(r"\s*<function=([^>\n]+)>(.*?)(?:</function>\s*|$)", re.DOTALL)
@@ -18,7 +26,7 @@ _PARAMETER = re.compile(r"\s*<parameter=([^>\n]+)>(.*?)(?:</parameter>\s*|(?=<pa
 def parse(text: str, schemas: Schemas) -> Turn:
     """The calls of a turn, with the values of arguments as the schemas say."""
     found = _CALL.finditer(text, answer_begins(text))
-    return made_of(text, [(match.start(), match.end(), _call(match[1], schemas)) for match in found])
+    return turn_with_calls(text, [(match.start(), match.end(), _call(match[1], schemas)) for match in found])
 
 
 def _call(text: str, schemas: Schemas) -> ToolCall | MalformedCall:
