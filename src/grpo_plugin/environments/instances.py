@@ -128,7 +128,12 @@ class InstancePool:
 
 def close_unwanted(values: list[Any], thread: CallThread) -> None:
     """Close, in the thread that may still be making one, instances that nobody waits for any more, and end it."""
-    thread.submit(lambda: [_close(value) for value in values])
+
+    def close() -> None:
+        for value in values:
+            _close(value)
+
+    thread.submit(close)
     thread.end()
 
 
