@@ -20,8 +20,8 @@ LOOK_EVERY = 2.0
 FAULTS_IN_A_ROW = 3
 """Checks in a row that must fail before the server counts as lost: a busy machine delays one answer or two."""
 
-HEALTH_TIMEOUT = 10.0
-"""Seconds `/health` may take."""
+HEALTH_TIMEOUT = 6.0
+"""Seconds `/health` may take; a process that is stopped meanwhile is named after this and three more checks."""
 
 STALLED_AFTER = 120.0
 """Seconds without a new token, or without an answer to `/health`, after which a server counts as lost."""
@@ -72,7 +72,7 @@ class Liveness:
                 return fault
             if not self._generates():
                 self._unchanged, self._tokens = 0.0, None
-            elif fault is None:
+            elif fault is None and not self._silent:
                 await self._count_tokens()
             if self._unchanged >= STALLED_AFTER:
                 return f"it made no token for {self._unchanged:.0f} s"
