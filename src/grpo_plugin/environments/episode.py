@@ -19,8 +19,9 @@ from grpo_plugin.errors import EpisodeError
 NO_TEXT = "something other than text, which this model does not take"
 
 
-class Sampled(Protocol):
-    """One turn of the model: its token ids with log-probabilities, "stop" or "length", the version of the weights."""
+class Completion(Protocol):
+    """One completion: T token ids, their log-probabilities (None where they are not known), "stop" or "length", and
+    the version of the weights that generated it. In an episode it is one turn of the model."""
 
     @property
     def token_ids(self) -> list[int]: ...
@@ -116,7 +117,7 @@ class Episode:
                 f"what reset() added, and the model takes {self._limits.model_tokens}; shorten it."
             )
 
-    async def add_turn(self, turn: Sampled) -> None:
+    async def add_turn(self, turn: Completion) -> None:
         """Take what the model wrote to `token_ids`, run the tools that it calls, and append their results.
 
         Tokens over the budget are cut off, and the turn counts as unfinished.

@@ -5,23 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from grpo_plugin.console.timing import Stopwatch
-from grpo_plugin.environments.episode import Episode
+from grpo_plugin.environments.episode import Completion, Episode
 from grpo_plugin.rollout.client.sampling import Sampling
 from grpo_plugin.trainer.tokenization import Images, PromptTokenizer, Row
-
-
-class Completion(Protocol):
-    """One completion: T token ids, their log-probabilities (None where they are not known), "stop" or "length", and
-    the version of the weights that generated it."""
-
-    @property
-    def token_ids(self) -> list[int]: ...
-    @property
-    def logps(self) -> list[float] | None: ...
-    @property
-    def finish_reason(self) -> str: ...
-    @property
-    def version(self) -> int: ...
 
 
 class Backend(Protocol):

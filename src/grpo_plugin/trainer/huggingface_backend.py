@@ -24,7 +24,7 @@ Generate = Callable[[list[list[int]], list[Images], dict[str, Any]], list[list[i
 
 @dataclass(frozen=True)
 class Completion:
-    """As `generator.Completion`; Hugging Face's `generate` returns no log-probabilities."""
+    """As `episode.Completion`; Hugging Face's `generate` returns no log-probabilities."""
 
     token_ids: list[int]
     finish_reason: str

@@ -9,7 +9,7 @@ from transformers import GenerationConfig
 from trl.data_utils import is_conversational, prepare_multimodal_messages
 
 from grpo_plugin.console.timing import Stopwatch
-from grpo_plugin.environments.episode import Episode
+from grpo_plugin.environments.episode import Completion, Episode
 from grpo_plugin.environments.loading import Environments
 from grpo_plugin.environments.rendering import ChatRenderer
 from grpo_plugin.recipe import Recipe
@@ -18,7 +18,7 @@ from grpo_plugin.rollout.client.http import Client
 from grpo_plugin.rollout.client.sampling import FORBIDDEN, Sampling
 from grpo_plugin.scoring.async_loop import wait_for
 from grpo_plugin.trainer.episodes import EpisodeSampler
-from grpo_plugin.trainer.generator import Completion, Generator
+from grpo_plugin.trainer.generator import Generator
 from grpo_plugin.trainer.terminators import terminators
 from grpo_plugin.trainer.tokenization import Images, PromptTokenizer
 from grpo_plugin.trainer.vision import collapsed, placeholders_of
